@@ -1,0 +1,1 @@
+//! Joins primary and candidate by captured offset into ClickHouse.

@@ -1,0 +1,1 @@
+//! Comparison of two answers under rules: differences and their signatures.

@@ -1,0 +1,1 @@
+//! Sole owner of the Kafka client: producers, group consumers, topics.

@@ -1,0 +1,1 @@
+//! Deterministic, idempotent masking of exchanges under a keyed HMAC.

@@ -1,0 +1,1 @@
+//! Domain types of the flow and their Avro wire form.

@@ -1,0 +1,1 @@
+//! What every service shares: config layering, telemetry, admin endpoint, lifecycle.

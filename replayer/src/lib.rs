@@ -1,0 +1,1 @@
+//! Replays captured exchanges against the candidate, paced, guarded and accounted for.
