@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -21,6 +22,8 @@ const PACKAGE: &str = "@chdb/lib-linux-x64-gnu";
 const VERSION: &str = "26.7.3-stable.1";
 /// Of `libchdb.so` in that version of the package.
 const SHA256: &str = "36ad4e999882821ef13cf2d0f52c93f48e6ee1b4498b35a201c23ce4b8d15bf5";
+/// Its length in bytes.
+const LENGTH: u64 = 566_330_096;
 const LIBRARY: &str = "libchdb.so";
 const WHAT: &str = "ClickHouse (npm package @chdb/lib-linux-x64-gnu)";
 
@@ -43,8 +46,8 @@ impl Program {
         }
         let dir = cache::ensure(
             &format!("clickhouse-{VERSION}"),
-            // The digest was checked when the marker was written; the size still tells a file that was cut since.
-            |dir| fs::metadata(dir.join(LIBRARY)).is_ok_and(|file| file.len() > 0),
+            // The digest was checked when the marker was written; the size tells whether it was cut since.
+            |dir| fs::metadata(dir.join(LIBRARY)).is_ok_and(|file| file.len() == LENGTH),
             async |into: &Path| fetch(into, progress).await,
         )
         .await?;
@@ -106,6 +109,13 @@ async fn fetch(into: &Path, progress: Progress) -> Result<(), DevstackError> {
 /// The SHA-256 of a file, in hexadecimal.
 fn sha256(path: &Path) -> std::io::Result<String> {
     let mut hasher = Sha256::new();
-    std::io::copy(&mut std::io::BufReader::with_capacity(1 << 20, fs::File::open(path)?), &mut hasher)?;
+    let mut file = fs::File::open(path)?;
+    let mut chunk = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            length => hasher.update(&chunk[..length]),
+        }
+    }
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -17,10 +17,13 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-pub(crate) use supervise::{FREEZE, KILL, SuperviseArgs, THAW};
+pub(crate) use supervise::{FREEZE, KILL, SUPERVISED, SuperviseArgs, THAW};
 
 /// The hidden first argument with which an executable is asked to act as the launcher.
 pub const LAUNCHER_ARG: &str = "__devstack";
+
+/// Set for every process that is started as the launcher, whose program must therefore not start a stack itself.
+pub(crate) const STARTED_AS_LAUNCHER: &str = "SHADOW_DEVSTACK_LAUNCHER";
 
 /// Runs the launcher when this process was started as one, and tells the exit code `main` must then return.
 ///

@@ -6,7 +6,7 @@
 //! server's exit code, so an owner that waited for the supervisor knows that port and files are free.
 
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
@@ -24,6 +24,8 @@ pub(crate) const KILL: u8 = b'k';
 pub(crate) const FREEZE: u8 = b's';
 /// Command: let a frozen server go on (SIGCONT).
 pub(crate) const THAW: u8 = b'c';
+/// The supervisor's first words in the log: without them, what was started was no launcher.
+pub(crate) const SUPERVISED: &str = "devstack launcher: starting";
 /// Names the supervisor to the server, which checks that it is still there.
 pub(super) const SUPERVISOR_PID: &str = "SHADOW_DEVSTACK_SUPERVISOR";
 /// How long a server may take to end by itself: Kafka's controlled shutdown takes under a second when idle.
@@ -69,6 +71,8 @@ pub(super) fn supervise(args: Vec<OsString>) -> ExitCode {
     let Some(SuperviseArgs { remove, command }) = SuperviseArgs::parse(args) else {
         return complain("usage: supervise [--remove DIR] -- PROGRAM [ARG...]");
     };
+    // The log is for people; a supervisor that cannot write it still supervises.
+    let _ = writeln!(std::io::stderr(), "{SUPERVISED} {}", command[0].display());
     let started = Command::new(&command[0])
         .args(&command[1..])
         .env(SUPERVISOR_PID, std::process::id().to_string())
