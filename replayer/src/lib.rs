@@ -1,1 +1,3 @@
-//! Replays captured exchanges against the candidate, paced, guarded and accounted for.
+//! Replays captured exchanges (being built).
+pub mod pace;
+pub mod window;
