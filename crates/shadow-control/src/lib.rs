@@ -1,1 +1,27 @@
-//! Launches, rates, the kill switch and status, on the control and status topics.
+//! How people and instances agree on what runs: launches, rates, the kill switch and heartbeats.
+//!
+//! [`ControlWriter`] puts a [`ControlRecord`] on the compacted control topic; every instance folds the topic into a
+//! [`ControlState`] through its [`ControlFeed`] and lets each launch's [`Gate`] follow it. [`Heart`] publishes heartbeats, reads
+//! its own back, and shuts the gates when it cannot (the lease): an instance that has lost Kafka cannot be told to stop, so it
+//! stops by itself.
+//!
+//! Guarantees: a gate starts shut and opens only after the control topic was read to its end; a control record that this
+//! version cannot read pauses what it speaks of; nothing is sent while a gate is shut.
+
+mod board;
+mod feed;
+mod gate;
+mod heart;
+mod launch;
+mod mark;
+mod record;
+mod state;
+
+pub use board::{Member, StatusBoard};
+pub use feed::{ControlFeed, ControlWriter, ensure_shared_topics};
+pub use gate::{Cause, Gate};
+pub use heart::{Heart, HeartConfig, Subject};
+pub use launch::{Comparison, Filters, Launch, LaunchLimits, LaunchStatus};
+pub use mark::{MARK_HEADER, Mark};
+pub use record::{Change, ControlError, ControlRecord, Pause, Rate, Upstream};
+pub use state::ControlState;

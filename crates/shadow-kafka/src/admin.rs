@@ -96,7 +96,9 @@ impl Admin {
     async fn create(&self, spec: &TopicSpec) -> Result<(), KafkaError> {
         let mut topic = NewTopic::new(&spec.name, spec.partitions, TopicReplication::Fixed(-1))
             .set("max.message.bytes", MAX_RECORD_BYTES)
-            .set("compression.type", "producer");
+            .set("compression.type", "producer")
+            // Times that the lease, retention and staleness rest on are the broker's, not each writer's.
+            .set("message.timestamp.type", "LogAppendTime");
         if spec.cleanup == Cleanup::Compact {
             topic = topic.set("cleanup.policy", "compact");
         }

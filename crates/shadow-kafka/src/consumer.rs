@@ -313,7 +313,10 @@ impl GroupConsumer {
 
     /// Leaves the group. Dropping does the same but blocks the thread while it waits for the coordinator.
     pub async fn close(self) {
-        drop(blocking(move || Ok(drop(self))).await);
+        let dropped = tokio::task::spawn_blocking(move || drop(self));
+        if dropped.await.is_err() {
+            tracing::debug!("the runtime stopped before the consumer had left its group");
+        }
     }
 
     /// The client stopped at an offset that is no longer kept: notes what was lost and goes on behind it.

@@ -1,0 +1,173 @@
+//! The kill switch's last link: an atomic gate before every send.
+//!
+//! Guarantee: a send passes only while no [`Cause`] holds the gate shut, and whoever is waiting for an answer learns at once
+//! that it shut.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use shadow_record::{LaunchName, Timestamp};
+use tokio::sync::watch;
+
+use crate::ControlState;
+
+/// Why a gate is shut. Any one suffices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The control topic has not been read to its end yet.
+    Starting = 1,
+    /// The control topic says so.
+    Control = 2,
+    /// The admin endpoint of this instance says so.
+    Admin = 4,
+    /// This instance could not read back its own heartbeat in time.
+    Lease = 8,
+    /// The target may not be sent to.
+    Target = 16,
+}
+
+/// Lets requests of one launch on one instance pass, or not.
+#[derive(Debug)]
+pub struct Gate {
+    causes: watch::Sender<u8>,
+    last_send: AtomicI64,
+    version: AtomicI64,
+    heard_at: AtomicI64,
+}
+
+const NEVER: i64 = i64::MIN;
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Gate {
+    /// A gate that is shut until control was read and the lease is held.
+    pub fn new() -> Self {
+        Self {
+            causes: watch::Sender::new(Cause::Starting as u8 | Cause::Lease as u8),
+            last_send: AtomicI64::new(NEVER),
+            version: AtomicI64::new(-1),
+            heard_at: AtomicI64::new(NEVER),
+        }
+    }
+
+    /// Shuts it for `cause`.
+    pub fn shut(&self, cause: Cause) {
+        self.set(|causes| causes | cause as u8);
+    }
+
+    /// Takes `cause` away; it opens when none is left.
+    pub fn release(&self, cause: Cause) {
+        self.set(|causes| causes & !(cause as u8));
+    }
+
+    fn set(&self, change: impl Fn(u8) -> u8) {
+        self.causes.send_if_modified(|causes| {
+            let changed = change(*causes);
+            std::mem::replace(causes, changed) != changed
+        });
+    }
+
+    /// Does what the control topic says, and remembers which version of it.
+    pub fn follow(&self, state: &ControlState, launch: &LaunchName, instance: &str) {
+        let paused = state.is_paused(launch, instance);
+        let starting = !state.caught_up;
+        self.set(|mut causes| {
+            causes = if paused { causes | Cause::Control as u8 } else { causes & !(Cause::Control as u8) };
+            if starting { causes | Cause::Starting as u8 } else { causes & !(Cause::Starting as u8) }
+        });
+        if self.version.swap(state.version, Ordering::SeqCst) != state.version {
+            self.heard_at.store(Timestamp::now().micros(), Ordering::SeqCst);
+        }
+    }
+
+    /// Whether requests pass.
+    pub fn is_open(&self) -> bool {
+        *self.causes.borrow() == 0
+    }
+
+    /// Whether `cause` holds it shut.
+    pub fn is_shut_by(&self, cause: Cause) -> bool {
+        *self.causes.borrow() & cause as u8 != 0
+    }
+
+    /// Called immediately before a send: whether it may go out. If so, this is the last send so far.
+    #[must_use]
+    pub fn pass(&self) -> bool {
+        let open = self.causes.borrow();
+        // Holding the borrow keeps `shut` waiting, so the stamp is never later than the shutting.
+        if *open == 0 {
+            self.last_send.fetch_max(Timestamp::now().micros(), Ordering::SeqCst);
+        }
+        *open == 0
+    }
+
+    /// Resolves when the gate is open.
+    pub async fn opened(&self) {
+        let mut causes = self.causes.subscribe();
+        if causes.wait_for(|causes| *causes == 0).await.is_err() {
+            unreachable!("the sender lives in self");
+        }
+    }
+
+    /// Resolves when the gate is shut: cancel what is in flight.
+    pub async fn shutting(&self) {
+        let mut causes = self.causes.subscribe();
+        if causes.wait_for(|causes| *causes != 0).await.is_err() {
+            unreachable!("the sender lives in self");
+        }
+    }
+
+    /// When a request last passed.
+    pub fn last_send(&self) -> Option<Timestamp> {
+        stamp(&self.last_send)
+    }
+
+    /// The newest control version it follows, -1 for none.
+    pub fn version(&self) -> i64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
+    /// When it began to follow that version.
+    pub fn heard_at(&self) -> Option<Timestamp> {
+        stamp(&self.heard_at)
+    }
+}
+
+fn stamp(at: &AtomicI64) -> Option<Timestamp> {
+    let at = at.load(Ordering::SeqCst);
+    (at != NEVER).then_some(Timestamp(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_opens_only_when_no_cause_is_left() {
+        let gate = Gate::new();
+        gate.release(Cause::Starting);
+        assert!(!gate.is_open() && !gate.pass() && gate.last_send().is_none());
+        gate.shut(Cause::Admin);
+        gate.release(Cause::Lease);
+        assert!(!gate.pass() && gate.is_shut_by(Cause::Admin));
+        gate.release(Cause::Admin);
+        assert!(gate.pass() && gate.last_send().is_some());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_learns_that_it_shut() {
+        let gate = std::sync::Arc::new(Gate::new());
+        gate.release(Cause::Starting);
+        gate.release(Cause::Lease);
+        gate.opened().await;
+        let waiting = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.shutting().await }
+        });
+        gate.shut(Cause::Control);
+        waiting.await.unwrap();
+    }
+}

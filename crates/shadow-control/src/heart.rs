@@ -1,0 +1,260 @@
+//! Heartbeats and the lease.
+//!
+//! Every interval the instance publishes one [`Status`] for each of its subjects with `acks=all` and must read it back from the
+//! topic: that proves the whole way from the instance to Kafka and back, which is the way a pause would come. The lease runs
+//! from the moment a heartbeat was sent, not from when it was read, so a slow broker cannot stretch it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shadow_kafka::{KafkaConfig, KafkaError, Outgoing, Producer, ProducerLimits, Tail, TailEvent, TailFrom};
+use shadow_record::{LaunchName, Role, State, Status, Timestamp, decode, encode, topics};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Cause, Gate};
+
+/// How one instance presents itself.
+#[derive(Clone, Debug)]
+pub struct HeartConfig {
+    /// How to reach Kafka.
+    pub kafka: KafkaConfig,
+    /// Instance name; two running instances must not share one.
+    pub instance: String,
+    /// Which service it is.
+    pub role: Role,
+    /// Logical service; empty for several.
+    pub service: String,
+    /// Start of the process.
+    pub epoch: Timestamp,
+    /// Time between heartbeats.
+    pub interval: Duration,
+    /// How long after sending a heartbeat that came back the gates may stay open.
+    pub lease: Duration,
+}
+
+impl HeartConfig {
+    /// Two heartbeats a second and a lease of three seconds.
+    pub fn of(kafka: &KafkaConfig, instance: impl Into<String>, role: Role, service: impl Into<String>) -> Self {
+        Self {
+            kafka: kafka.clone(),
+            instance: instance.into(),
+            role,
+            service: service.into(),
+            epoch: Timestamp::now(),
+            interval: Duration::from_millis(500),
+            lease: Duration::from_secs(3),
+        }
+    }
+}
+
+/// What a heartbeat speaks of: the instance itself or one launch on it.
+#[derive(Clone)]
+pub struct Subject {
+    /// `None` for the instance itself.
+    pub launch: Option<LaunchName>,
+    /// The launch's gate; it gives state, acknowledged version and last send, and obeys the lease.
+    pub gate: Option<Arc<Gate>>,
+    /// Cumulative counters.
+    pub counters: Arc<dyn Fn() -> BTreeMap<String, i64> + Send + Sync>,
+}
+
+/// The running heart of one instance.
+#[derive(Clone)]
+pub struct Heart(Arc<Inner>);
+
+struct Inner {
+    config: HeartConfig,
+    producer: Producer,
+    subjects: Mutex<Subjects>,
+    beat: Notify,
+}
+
+#[derive(Default)]
+struct Subjects {
+    list: Vec<Subject>,
+    sequence: i64,
+    /// When heartbeats without an echo were sent, by sequence.
+    sent: HashMap<i64, Instant>,
+    leased_until: Option<Instant>,
+}
+
+impl Heart {
+    /// Starts beating until `stop`; a last heartbeat is [`Heart::stopped`]'s.
+    ///
+    /// # Errors
+    /// [`KafkaError::Settings`].
+    pub fn spawn(config: HeartConfig, stop: CancellationToken) -> Result<Self, KafkaError> {
+        let limits = ProducerLimits { queue_bytes: 1 << 20, message_timeout: config.lease.max(Duration::from_secs(1)) };
+        let producer = Producer::new(&config.kafka, &limits)?;
+        let heart = Self(Arc::new(Inner { config, producer, subjects: Mutex::default(), beat: Notify::new() }));
+        tokio::spawn(heart.clone().run(stop.clone()));
+        tokio::spawn(heart.clone().listen(stop));
+        Ok(heart)
+    }
+
+    /// Speaks of one more subject from now on.
+    pub fn register(&self, subject: Subject) {
+        let mut subjects = self.subjects();
+        if let (Some(gate), true) = (&subject.gate, subjects.leased()) {
+            gate.release(Cause::Lease);
+        }
+        subjects.list.push(subject);
+        drop(subjects);
+        self.beat_now();
+    }
+
+    /// No longer speaks of `launch`, after one last word that it stopped here.
+    pub fn unregister(&self, launch: &LaunchName) {
+        let mut subjects = self.subjects();
+        let (gone, kept) = subjects.list.drain(..).partition(|s| s.launch.as_ref() == Some(launch));
+        subjects.list = kept;
+        let gone: Vec<Subject> = gone;
+        drop(subjects);
+        for subject in gone {
+            self.publish(&subject, Some(State::Stopped));
+        }
+    }
+
+    /// Publishes at once, for an acknowledgement that somebody waits for.
+    pub fn beat_now(&self) {
+        self.0.beat.notify_one();
+    }
+
+    /// The last heartbeat: call when everything has drained.
+    pub async fn stopped(&self) {
+        let list = self.subjects().list.clone();
+        for subject in &list {
+            self.publish(subject, Some(State::Stopped));
+        }
+        self.0.producer.flush(Duration::from_secs(2)).await;
+    }
+
+    async fn run(self, stop: CancellationToken) {
+        let mut beats = tokio::time::interval(self.0.config.interval);
+        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Finer than the interval, so that a lease that runs out is noticed promptly.
+        let mut watch = tokio::time::interval((self.0.config.lease / 20).max(Duration::from_millis(10)));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = watch.tick() => self.apply_lease(),
+                () = self.0.beat.notified() => self.beat(None),
+                _ = beats.tick() => self.beat(None),
+            }
+        }
+    }
+
+    fn beat(&self, state: Option<State>) {
+        let list = self.subjects().list.clone();
+        for subject in &list {
+            self.publish(subject, state);
+        }
+    }
+
+    fn publish(&self, subject: &Subject, state: Option<State>) {
+        let config = &self.0.config;
+        let mut subjects = self.subjects();
+        let sequence = subjects.sequence;
+        subjects.sequence += 1;
+        subjects.sent.insert(sequence, Instant::now());
+        let horizon = Instant::now().checked_sub(config.lease);
+        subjects.sent.retain(|_, at| horizon.is_none_or(|h| *at >= h));
+        drop(subjects);
+        let gate = subject.gate.as_ref();
+        let status = Status {
+            instance: config.instance.clone(),
+            role: config.role,
+            service: config.service.clone(),
+            launch: subject.launch.clone(),
+            epoch: config.epoch.micros(),
+            sequence,
+            at: Timestamp::now(),
+            state: state.unwrap_or_else(|| gate.map_or(State::Running, |gate| state_of(gate))),
+            control_version: gate.map_or(-1, |gate| gate.version()),
+            heard_at: gate.and_then(|gate| gate.heard_at()),
+            last_send_at: gate.and_then(|gate| gate.last_send()),
+            counters: (subject.counters)(),
+        };
+        let out = Outgoing {
+            topic: topics::STATUS,
+            partition: Some(0),
+            key: Some(config.instance.as_bytes()),
+            payload: &encode(&status),
+        };
+        if let Err(error) = self.0.producer.send(out, |_| {}) {
+            tracing::debug!(%error, "heartbeat not queued");
+        }
+    }
+
+    /// Reads heartbeats back; its own extend the lease.
+    async fn listen(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                result = self.follow() => if let Err(error) = result {
+                    tracing::debug!(%error, "waiting for the status topic");
+                },
+            }
+            tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(self.0.config.interval) => {} }
+        }
+    }
+
+    async fn follow(&self) -> Result<(), KafkaError> {
+        let tail = Tail::open(&self.0.config.kafka, topics::STATUS, TailFrom::End).await?;
+        loop {
+            let TailEvent::Record(record) = tail.recv().await? else { continue };
+            let Ok(status) = decode::<Status>(&record.payload) else { continue };
+            if status.instance == self.0.config.instance && status.epoch == self.0.config.epoch.micros() {
+                self.echoed(status.sequence);
+            }
+        }
+    }
+
+    fn echoed(&self, sequence: i64) {
+        let mut subjects = self.subjects();
+        if let Some(sent) = subjects.sent.remove(&sequence) {
+            let until = sent + self.0.config.lease;
+            subjects.leased_until = subjects.leased_until.max(Some(until));
+        }
+        drop(subjects);
+        self.apply_lease();
+    }
+
+    fn apply_lease(&self) {
+        let subjects = self.subjects();
+        for gate in subjects.list.iter().filter_map(|s| s.gate.as_ref()) {
+            let held = !gate.is_shut_by(Cause::Lease);
+            match (held, subjects.leased()) {
+                (true, false) => {
+                    gate.shut(Cause::Lease);
+                    tracing::warn!("heartbeats do not come back from Kafka; sending stops until they do");
+                }
+                (false, true) => gate.release(Cause::Lease),
+                _ => {}
+            }
+        }
+    }
+
+    fn subjects(&self) -> MutexGuard<'_, Subjects> {
+        self.0.subjects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subjects {
+    fn leased(&self) -> bool {
+        self.leased_until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+fn state_of(gate: &Gate) -> State {
+    if gate.is_open() {
+        State::Running
+    } else if gate.is_shut_by(Cause::Starting) {
+        State::Starting
+    } else {
+        State::Paused
+    }
+}

@@ -1,0 +1,196 @@
+//! A launch: one dark launch of one candidate, and which captured exchanges it wants.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shadow_record::{LaunchName, RequestId, ServiceName};
+use url::Url;
+
+use crate::record::Change;
+
+/// One dark launch, as it stands on the control topic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// Its name; consumer groups and the replayed topic are named after it.
+    pub name: LaunchName,
+    /// The service whose traffic it replays.
+    pub service: ServiceName,
+    /// Base URL of the candidate.
+    pub candidate: Url,
+    /// Share of the captured exchanges to replay, 0 to 1.
+    #[serde(default = "one")]
+    pub sample: f64,
+    /// What else to leave out.
+    #[serde(default)]
+    pub filters: Filters,
+    /// How the candidate is kept from production's stores, in the operator's words. `None`: only safe methods are replayed.
+    #[serde(default)]
+    pub isolation: Option<String>,
+    /// When not empty, the only `host` or `host:port` that may be a target.
+    #[serde(default)]
+    pub allow: Vec<String>,
+    /// Whether answers are compared.
+    #[serde(default)]
+    pub comparison: Comparison,
+    /// Comparison rules as TOML; `None` for none.
+    #[serde(default)]
+    pub rules: Option<String>,
+    /// First captured offset of each partition that belongs to the launch; partitions not named start at 0.
+    pub start: BTreeMap<i32, i64>,
+    /// Whether it runs.
+    pub status: LaunchStatus,
+    /// Bounds of its replay.
+    #[serde(default)]
+    pub limits: LaunchLimits,
+    /// Who created or last changed it, when and why.
+    pub change: Change,
+}
+
+/// What a launch leaves out; empty lists leave nothing out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Filters {
+    /// Methods to replay.
+    pub methods: Vec<String>,
+    /// Route names to replay, such as `GET /orders/{id}`.
+    pub routes: Vec<String>,
+}
+
+/// Whether the answers of a launch are compared or it only measures load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// Compared.
+    #[default]
+    On,
+    /// Only recorded.
+    Off,
+}
+
+/// Where a launch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaunchStatus {
+    /// Replaying.
+    Active,
+    /// Stopped by a person or a guard; goes on where it stopped.
+    Paused,
+    /// Ended: the candidate went live.
+    Promoted,
+    /// Ended: the candidate was withdrawn.
+    RolledBack,
+}
+
+/// Bounds of a launch's replay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LaunchLimits {
+    /// Requests in flight to the candidate from one replayer.
+    pub max_in_flight: usize,
+    /// Longest wait for an answer, milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl Default for LaunchLimits {
+    fn default() -> Self {
+        Self { max_in_flight: 64, timeout_ms: 10_000 }
+    }
+}
+
+impl LaunchLimits {
+    /// Longest wait for an answer.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// Methods without side effects by definition (RFC 9110, section 9.2.1).
+const SAFE_METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
+
+impl Launch {
+    /// First captured offset of `partition` that belongs to this launch.
+    pub fn start_of(&self, partition: i32) -> i64 {
+        self.start.get(&partition).copied().unwrap_or(0)
+    }
+
+    /// Whether the method may be sent: safe ones always, others only behind a declared isolation boundary.
+    pub fn may_send(&self, method: &str) -> bool {
+        self.isolation.is_some() || SAFE_METHODS.contains(&method)
+    }
+
+    /// Whether the filters let this exchange through.
+    pub fn selects(&self, method: &str, route: &str) -> bool {
+        let Filters { methods, routes } = &self.filters;
+        (methods.is_empty() || methods.iter().any(|m| m == method))
+            && (routes.is_empty() || routes.iter().any(|r| r == route))
+    }
+
+    /// Whether the exchange is in the launch's sample. Salted with the launch's name, so that samples of launches and agents
+    /// are independent; a pure function, so that every replayer decides alike.
+    pub fn in_sample(&self, id: &RequestId) -> bool {
+        if self.sample >= 1.0 {
+            return true;
+        }
+        let mut hash = FNV_OFFSET;
+        for byte in self.name.as_str().bytes().chain([0]).chain(*id.0.as_bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
+        }
+        // FNV leaves its high bits poorly mixed for short inputs; this finaliser (MurmurHash3's) spreads them.
+        hash ^= hash >> 33;
+        hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+        hash ^= hash >> 33;
+        // 53 bits fit a double exactly.
+        ((hash >> 11) as f64) < self.sample * (1u64 << 53) as f64
+    }
+}
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch(name: &str, sample: f64) -> Launch {
+        Launch {
+            name: name.parse().unwrap(),
+            service: "shop".parse().unwrap(),
+            candidate: "http://127.0.0.1:1".parse().unwrap(),
+            sample,
+            filters: Filters::default(),
+            isolation: None,
+            allow: vec![],
+            comparison: Comparison::On,
+            rules: None,
+            start: BTreeMap::new(),
+            status: LaunchStatus::Active,
+            limits: LaunchLimits::default(),
+            change: Change::by("test", "test"),
+        }
+    }
+
+    #[test]
+    fn samples_have_their_size_and_launches_do_not_share_them() {
+        let (a, b) = (launch("a", 0.25), launch("b", 0.25));
+        let ids: Vec<_> = (0..40_000).map(|_| RequestId::generate()).collect();
+        let in_a = ids.iter().filter(|id| a.in_sample(id)).count() as f64;
+        let in_both = ids.iter().filter(|id| a.in_sample(id) && b.in_sample(id)).count() as f64;
+        assert!((in_a / 40_000.0 - 0.25).abs() < 0.02, "{in_a}");
+        assert!((in_both / 40_000.0 - 0.0625).abs() < 0.01, "{in_both}");
+        assert!(!ids.iter().any(|id| launch("a", 0.0).in_sample(id)));
+    }
+
+    #[test]
+    fn writes_need_a_declared_isolation_boundary() {
+        let mut launch = launch("a", 1.0);
+        assert!(launch.may_send("GET") && !launch.may_send("POST") && !launch.may_send("get"));
+        launch.isolation = Some("own database, stubbed egress".to_owned());
+        assert!(launch.may_send("POST"));
+    }
+}

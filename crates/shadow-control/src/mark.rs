@@ -1,0 +1,68 @@
+//! The mark that every replayed request carries, so that an agent who sees one knows the shadow has reached production.
+//!
+//! It is signed under the masking key: a client that copies the header cannot make an agent pause the launches.
+
+use shadow_record::{LaunchName, RequestId};
+use uuid::Uuid;
+
+/// Header that carries the mark.
+pub const MARK_HEADER: &str = "shadowline-replay";
+
+/// What a replayed request says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The launch it belongs to.
+    pub launch: LaunchName,
+    /// The captured exchange.
+    pub request_id: RequestId,
+    /// 1 for the first send.
+    pub attempt: i32,
+}
+
+impl Mark {
+    /// The header's value. `sign` is the keyed HMAC of the masking key.
+    pub fn sign(&self, sign: impl FnOnce(&[u8]) -> [u8; 16]) -> String {
+        let body = format!("{};{};{}", self.launch, self.request_id, self.attempt);
+        let tag = hex(&sign(body.as_bytes()));
+        format!("{body};{tag}")
+    }
+
+    /// Reads a header's value; `None` unless the signature verifies.
+    pub fn verify(value: &str, sign: impl FnOnce(&[u8]) -> [u8; 16]) -> Option<Self> {
+        let (body, tag) = value.rsplit_once(';')?;
+        if hex(&sign(body.as_bytes())) != tag {
+            return None;
+        }
+        let mut parts = body.split(';');
+        Some(Self {
+            launch: parts.next()?.parse().ok()?,
+            request_id: RequestId(Uuid::parse_str(parts.next()?).ok()?),
+            attempt: parts.next()?.parse().ok()?,
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signer(key: u8) -> impl Fn(&[u8]) -> [u8; 16] {
+        move |body| {
+            std::array::from_fn(|i| body.iter().fold(key, |sum, b| sum.rotate_left(1) ^ b).wrapping_add(i as u8))
+        }
+    }
+
+    #[test]
+    fn only_a_mark_signed_under_the_key_is_believed() {
+        let mark = Mark { launch: "v2".parse().unwrap(), request_id: RequestId::generate(), attempt: 1 };
+        let value = mark.sign(signer(7));
+        assert_eq!(Mark::verify(&value, signer(7)), Some(mark));
+        assert_eq!(Mark::verify(&value, signer(8)), None);
+        assert_eq!(Mark::verify(&value.replacen("v2", "v3", 1), signer(7)), None);
+        assert_eq!(Mark::verify("v2", signer(7)), None);
+    }
+}

@@ -1,0 +1,154 @@
+//! Control records: JSON, so that they can be read with any Kafka tool at three in the morning.
+
+use serde::{Deserialize, Serialize};
+use shadow_record::{LaunchName, ServiceName, Timestamp};
+
+use crate::Launch;
+
+/// Newest record format this build writes and reads.
+const FORMAT: u32 = 1;
+
+/// Why a control record could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Written by a newer version.
+    #[error("control record {key} has format {found}, this version reads up to {FORMAT}: upgrade this instance")]
+    Newer {
+        /// Record key.
+        key: String,
+        /// Its format.
+        found: u32,
+    },
+    /// Not a control record.
+    #[error("control record {key} is not readable: {cause}")]
+    Unreadable {
+        /// Record key.
+        key: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// Who changed something, when and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Person or instance.
+    pub by: String,
+    /// Free text.
+    pub why: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Change {
+    /// A change made now.
+    pub fn by(by: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { by: by.into(), why: why.into(), at: Timestamp::now() }
+    }
+}
+
+/// The kill switch of everything, or of one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// `None` for every launch on every instance.
+    pub instance: Option<String>,
+    /// Paused or going on.
+    pub paused: bool,
+    /// Who, when, why.
+    pub change: Change,
+}
+
+/// How fast one captured topic is replayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    /// The captured topic.
+    pub topic: String,
+    /// Requests per second for each launch of the topic over all its replayers; `None` for no limit.
+    pub per_second: Option<f64>,
+    /// Who, when, why.
+    pub change: Change,
+}
+
+/// Where an agent's primary and the agent itself listen: addresses that no launch may target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// The service captured there.
+    pub service: ServiceName,
+    /// The agent.
+    pub instance: String,
+    /// `host:port` as configured and `ip:port` as resolved.
+    pub addresses: Vec<String>,
+    /// Who, when, why.
+    pub change: Change,
+}
+
+/// One record of the control topic; the newest of each key holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ControlRecord {
+    /// A launch as it now is.
+    Launch(Box<Launch>),
+    /// A rate as it now is.
+    Rate(Rate),
+    /// The kill switch as it now is.
+    Pause(Pause),
+    /// Where production is.
+    Upstream(Upstream),
+}
+
+#[derive(Serialize)]
+struct Outgoing<'a> {
+    format: u32,
+    #[serde(flatten)]
+    record: &'a ControlRecord,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+}
+
+/// Key prefix of launches; what follows is the name.
+pub(crate) const LAUNCH_KEY: &str = "launch/";
+/// Key prefix of pauses.
+pub(crate) const PAUSE_KEY: &str = "pause/";
+
+impl ControlRecord {
+    /// The record's key.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Launch(launch) => Self::launch_key(&launch.name),
+            Self::Rate(rate) => format!("rate/{}", rate.topic),
+            Self::Pause(Pause { instance: None, .. }) => format!("{PAUSE_KEY}all"),
+            Self::Pause(Pause { instance: Some(instance), .. }) => format!("{PAUSE_KEY}instance/{instance}"),
+            Self::Upstream(upstream) => format!("upstream/{}/{}", upstream.service, upstream.instance),
+        }
+    }
+
+    /// The key of a launch.
+    pub fn launch_key(name: &LaunchName) -> String {
+        format!("{LAUNCH_KEY}{name}")
+    }
+
+    /// The record's value.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(&Outgoing { format: FORMAT, record: self }).expect("control records have string keys only")
+    }
+
+    /// Reads a value that stood under `key`.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn decode(key: &str, value: &[u8]) -> Result<Self, ControlError> {
+        let unreadable = |cause: String| ControlError::Unreadable { key: key.to_owned(), cause };
+        let head: Head = serde_json::from_slice(value).map_err(|e| unreadable(e.to_string()))?;
+        if head.format > FORMAT {
+            return Err(ControlError::Newer { key: key.to_owned(), found: head.format });
+        }
+        let mut object: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(value).map_err(|e| unreadable(e.to_string()))?;
+        object.remove("format");
+        let record: Self = serde_json::from_value(object.into()).map_err(|e| unreadable(e.to_string()))?;
+        if record.key() == key { Ok(record) } else { Err(unreadable(format!("it belongs under {}", record.key()))) }
+    }
+}

@@ -1,0 +1,160 @@
+//! The control topic folded into what holds now. Pure: records in, state out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shadow_record::LaunchName;
+
+use crate::record::{LAUNCH_KEY, PAUSE_KEY};
+use crate::{ControlError, ControlRecord, Launch, LaunchStatus, Pause, Rate, Upstream};
+
+/// What the control topic says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ControlState {
+    /// Offset of the newest record applied; -1 for none.
+    pub version: i64,
+    /// Whether the topic was read to the end it had at start.
+    pub caught_up: bool,
+    /// All launches that exist.
+    pub launches: BTreeMap<LaunchName, Launch>,
+    /// Rates by captured topic.
+    pub rates: BTreeMap<String, Rate>,
+    /// Pauses by instance; `None` is everything.
+    pub pauses: BTreeMap<Option<String>, Pause>,
+    /// Production's addresses by record key.
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// Keys whose newest record this version cannot read.
+    pub unreadable: BTreeSet<String>,
+}
+
+impl ControlState {
+    /// Nothing read yet.
+    pub fn empty() -> Self {
+        Self { version: -1, ..Self::default() }
+    }
+
+    /// Applies the record at `offset`. An empty value deletes the key.
+    ///
+    /// # Errors
+    /// [`ControlError`] for a record this version cannot read; what it speaks of is paused until a readable one follows.
+    pub fn apply(&mut self, offset: i64, key: &str, value: &[u8]) -> Result<(), ControlError> {
+        self.version = offset;
+        if value.is_empty() {
+            self.delete(key);
+            return Ok(());
+        }
+        let record = match ControlRecord::decode(key, value) {
+            Ok(record) => record,
+            Err(error) => {
+                self.unreadable.insert(key.to_owned());
+                return Err(error);
+            }
+        };
+        self.unreadable.remove(key);
+        match record {
+            ControlRecord::Launch(launch) => drop(self.launches.insert(launch.name.clone(), *launch)),
+            ControlRecord::Rate(rate) => drop(self.rates.insert(rate.topic.clone(), rate)),
+            ControlRecord::Pause(pause) => drop(self.pauses.insert(pause.instance.clone(), pause)),
+            ControlRecord::Upstream(upstream) => drop(self.upstreams.insert(key.to_owned(), upstream)),
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, key: &str) {
+        self.unreadable.remove(key);
+        self.launches.retain(|name, _| ControlRecord::launch_key(name) != key);
+        self.rates.retain(|topic, _| format!("rate/{topic}") != key);
+        self.pauses.retain(|instance, _| match instance {
+            None => key != "pause/all",
+            Some(instance) => key != format!("{PAUSE_KEY}instance/{instance}"),
+        });
+        self.upstreams.remove(key);
+    }
+
+    /// Whether `launch` must not send from `instance`, as far as the control topic says.
+    pub fn is_paused(&self, launch: &LaunchName, instance: &str) -> bool {
+        let active = self.launches.get(launch).is_some_and(|l| l.status == LaunchStatus::Active);
+        let everything = self.pauses.get(&None).is_some_and(|p| p.paused);
+        let here = self.pauses.get(&Some(instance.to_owned())).is_some_and(|p| p.paused);
+        !active || everything || here || self.unreadable.iter().any(|key| self.concerns(key, launch))
+    }
+
+    /// An unreadable record may be a pause, so it counts as one.
+    fn concerns(&self, key: &str, launch: &LaunchName) -> bool {
+        key.starts_with(PAUSE_KEY) || key.strip_prefix(LAUNCH_KEY) == Some(launch.as_str())
+    }
+
+    /// Requests per second of each launch of `topic`; `None` for no limit.
+    pub fn rate_of(&self, topic: &str) -> Option<f64> {
+        self.rates.get(topic).and_then(|rate| rate.per_second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Change;
+
+    fn pause(instance: Option<&str>, paused: bool) -> ControlRecord {
+        ControlRecord::Pause(Pause {
+            instance: instance.map(str::to_owned),
+            paused,
+            change: Change::by("ann", "drill"),
+        })
+    }
+
+    fn launch(name: &str) -> ControlRecord {
+        let json = format!(
+            r#"{{"kind":"launch","name":"{name}","service":"shop","candidate":"http://c:1/","start":{{"0":5}},"status":"active",
+                "change":{{"by":"ann","why":"","at":0}}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    }
+
+    fn fold(records: &[ControlRecord]) -> ControlState {
+        let mut state = ControlState::empty();
+        for (offset, record) in records.iter().enumerate() {
+            state.apply(offset as i64, &record.key(), &record.encode()).unwrap();
+        }
+        state
+    }
+
+    #[test]
+    fn every_pause_holds_until_it_is_lifted() {
+        let name: LaunchName = "v2".parse().unwrap();
+        assert!(fold(&[]).is_paused(&name, "r1"), "an unknown launch sends nothing");
+        assert!(!fold(&[launch("v2")]).is_paused(&name, "r1"));
+        let here = fold(&[launch("v2"), pause(Some("r1"), true)]);
+        assert!(here.is_paused(&name, "r1") && !here.is_paused(&name, "r2"));
+        assert!(fold(&[launch("v2"), pause(None, true)]).is_paused(&name, "r1"));
+        assert!(!fold(&[launch("v2"), pause(None, true), pause(None, false)]).is_paused(&name, "r1"));
+    }
+
+    #[test]
+    fn records_survive_the_wire() {
+        for record in [launch("v2"), pause(Some("r1"), true), pause(None, false)] {
+            assert_eq!(ControlRecord::decode(&record.key(), &record.encode()).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_newer_version_pauses_what_it_speaks_of() {
+        let name: LaunchName = "v2".parse().unwrap();
+        let mut state = fold(&[launch("v2"), launch("v3")]);
+        let error = state.apply(9, "launch/v2", br#"{"format":2,"kind":"ramp"}"#).unwrap_err();
+        assert!(error.to_string().contains("upgrade"), "{error}");
+        assert!(state.is_paused(&name, "r1"));
+        assert!(!state.is_paused(&"v3".parse().unwrap(), "r1"));
+        state.apply(10, "launch/v2", &launch("v2").encode()).unwrap();
+        assert!(!state.is_paused(&name, "r1"));
+        assert!(state.apply(11, "pause/all", b"garbage").is_err());
+        assert!(state.is_paused(&name, "r1"));
+    }
+
+    #[test]
+    fn a_tombstone_deletes_and_a_record_under_a_foreign_key_is_refused() {
+        let mut state = fold(&[launch("v2")]);
+        assert!(state.apply(4, "launch/other", &launch("v2").encode()).is_err());
+        state.apply(5, "launch/v2", b"").unwrap();
+        assert!(state.launches.is_empty());
+    }
+}
