@@ -1,1 +1,25 @@
-//! Comparison of two answers under rules: differences and their signatures.
+//! Compares two answers to one request under rules and says where they differ.
+//!
+//! In the flow this stands between pairing and storing: the comparator hands over the primary's and the candidate's masked
+//! [`Response`](shadow_record::Response), and stores the [`Comparison`]. The steps are the files: [`rules`] says what to
+//! look at, `tree` turns a JSON body into a hashed tree without what is ignored, `walk` descends where hashes differ,
+//! [`difference`](Difference) names what was found.
+//!
+//! Guarantees: pure and deterministic; linear in the size of the bodies (arrays are matched by the hash of their elements,
+//! never by a quadratic alignment); what was not looked at in full is [`CompareResult::Truncated`] or
+//! [`CompareResult::Incomparable`], never [`CompareResult::Matched`]; numbers are compared as decimals of any size, never
+//! through floating point.
+
+mod compare;
+mod difference;
+mod excerpt;
+mod number;
+mod path;
+pub mod rules;
+mod tree;
+mod walk;
+
+pub use compare::{MAX_DEPTH, MAX_NODES, compare, compare_under_keys};
+pub use difference::{CompareResult, Comparison, Difference, DifferenceKind, MAX_DIFFERENCES, Signature};
+pub use path::{InvalidPath, JsonPath};
+pub use rules::{Rules, RulesError};

@@ -1,0 +1,192 @@
+//! What a comparison finds.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Most distinct signatures one comparison reports; further ones are only counted in [`Comparison::omitted`].
+pub const MAX_DIFFERENCES: usize = 64;
+
+/// What comparing two answers came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Comparison {
+    /// The result.
+    pub result: CompareResult,
+    /// One entry per signature, in the order they were met.
+    pub differences: Vec<Difference>,
+    /// Differing places whose signature is beyond [`MAX_DIFFERENCES`].
+    pub omitted: u32,
+}
+
+/// What comparing two answers came to, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CompareResult {
+    /// Everything the rules look at is equal.
+    Matched,
+    /// At least one place differs for certain.
+    Differing,
+    /// No difference was found in what was looked at, and a body was too deep or too large to look at in full.
+    Truncated,
+    /// No difference was found in what was looked at, and the bodies cannot be compared: only unequal digests are known, or
+    /// they were masked under different keys.
+    Incomparable,
+}
+
+impl CompareResult {
+    /// The word that tables and reports use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Matched => "matched",
+            Self::Differing => "differing",
+            Self::Truncated => "truncated",
+            Self::Incomparable => "incomparable",
+        }
+    }
+}
+
+/// What kind of difference one place shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DifferenceKind {
+    /// The status code differs.
+    Status,
+    /// A compared header differs.
+    Header,
+    /// The primary has it, the candidate has not.
+    Missing,
+    /// The candidate has it, the primary has not.
+    Added,
+    /// The JSON types differ, or only one side is JSON.
+    Type,
+    /// Same type, another value.
+    Value,
+    /// The same elements in another order, in an array whose order counts.
+    Order,
+}
+
+impl DifferenceKind {
+    /// The word that tables and reports use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Header => "header",
+            Self::Missing => "missing",
+            Self::Added => "added",
+            Self::Type => "type",
+            Self::Value => "value",
+            Self::Order => "order",
+        }
+    }
+}
+
+/// One signature found in one pair of answers, with its first occurrence as the example.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Where, with array indexes generalised: `$.items[*].price`, `status`, `header:location`, `body`.
+    pub place: String,
+    /// Where exactly the first occurrence is: `$.items[3].price`.
+    pub example: String,
+    /// What kind of difference.
+    pub kind: DifferenceKind,
+    /// From what to what, without values: `200->500`, `string->number`, `object->absent`, `changed`.
+    pub transition: String,
+    /// Bounded excerpt of the primary's side, as JSON text; empty when absent.
+    pub primary: String,
+    /// Bounded excerpt of the candidate's side, as JSON text; empty when absent.
+    pub candidate: String,
+    /// Places of this answer that show the signature.
+    pub count: u32,
+    /// The fault this belongs to.
+    pub signature: Signature,
+}
+
+/// Identifies differences that are the same fault: a hash of route, generalised place, kind and transition.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Signature(pub u64);
+
+impl Signature {
+    /// The signature of a fault.
+    pub fn of(route: &str, place: &str, kind: DifferenceKind, transition: &str) -> Self {
+        let mut hash = Sha256::new();
+        for part in [route, place, kind.as_str(), transition] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        let digest = hash.finalize();
+        Self(u64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 digest has 32 bytes")))
+    }
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Signature {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Collects differences, one entry per signature.
+#[derive(Debug)]
+pub(crate) struct Findings<'a> {
+    route: &'a str,
+    differences: Vec<Difference>,
+    omitted: u32,
+}
+
+/// One differing place as the walk meets it.
+pub(crate) struct Found<'a> {
+    pub(crate) place: &'a str,
+    pub(crate) example: &'a str,
+    pub(crate) kind: DifferenceKind,
+    pub(crate) transition: String,
+}
+
+impl<'a> Findings<'a> {
+    pub(crate) fn new(route: &'a str) -> Self {
+        Self { route, differences: Vec::new(), omitted: 0 }
+    }
+
+    /// Adds one place; `excerpts` of both sides are only made for a new signature.
+    pub(crate) fn add(&mut self, found: Found<'_>, excerpts: impl FnOnce() -> (String, String)) {
+        let Found { place, example, kind, transition } = found;
+        let known =
+            self.differences.iter_mut().find(|d| d.kind == kind && d.place == place && d.transition == transition);
+        if let Some(known) = known {
+            known.count = known.count.saturating_add(1);
+        } else if self.differences.len() >= MAX_DIFFERENCES {
+            self.omitted = self.omitted.saturating_add(1);
+        } else {
+            let (primary, candidate) = excerpts();
+            let signature = Signature::of(self.route, place, kind, &transition);
+            let (place, example) = (place.to_owned(), example.to_owned());
+            self.differences.push(Difference {
+                place,
+                example,
+                kind,
+                transition,
+                primary,
+                candidate,
+                count: 1,
+                signature,
+            });
+        }
+    }
+
+    /// The comparison, given how the bodies could be looked at.
+    pub(crate) fn conclude(self, otherwise: CompareResult) -> Comparison {
+        let result = if self.differences.is_empty() { otherwise } else { CompareResult::Differing };
+        Comparison { result, differences: self.differences, omitted: self.omitted }
+    }
+}
