@@ -84,7 +84,7 @@ pub struct Upstream {
 
 /// One record of the control topic; the newest of each key holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum ControlRecord {
     /// A launch as it now is.
     Launch(Box<Launch>),
@@ -96,13 +96,19 @@ pub enum ControlRecord {
     Upstream(Upstream),
 }
 
+/// The value: `{"format":1,"record":{"launch":{...}}}`.
 #[derive(Serialize)]
 struct Outgoing<'a> {
     format: u32,
-    #[serde(flatten)]
     record: &'a ControlRecord,
 }
 
+#[derive(Deserialize)]
+struct Incoming {
+    record: ControlRecord,
+}
+
+/// Read first, so that a record of a newer format is called that and not unreadable.
 #[derive(Deserialize)]
 struct Head {
     format: u32,
@@ -145,10 +151,7 @@ impl ControlRecord {
         if head.format > FORMAT {
             return Err(ControlError::Newer { key: key.to_owned(), found: head.format });
         }
-        let mut object: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(value).map_err(|e| unreadable(e.to_string()))?;
-        object.remove("format");
-        let record: Self = serde_json::from_value(object.into()).map_err(|e| unreadable(e.to_string()))?;
+        let Incoming { record } = serde_json::from_slice(value).map_err(|e| unreadable(e.to_string()))?;
         if record.key() == key { Ok(record) } else { Err(unreadable(format!("it belongs under {}", record.key()))) }
     }
 }

@@ -104,8 +104,8 @@ mod tests {
 
     fn launch(name: &str) -> ControlRecord {
         let json = format!(
-            r#"{{"kind":"launch","name":"{name}","service":"shop","candidate":"http://c:1/","start":{{"0":5}},"status":"active",
-                "change":{{"by":"ann","why":"","at":0}}}}"#
+            r#"{{"launch":{{"name":"{name}","service":"shop","candidate":"http://c:1/","start":{{"0":5}},"status":"active",
+                "change":{{"by":"ann","why":"","at":0}}}}}}"#
         );
         serde_json::from_str(&json).unwrap()
     }
@@ -140,7 +140,7 @@ mod tests {
     fn a_record_of_a_newer_version_pauses_what_it_speaks_of() {
         let name: LaunchName = "v2".parse().unwrap();
         let mut state = fold(&[launch("v2"), launch("v3")]);
-        let error = state.apply(9, "launch/v2", br#"{"format":2,"kind":"ramp"}"#).unwrap_err();
+        let error = state.apply(9, "launch/v2", br#"{"format":2,"record":{"ramp":{}}}"#).unwrap_err();
         assert!(error.to_string().contains("upgrade"), "{error}");
         assert!(state.is_paused(&name, "r1"));
         assert!(!state.is_paused(&"v3".parse().unwrap(), "r1"));
