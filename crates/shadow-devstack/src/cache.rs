@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::DevstackError;
+use crate::process::{DataLifetime, Finished, Launcher, run_to_end};
 
 /// Written into a directory when it is complete.
 const MARKER: &str = ".complete";
@@ -97,24 +98,16 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
 
 /// Runs a registry's client (npm, Maven) to its end; `what` it fetches goes into `into`.
 pub(crate) async fn run_client<S: AsRef<OsStr>>(
+    launcher: &Launcher,
     what: &'static str,
     program: &Path,
     args: impl IntoIterator<Item = S>,
     into: &Path,
 ) -> Result<(), DevstackError> {
-    let output = tokio::process::Command::new(program)
-        .args(args)
-        .current_dir(into)
-        .stdin(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(|error| DevstackError::io("run", program, error))?;
-    if output.status.success() {
+    let Finished { success, text } = run_to_end(launcher, program, args, into, DataLifetime::Temporary).await?;
+    if success {
         return Ok(());
     }
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text);
     let says = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
     if says(&["ENOSPC", "No space left on device"]) {
         return Err(DevstackError::DiskFull(into.to_path_buf()));

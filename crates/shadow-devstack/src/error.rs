@@ -94,10 +94,10 @@ pub enum DevstackError {
         /// The log's last lines.
         tail: String,
     },
-    /// The launcher's process tried to start a stack: its `main` does not hand over to the launcher.
+    /// The launcher's process did not act as one: its `main` does not hand over to the launcher.
     #[error(
-        "this process was started as the launcher but went on as the program: call \
-         `shadow_devstack::launcher_requested()` first thing in main, or pass a launcher to the builder"
+        "the launcher did not act as one: call `shadow_devstack::launcher_requested()` first thing in its main, or \
+         pass another launcher to the builder"
     )]
     NotALauncher,
     /// The server was not started by this stack, so this stack does not kill or restart it.

@@ -6,12 +6,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::launcher::{FREEZE, KILL, SUPERVISED, SuperviseArgs, THAW};
+use crate::launcher::{FREEZE, KILL, STARTED_AS_LAUNCHER, SUPERVISED, SuperviseArgs, THAW};
 use crate::{DevstackError, StartFailure, cache};
 
 mod probe;
@@ -40,6 +41,45 @@ impl Launcher {
     }
 }
 
+/// How a program that was run to its end went.
+pub(crate) struct Finished {
+    pub(crate) success: bool,
+    /// What it wrote to standard output and standard error.
+    pub(crate) text: String,
+}
+
+/// Runs a program to its end in `dir`, under a supervisor: if the owner is killed meanwhile, the program ends and
+/// `dir` is removed. Dropping the future kills the program and waits for it.
+pub(crate) async fn run_to_end<S: AsRef<OsStr>>(
+    launcher: &Launcher,
+    program: &Path,
+    args: impl IntoIterator<Item = S>,
+    dir: &Path,
+    lifetime: DataLifetime,
+) -> Result<Finished, DevstackError> {
+    let failed = |error| DevstackError::io("run", program, error);
+    let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+    let run = ["run".into(), program.as_os_str().to_owned()].into_iter().chain(args);
+    let remove = (lifetime == DataLifetime::Temporary).then(|| dir.to_path_buf());
+    let supervise = SuperviseArgs { remove, command: launcher.command(run) }.into_args();
+    let command = launcher.command(supervise);
+    let (mut reader, writer) = std::io::pipe().map_err(failed)?;
+    let mut supervised = Supervised::spawn(&command, dir, writer.into()).map_err(failed)?;
+    let output = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        // It ends when the program and its supervisor have.
+        reader.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let output = output.await.expect("reading a pipe does not panic").map_err(failed)?;
+    let status = supervised.0.wait().map_err(failed)?;
+    let text = String::from_utf8_lossy(&output);
+    if !text.contains(SUPERVISED) {
+        return Err(DevstackError::NotALauncher);
+    }
+    let text: Vec<&str> = text.lines().filter(|line| !line.starts_with(SUPERVISED)).collect();
+    Ok(Finished { success: status.success(), text: text.join("\n") })
+}
+
 /// Everything needed to start a server, and to start it again on the same port and data.
 pub(crate) struct Spec {
     pub(crate) name: &'static str,
@@ -50,6 +90,16 @@ pub(crate) struct Spec {
     pub(crate) lifetime: DataLifetime,
     pub(crate) probe: Probe,
     pub(crate) deadline: Duration,
+}
+
+impl Spec {
+    fn spawn(&self, log: &Log) -> Result<Supervised, DevstackError> {
+        let remove = (self.lifetime == DataLifetime::Temporary).then(|| self.dir.clone());
+        let mode = SuperviseArgs { remove, command: self.command.clone() }.into_args();
+        let output = log.file.try_clone().map_err(|error| DevstackError::io("open", &log.path, error))?;
+        Supervised::spawn(&self.launcher.command(mode), &self.dir, output.into())
+            .map_err(|error| DevstackError::io("run", &self.launcher.program, error))
+    }
 }
 
 /// What becomes of a server's directory.
@@ -66,7 +116,7 @@ pub struct ServerProcess {
     name: &'static str,
     /// `None` for a server that runs elsewhere or in this process.
     spec: Option<Spec>,
-    supervisor: Option<Child>,
+    supervisor: Option<Supervised>,
 }
 
 impl ServerProcess {
@@ -88,10 +138,7 @@ impl ServerProcess {
     /// When the server is not one of this stack's processes.
     pub fn kill(&mut self) -> Result<(), DevstackError> {
         self.spec.as_ref().ok_or(DevstackError::NotOwned(self.name))?;
-        if let Some(mut supervisor) = self.supervisor.take() {
-            tell(&mut supervisor, KILL);
-            wait(&mut supervisor);
-        }
+        self.supervisor = None;
         Ok(())
     }
 
@@ -113,7 +160,7 @@ impl ServerProcess {
 
     fn signal(&mut self, command: u8) -> Result<(), DevstackError> {
         let supervisor = self.supervisor.as_mut().ok_or(DevstackError::NotOwned(self.name))?;
-        tell(supervisor, command);
+        supervisor.tell(command);
         Ok(())
     }
 
@@ -126,10 +173,10 @@ impl ServerProcess {
         let spec = self.spec.as_ref().ok_or(DevstackError::NotOwned(self.name))?;
         let log = Log::open(spec)?;
         // Held by `self` from here on: when this future is dropped, the server does not go on starting.
-        let supervisor = self.supervisor.insert(spawn(spec, &log)?);
+        let supervisor = self.supervisor.insert(spec.spawn(&log)?);
         let deadline = Instant::now() + spec.deadline;
         let failure = loop {
-            match supervisor.try_wait() {
+            match supervisor.0.try_wait() {
                 Ok(None) => {}
                 Ok(Some(status)) => break StartFailure::of_exit(status.code(), &log.text(), SUPERVISED),
                 Err(source) => return Err(DevstackError::Io { doing: format!("wait for {}", spec.name), source }),
@@ -142,70 +189,69 @@ impl ServerProcess {
             }
             tokio::time::sleep(POLL).await;
         };
-        tell(supervisor, KILL);
-        wait(supervisor);
-        let tail = cache::last_lines(&log.text(), LOG_LINES);
-        let error = DevstackError::Start { server: spec.name, failure, log: log.keep(spec), tail };
         self.supervisor = None;
-        Err(error)
+        let tail = cache::last_lines(&log.text(), LOG_LINES);
+        Err(DevstackError::Start { server: spec.name, failure, log: log.keep(spec), tail })
     }
 
     /// Ends the server in an orderly way and waits until it is gone.
     pub(crate) async fn stop(&mut self) {
-        if let Some(mut supervisor) = self.supervisor.take() {
-            drop(supervisor.stdin.take());
-            let ended = tokio::task::spawn_blocking(move || wait(&mut supervisor));
+        if let Some(supervisor) = self.supervisor.take() {
+            let ended = tokio::task::spawn_blocking(move || supervisor.stop());
             ended.await.expect("waiting for a process does not panic");
         }
     }
 
     /// The process ID of the server's supervisor while it runs, for those who look at the process from outside.
     pub fn supervisor_id(&self) -> Option<u32> {
-        self.supervisor.as_ref().map(Child::id)
+        self.supervisor.as_ref().map(|supervisor| supervisor.0.id())
     }
 }
 
-impl Drop for ServerProcess {
+/// A supervisor with the pipe that carries this process's life to it. Dropping it kills what it supervises and waits.
+struct Supervised(Child);
+
+impl Supervised {
+    /// Starts a supervisor in a process group of its own, so that Ctrl-C in a terminal reaches the owner alone, which
+    /// needs the servers while it drains.
+    fn spawn(command: &[OsString], dir: &Path, output: OwnedFd) -> std::io::Result<Self> {
+        let errors = output.try_clone()?;
+        let mut command_line = Command::new(&command[0]);
+        command_line
+            .args(&command[1..])
+            .current_dir(dir)
+            .env(STARTED_AS_LAUNCHER, "1")
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(errors)
+            .process_group(0);
+        command_line.spawn().map(Self)
+    }
+
+    /// Sends a command.
+    fn tell(&mut self, command: u8) {
+        if let Some(pipe) = &mut self.0.stdin {
+            // A broken pipe means that the server has just ended.
+            let _ = pipe.write_all(&[command]);
+        }
+    }
+
+    /// Closes the pipe, on which the server ends in an orderly way, and waits until it is gone.
+    fn stop(mut self) {
+        drop(self.0.stdin.take());
+        // Waiting fails only for a process that was waited for already.
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Supervised {
     fn drop(&mut self) {
-        // The one error says that there is nothing to kill.
-        let _ = self.kill();
+        self.tell(KILL);
+        // `wait` would close the pipe first, which asks for the data to be removed.
+        let pipe = self.0.stdin.take();
+        let _ = self.0.wait();
+        drop(pipe);
     }
-}
-
-/// Sends a command to the supervisor.
-fn tell(supervisor: &mut Child, command: u8) {
-    if let Some(pipe) = &mut supervisor.stdin {
-        // A broken pipe means that the server has just ended.
-        let _ = pipe.write_all(&[command]);
-    }
-}
-
-/// Waits until the supervisor, and with it the server, is gone.
-fn wait(supervisor: &mut Child) {
-    // It fails only for a process that was waited for already. The pipe stays open until the server has ended: its end
-    // would ask for the data to be removed.
-    let pipe = supervisor.stdin.take();
-    let _ = supervisor.wait();
-    drop(pipe);
-}
-
-/// Starts the supervisor in a process group of its own, so that Ctrl-C in a terminal reaches the owner alone, which
-/// needs the servers while it drains.
-fn spawn(spec: &Spec, log: &Log) -> Result<Child, DevstackError> {
-    let remove = (spec.lifetime == DataLifetime::Temporary).then(|| spec.dir.clone());
-    let mode = SuperviseArgs { remove, command: spec.command.clone() }.into_args();
-    let command = spec.launcher.command(mode);
-    let output = || log.file.try_clone().map_err(|error| DevstackError::io("open", &log.path, error));
-    Command::new(&command[0])
-        .args(&command[1..])
-        .current_dir(&spec.dir)
-        .env(crate::launcher::STARTED_AS_LAUNCHER, "1")
-        .stdin(Stdio::piped())
-        .stdout(output()?)
-        .stderr(output()?)
-        .process_group(0)
-        .spawn()
-        .map_err(|error| DevstackError::io("run", &spec.launcher.program, error))
 }
 
 /// A server's log, and where this run of the server began in it.

@@ -177,13 +177,14 @@ impl DevstackBuilder {
         if std::env::var_os(STARTED_AS_LAUNCHER).is_some() {
             return Err(DevstackError::NotALauncher);
         }
-        let kafka_source = self.kafka_source().await?;
-        let clickhouse_source = self.clickhouse_source().await?;
+        let launcher = self.chosen_launcher()?;
+        let kafka_source = self.kafka_source(&launcher).await?;
+        let clickhouse_source = self.clickhouse_source(&launcher).await?;
 
         let (root, temporary) = self.root()?;
         let lock = if temporary.is_some() { None } else { Some(lock(&root)?) };
         let place = Place {
-            launcher: self.chosen_launcher()?,
+            launcher,
             root,
             lifetime: if temporary.is_some() { DataLifetime::Temporary } else { DataLifetime::Kept },
             deadline: self.deadline.unwrap_or(DEADLINE),
@@ -197,14 +198,14 @@ impl DevstackBuilder {
         Ok(Devstack { kafka, clickhouse, _lock: lock, _temporary: temporary })
     }
 
-    async fn kafka_source(&self) -> Result<KafkaSource, DevstackError> {
+    async fn kafka_source(&self, launcher: &Launcher) -> Result<KafkaSource, DevstackError> {
         if let Some(brokers) = set(KAFKA_BROKERS) {
             return Ok(KafkaSource::External(brokers));
         }
         if self.kafka == KafkaChoice::Mock {
             return Ok(KafkaSource::Mock(MockBroker::start()?));
         }
-        match kafka::install::Installation::find(self.progress).await {
+        match kafka::install::Installation::find(launcher, self.progress).await {
             Ok(installation) => Ok(KafkaSource::Apache(installation)),
             Err(error) if self.kafka == KafkaChoice::Apache => Err(error),
             Err(error) if set("CI").as_deref() == Some("true") => Err(DevstackError::ApacheRequired(Box::new(error))),
@@ -217,10 +218,10 @@ impl DevstackBuilder {
         }
     }
 
-    async fn clickhouse_source(&self) -> Result<ClickHouseSource, DevstackError> {
+    async fn clickhouse_source(&self, launcher: &Launcher) -> Result<ClickHouseSource, DevstackError> {
         match set(CLICKHOUSE_URL) {
             Some(url) => Ok(ClickHouseSource::External(url)),
-            None => Ok(ClickHouseSource::Program(clickhouse::Program::find(self.progress).await?)),
+            None => Ok(ClickHouseSource::Program(clickhouse::Program::find(launcher, self.progress).await?)),
         }
     }
 
@@ -286,7 +287,8 @@ impl Place {
         let [port, controller] = ports.each_ref().map(Port::number);
         let dir = self.root.join("kafka");
         process::create_dir(&dir)?;
-        let java = kafka::config::prepare(&installation, &dir, port, controller).await?;
+        let java =
+            kafka::config::prepare(&installation, &self.launcher, (&dir, self.lifetime), (port, controller)).await?;
         let command = self.launcher.command(std::iter::once(OsString::from("run")).chain(java));
         let process = ServerProcess::start(self.spec(kafka::NAME, dir, command, Probe::KafkaMetadata(port))).await?;
         let brokers = format!("127.0.0.1:{port}");

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::install::Installation;
 use crate::DevstackError;
 use crate::cache::last_lines;
+use crate::process::{DataLifetime, Finished, Launcher, run_to_end};
 
 /// Its heap is small since records live in the page cache. The serial collector saves memory and threads.
 const BROKER_JVM: &[&str] = &["-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"];
@@ -30,9 +31,9 @@ rootLogger.appenderRef.out.ref=out
 /// The ports may differ from one run to the next on the same directory: nothing on disk remembers them.
 pub(crate) async fn prepare(
     kafka: &Installation,
-    dir: &Path,
-    port: u16,
-    controller_port: u16,
+    launcher: &Launcher,
+    (dir, lifetime): (&Path, DataLifetime),
+    (port, controller_port): (u16, u16),
 ) -> Result<Vec<OsString>, DevstackError> {
     let data = dir.join("data");
     let log4j = dir.join("log4j2.properties");
@@ -42,7 +43,7 @@ pub(crate) async fn prepare(
     if !data.join("meta.properties").is_file() {
         let format = ["format", "--cluster-id", CLUSTER_ID, "--config", "server.properties"];
         let command = kafka.command(TOOL_JVM, &log4j, "kafka.tools.StorageTool", &format);
-        run_tool(&command, dir).await?;
+        run_tool(launcher, &command, dir, lifetime).await?;
     }
     Ok(kafka.command(BROKER_JVM, &log4j, "kafka.Kafka", &["server.properties"]))
 }
@@ -94,20 +95,16 @@ fn write(path: &Path, text: &str) -> Result<(), DevstackError> {
 }
 
 /// Runs one of Kafka's tools to its end.
-async fn run_tool(command: &[OsString], dir: &Path) -> Result<(), DevstackError> {
-    let output = tokio::process::Command::new(&command[0])
-        .args(&command[1..])
-        .current_dir(dir)
-        .stdin(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(|error| DevstackError::io("run", Path::new(&command[0]), error))?;
-    if output.status.success() {
+async fn run_tool(
+    launcher: &Launcher,
+    command: &[OsString],
+    dir: &Path,
+    lifetime: DataLifetime,
+) -> Result<(), DevstackError> {
+    let Finished { success, text } = run_to_end(launcher, Path::new(&command[0]), &command[1..], dir, lifetime).await?;
+    if success {
         return Ok(());
     }
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text);
     if text.contains("No space left on device") {
         return Err(DevstackError::DiskFull(dir.to_path_buf()));
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::DevstackError;
 use crate::cache::{self, find_program};
+use crate::process::Launcher;
 use crate::progress::Progress;
 
 /// Apache Kafka's version.
@@ -25,12 +26,12 @@ pub(crate) struct Installation {
 
 impl Installation {
     /// Finds Java and the cached jars, fetching the jars with Maven when they are missing.
-    pub(crate) async fn find(progress: Progress) -> Result<Self, DevstackError> {
+    pub(crate) async fn find(launcher: &Launcher, progress: Progress) -> Result<Self, DevstackError> {
         let java = find_java().await?;
         let jars = cache::ensure(
             &format!("kafka-{KAFKA}"),
             |dir| dir.join(format!("kafka_2.13-{KAFKA}.jar")).is_file(),
-            async |into: &Path| fetch(into, progress).await,
+            async |into: &Path| fetch(launcher, into, progress).await,
         )
         .await?;
         Ok(Self { java, jars })
@@ -84,7 +85,7 @@ fn major_version(text: &str) -> Option<u32> {
 }
 
 /// Has Maven copy Kafka and what it needs into `into`, checking every checksum.
-async fn fetch(into: &Path, progress: Progress) -> Result<(), DevstackError> {
+async fn fetch(launcher: &Launcher, into: &Path, progress: Progress) -> Result<(), DevstackError> {
     let maven = find_program("mvn").ok_or(DevstackError::MissingProgram {
         program: "mvn",
         purpose: "to fetch Apache Kafka",
@@ -100,7 +101,7 @@ async fn fetch(into: &Path, progress: Progress) -> Result<(), DevstackError> {
     let flags = ["--batch-mode", "--quiet", "--no-transfer-progress", "--strict-checksums"];
     let args = flags.map(OsString::from).into_iter();
     let goal = ["dependency:copy-dependencies", "-DincludeScope=runtime"].map(OsString::from);
-    cache::run_client(WHAT, &maven, args.chain(goal).chain([output]), &work).await?;
+    cache::run_client(launcher, WHAT, &maven, args.chain(goal).chain([output]), &work).await?;
     fs::remove_dir_all(&work).map_err(|error| DevstackError::io("remove", &work, error))
 }
 
