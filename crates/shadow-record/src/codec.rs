@@ -130,10 +130,10 @@ struct Codec {
     writers: HashMap<&'static str, Writer>,
 }
 
-static CODEC: LazyLock<Codec> = LazyLock::new(Codec::build);
+static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::build(HISTORY));
 
 impl Codec {
-    fn build() -> Self {
+    fn build(history: &[(&'static str, &'static str)]) -> Self {
         apache_avro::util::max_allocation_bytes(MAX_ALLOCATION);
         let mut codec = Self { known: HashMap::new(), writers: HashMap::new() };
         let today: HashMap<_, _> = CURRENT.iter().map(|&(name, text)| (name, parse(text))).collect();
@@ -146,7 +146,7 @@ impl Codec {
             codec.writers.insert(name, Writer { header, writer });
             codec.learn(name, schema, schema);
         }
-        for &(name, text) in HISTORY {
+        for &(name, text) in history {
             codec.learn(name, parse(text), today[name]);
         }
         codec
@@ -181,8 +181,14 @@ fn read<R: Record>(known: &Known, mut datum: &[u8]) -> Result<R, DecodeError> {
     match result {
         Ok(record) if datum.is_empty() => Ok(record),
         Ok(_) => Err(DecodeError::Invalid { kind: R::NAME, cause: format!("{} bytes left over", datum.len()) }),
-        Err(error) => Err(DecodeError::Invalid { kind: R::NAME, cause: error.to_string() }),
+        Err(error) => Err(DecodeError::Invalid { kind: R::NAME, cause: tail_of(&error.to_string()) }),
     }
+}
+
+/// The library's messages begin with the whole schema; what went wrong is at their end.
+fn tail_of(message: &str) -> String {
+    const LONGEST: usize = 200;
+    message.chars().skip(message.chars().count().saturating_sub(LONGEST)).collect()
 }
 
 /// The wire form of a record.
@@ -199,12 +205,16 @@ pub fn encode<R: Record>(record: &R) -> Bytes {
 /// # Errors
 /// [`DecodeError`], with the dead-letter reason it maps to.
 pub fn decode_any(bytes: &[u8]) -> Result<AnyRecord, DecodeError> {
+    decode_with(&CODEC, bytes)
+}
+
+fn decode_with(codec: &Codec, bytes: &[u8]) -> Result<AnyRecord, DecodeError> {
     let (marker, rest) = bytes.split_at_checked(2).ok_or(DecodeError::NotSingleObject(bytes.len()))?;
     let (print, datum) = rest.split_at_checked(8).ok_or(DecodeError::NotSingleObject(bytes.len()))?;
     if marker != MARKER {
         return Err(DecodeError::NotSingleObject(bytes.len()));
     }
-    let known = CODEC
+    let known = codec
         .known
         .get(print)
         .ok_or_else(|| DecodeError::UnknownSchema(print.iter().rev().map(|b| format!("{b:02x}")).collect()))?;
@@ -219,3 +229,6 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, DecodeError> {
     R::from_any(decode_any(bytes)?)
         .map_err(|other| DecodeError::UnexpectedKind { expected: R::NAME, found: other.name() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,6 +148,7 @@ pub struct SkippedRange {
 
 /// The flat form of [`ReplayedExchange`] that the schema describes.
 #[derive(Deserialize)]
+#[serde(rename = "ReplayedExchange")]
 struct Wire {
     launch: LaunchName,
     partition: i32,
