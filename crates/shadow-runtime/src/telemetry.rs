@@ -42,7 +42,7 @@ pub struct InvalidLevel(String);
 impl TryFrom<String> for LogLevel {
     type Error = InvalidLevel;
     fn try_from(text: String) -> Result<Self, InvalidLevel> {
-        let known = |level: &str| level.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+        let known = |level: &str| !level.is_empty() && level.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
         // `EnvFilter` takes a bare unknown word for the name of a module, so that `inof` would silently log nothing.
         let plain = text.split(',').all(|part| part.contains('=') || part.contains('[') || known(part.trim()));
         if plain && EnvFilter::try_new(&text).is_ok() { Ok(Self(text)) } else { Err(InvalidLevel(text)) }

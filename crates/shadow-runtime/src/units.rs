@@ -27,7 +27,7 @@ fn product(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// The largest unit that shows the value without a fraction.
 fn show(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
-    let whole = units.iter().rev().find(|(_, factor)| value >= *factor && value % factor == 0);
+    let whole = units.iter().rev().find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor));
     let (name, factor) = whole.unwrap_or(&units[0]);
     write!(f, "{}{name}", value / factor)
 }
