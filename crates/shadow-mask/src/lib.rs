@@ -1,1 +1,35 @@
-//! Deterministic, idempotent masking of exchanges under a keyed HMAC.
+//! Masking: what makes production traffic safe to publish, and keeps its answers comparable.
+//!
+//! An exchange passes through in this order: [`Masker::request`] or [`Masker::response`] picks the rules in scope
+//! (side, route), then masks the path segment by segment, the query pair by pair, each header (`headers`), and the body by
+//! its content type (`body`: JSON, NDJSON, forms; everything else leaves as keyed digest and length). Each single value is
+//! decided in one place (`scope`): by the first rule that names it, else by shape (`shape`): a short list of harmless shapes is
+//! kept, everything else becomes a token (`token`).
+//!
+//! Guarantees, each shown by a test in `tests/`:
+//! - **Fail closed**: what no rule and no allow-listed shape names does not leave; what does not parse leaves as a digest.
+//! - **Deterministic**: the same value under the same key gives the same token, wherever it stands.
+//! - **Idempotent**: masking what was masked changes nothing; a forged look-alike of a token is masked like any value.
+//!
+//! This crate does no I/O and never logs. `docs/masking.md` holds the threat model and the rules' reference.
+
+mod body;
+mod digest;
+mod headers;
+mod json;
+mod key;
+mod masker;
+mod pairs;
+mod path;
+mod raw;
+mod rules;
+mod scope;
+mod shape;
+mod token;
+
+pub use digest::Digester;
+pub use key::{KeyError, MaskKey};
+pub use masker::Masker;
+pub use raw::{RawBody, RawRequest, RawResponse};
+pub use rules::{RuleConfig, RulesConfig, RulesError, Ruleset, Side, Strategy};
+pub use token::REDACTED;
