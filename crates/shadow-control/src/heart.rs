@@ -11,6 +11,7 @@ use std::time::Duration;
 use shadow_kafka::{KafkaConfig, KafkaError, Outgoing, Producer, ProducerLimits, Tail, TailEvent, TailFrom};
 use shadow_record::{LaunchName, Role, State, Status, Timestamp, decode, encode, topics};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +71,8 @@ struct Inner {
     producer: Producer,
     subjects: Mutex<Subjects>,
     beat: Notify,
+    /// Ended before the last heartbeat, so that nothing follows it.
+    beating: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -89,8 +92,15 @@ impl Heart {
     pub fn spawn(config: HeartConfig, stop: CancellationToken) -> Result<Self, KafkaError> {
         let limits = ProducerLimits { queue_bytes: 1 << 20, message_timeout: config.lease.max(Duration::from_secs(1)) };
         let producer = Producer::new(&config.kafka, &limits)?;
-        let heart = Self(Arc::new(Inner { config, producer, subjects: Mutex::default(), beat: Notify::new() }));
-        tokio::spawn(heart.clone().run(stop.clone()));
+        let heart = Self(Arc::new(Inner {
+            config,
+            producer,
+            subjects: Mutex::default(),
+            beat: Notify::new(),
+            beating: Mutex::default(),
+        }));
+        let beating = tokio::spawn(heart.clone().run(stop.clone()));
+        heart.0.beating.lock().unwrap_or_else(PoisonError::into_inner).replace(beating);
         tokio::spawn(heart.clone().listen(stop));
         Ok(heart)
     }
@@ -123,8 +133,14 @@ impl Heart {
         self.0.beat.notify_one();
     }
 
-    /// The last heartbeat: call when everything has drained.
+    /// The last heartbeat: call when everything has drained and the token given to [`Heart::spawn`] is cancelled.
     pub async fn stopped(&self) {
+        let beating = self.0.beating.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(beating) = beating
+            && beating.await.is_err()
+        {
+            tracing::debug!("the heart had already stopped");
+        }
         let list = self.subjects().list.clone();
         for subject in &list {
             self.publish(subject, Some(State::Stopped));
@@ -139,6 +155,7 @@ impl Heart {
         let mut watch = tokio::time::interval((self.0.config.lease / 20).max(Duration::from_millis(10)));
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 _ = watch.tick() => self.apply_lease(),
                 () = self.0.beat.notified() => self.beat(None),
