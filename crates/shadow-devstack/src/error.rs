@@ -94,6 +94,18 @@ pub enum DevstackError {
         /// The log's last lines.
         tail: String,
     },
+    /// A server that had started ended by itself.
+    #[error("{server} ended: {failure}. Its log is {}{}", log.display(), Tail(tail))]
+    Ended {
+        /// The server.
+        server: &'static str,
+        /// The cause.
+        failure: StartFailure,
+        /// The server's whole log.
+        log: PathBuf,
+        /// The log's last lines.
+        tail: String,
+    },
     /// The launcher's process did not act as one: its `main` does not hand over to the launcher.
     #[error(
         "the launcher did not act as one: call `shadow_devstack::launcher_requested()` first thing in its main, or \
@@ -134,7 +146,7 @@ impl DevstackError {
     }
 }
 
-/// Why a server did not start.
+/// Why a server did not start, or ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartFailure {

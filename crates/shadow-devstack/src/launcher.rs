@@ -17,7 +17,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-pub(crate) use supervise::{FREEZE, KILL, SUPERVISED, SuperviseArgs, THAW};
+pub(crate) use supervise::{Ending, FREEZE, KILL, SUPERVISED, SuperviseArgs, THAW};
 
 /// The hidden first argument with which an executable is asked to act as the launcher.
 pub const LAUNCHER_ARG: &str = "__devstack";

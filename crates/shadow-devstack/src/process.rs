@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::launcher::{FREEZE, KILL, STARTED_AS_LAUNCHER, SUPERVISED, SuperviseArgs, THAW};
+use crate::launcher::{Ending, FREEZE, KILL, STARTED_AS_LAUNCHER, SUPERVISED, SuperviseArgs, THAW};
 use crate::{DevstackError, StartFailure, cache};
 
 mod probe;
@@ -61,7 +61,7 @@ pub(crate) async fn run_to_end<S: AsRef<OsStr>>(
     let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
     let run = ["run".into(), program.as_os_str().to_owned()].into_iter().chain(args);
     let remove = (lifetime == DataLifetime::Temporary).then(|| dir.to_path_buf());
-    let supervise = SuperviseArgs { remove, command: launcher.command(run) }.into_args();
+    let supervise = SuperviseArgs { remove, ending: Ending::AtOnce, command: launcher.command(run) }.into_args();
     let command = launcher.command(supervise);
     let (mut reader, writer) = std::io::pipe().map_err(failed)?;
     let mut supervised = Supervised::spawn(&command, dir, writer.into()).map_err(failed)?;
@@ -95,7 +95,7 @@ pub(crate) struct Spec {
 impl Spec {
     fn spawn(&self, log: &Log) -> Result<Supervised, DevstackError> {
         let remove = (self.lifetime == DataLifetime::Temporary).then(|| self.dir.clone());
-        let mode = SuperviseArgs { remove, command: self.command.clone() }.into_args();
+        let mode = SuperviseArgs { remove, ending: Ending::Orderly, command: self.command.clone() }.into_args();
         let output = log.file.try_clone().map_err(|error| DevstackError::io("open", &log.path, error))?;
         Supervised::spawn(&self.launcher.command(mode), &self.dir, output.into())
             .map_err(|error| DevstackError::io("run", &self.launcher.program, error))
@@ -116,18 +116,33 @@ pub struct ServerProcess {
     name: &'static str,
     /// `None` for a server that runs elsewhere or in this process.
     spec: Option<Spec>,
-    supervisor: Option<Supervised>,
+    running: Option<Running>,
+}
+
+/// A started server and the log of this run.
+struct Running {
+    supervisor: Supervised,
+    log: Log,
+}
+
+impl Running {
+    /// Why the server has ended by itself, if it has.
+    fn failure(&mut self, spec: &Spec) -> Result<Option<StartFailure>, DevstackError> {
+        let status = self.supervisor.0.try_wait();
+        let status = status.map_err(|source| DevstackError::Io { doing: format!("wait for {}", spec.name), source })?;
+        Ok(status.map(|status| StartFailure::of_exit(status.code(), &self.log.text(), SUPERVISED)))
+    }
 }
 
 impl ServerProcess {
     /// A server that this stack did not start.
     pub(crate) fn not_owned(name: &'static str) -> Self {
-        Self { name, spec: None, supervisor: None }
+        Self { name, spec: None, running: None }
     }
 
     /// Starts a server and waits until it answers.
     pub(crate) async fn start(spec: Spec) -> Result<Self, DevstackError> {
-        let mut server = Self { name: spec.name, spec: Some(spec), supervisor: None };
+        let mut server = Self { name: spec.name, spec: Some(spec), running: None };
         server.restart().await?;
         Ok(server)
     }
@@ -138,8 +153,23 @@ impl ServerProcess {
     /// When the server is not one of this stack's processes.
     pub fn kill(&mut self) -> Result<(), DevstackError> {
         self.spec.as_ref().ok_or(DevstackError::NotOwned(self.name))?;
-        self.supervisor = None;
+        self.running = None;
         Ok(())
+    }
+
+    /// Tells when the server has ended by itself, for instance on a full disk, with the cause and its last words.
+    ///
+    /// # Errors
+    /// [`DevstackError::Ended`] when it has. A server that was killed on purpose, or is not this stack's, is no error.
+    pub fn check(&mut self) -> Result<(), DevstackError> {
+        let (Some(spec), Some(running)) = (&self.spec, &mut self.running) else { return Ok(()) };
+        match running.failure(spec)? {
+            None => Ok(()),
+            Some(failure) => {
+                let (log, tail) = running.log.keep(spec);
+                Err(DevstackError::Ended { server: spec.name, failure, log, tail })
+            }
+        }
     }
 
     /// Stops the server's threads: connections stay open and nothing answers, as when a machine hangs.
@@ -159,8 +189,8 @@ impl ServerProcess {
     }
 
     fn signal(&mut self, command: u8) -> Result<(), DevstackError> {
-        let supervisor = self.supervisor.as_mut().ok_or(DevstackError::NotOwned(self.name))?;
-        supervisor.tell(command);
+        let running = self.running.as_mut().ok_or(DevstackError::NotOwned(self.name))?;
+        running.supervisor.tell(command);
         Ok(())
     }
 
@@ -172,14 +202,13 @@ impl ServerProcess {
         self.kill()?;
         let spec = self.spec.as_ref().ok_or(DevstackError::NotOwned(self.name))?;
         let log = Log::open(spec)?;
+        let supervisor = spec.spawn(&log)?;
         // Held by `self` from here on: when this future is dropped, the server does not go on starting.
-        let supervisor = self.supervisor.insert(spec.spawn(&log)?);
+        let running = self.running.insert(Running { supervisor, log });
         let deadline = Instant::now() + spec.deadline;
         let failure = loop {
-            match supervisor.0.try_wait() {
-                Ok(None) => {}
-                Ok(Some(status)) => break StartFailure::of_exit(status.code(), &log.text(), SUPERVISED),
-                Err(source) => return Err(DevstackError::Io { doing: format!("wait for {}", spec.name), source }),
+            if let Some(failure) = running.failure(spec)? {
+                break failure;
             }
             if spec.probe.answers().await {
                 return Ok(());
@@ -189,22 +218,22 @@ impl ServerProcess {
             }
             tokio::time::sleep(POLL).await;
         };
-        self.supervisor = None;
-        let tail = cache::last_lines(&log.text(), LOG_LINES);
-        Err(DevstackError::Start { server: spec.name, failure, log: log.keep(spec), tail })
+        let (log, tail) = running.log.keep(spec);
+        self.running = None;
+        Err(DevstackError::Start { server: spec.name, failure, log, tail })
     }
 
     /// Ends the server in an orderly way and waits until it is gone.
     pub(crate) async fn stop(&mut self) {
-        if let Some(supervisor) = self.supervisor.take() {
-            let ended = tokio::task::spawn_blocking(move || supervisor.stop());
+        if let Some(running) = self.running.take() {
+            let ended = tokio::task::spawn_blocking(move || running.supervisor.stop());
             ended.await.expect("waiting for a process does not panic");
         }
     }
 
     /// The process ID of the server's supervisor while it runs, for those who look at the process from outside.
     pub fn supervisor_id(&self) -> Option<u32> {
-        self.supervisor.as_ref().map(|supervisor| supervisor.0.id())
+        self.running.as_ref().map(|running| running.supervisor.0.id())
     }
 }
 
@@ -282,16 +311,18 @@ impl Log {
         read().unwrap_or_default()
     }
 
-    /// Where the log can be read after the stack is gone: temporary ones are copied to the cache, one per server.
-    fn keep(&self, spec: &Spec) -> PathBuf {
+    /// Where the log can be read after the stack is gone, and its last lines. A temporary log is copied to the cache,
+    /// one per server.
+    fn keep(&self, spec: &Spec) -> (PathBuf, String) {
+        let tail = cache::last_lines(&self.text(), LOG_LINES);
         if spec.lifetime == DataLifetime::Kept {
-            return self.path.clone();
+            return (self.path.clone(), tail);
         }
         let copy = || {
             let kept = cache::root().ok()?.join(format!("{}-failed.log", spec.name.to_lowercase()));
             fs::copy(&self.path, &kept).ok().map(|_| kept)
         };
-        copy().unwrap_or_else(|| self.path.clone())
+        (copy().unwrap_or_else(|| self.path.clone()), tail)
     }
 }
 

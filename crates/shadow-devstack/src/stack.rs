@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::clickhouse::users::ClickHouseUser;
 use crate::kafka::{self, KafkaChoice, KafkaKind, mock::MockBroker, topics};
 use crate::launcher::{LAUNCHER_ARG, STARTED_AS_LAUNCHER};
 use crate::ports::Port;
@@ -102,6 +103,15 @@ impl Devstack {
         &mut self.clickhouse.process
     }
 
+    /// Tells when a server has ended by itself: the first thing to ask when something does not answer.
+    ///
+    /// # Errors
+    /// [`DevstackError::Ended`] with the cause and the server's last words.
+    pub fn check(&mut self) -> Result<(), DevstackError> {
+        self.kafka.process.check()?;
+        self.clickhouse.process.check()
+    }
+
     /// Ends both servers in an orderly way, so that kept data needs no recovery at the next start.
     pub async fn stop(mut self) {
         tokio::join!(self.kafka.process.stop(), self.clickhouse.process.stop());
@@ -117,6 +127,7 @@ pub struct DevstackBuilder {
     data_dir: Option<PathBuf>,
     clickhouse_port: u16,
     kafka_port: u16,
+    clickhouse_users: Vec<ClickHouseUser>,
     progress: Progress,
     deadline: Option<Duration>,
 }
@@ -151,6 +162,14 @@ impl DevstackBuilder {
     /// Kafka's port; 0, the default, takes any free one.
     pub fn kafka_port(mut self, port: u16) -> Self {
         self.kafka_port = port;
+        self
+    }
+
+    /// Adds a ClickHouse user with exactly these rights, as in `INSERT ON shadowline.exchanges`; `default` stays and may
+    /// do everything.
+    pub fn clickhouse_user(mut self, name: &str, password: &str, grants: &[&str]) -> Self {
+        let grants = grants.iter().map(|grant| (*grant).to_owned()).collect();
+        self.clickhouse_users.push(ClickHouseUser { name: name.into(), password: password.into(), grants });
         self
     }
 
@@ -192,7 +211,7 @@ impl DevstackBuilder {
         let step = self.progress.step("starting Kafka and ClickHouse");
         let (kafka, clickhouse) = tokio::try_join!(
             place.start_kafka(kafka_source, self.kafka_port),
-            place.start_clickhouse(clickhouse_source, self.clickhouse_port)
+            place.start_clickhouse(clickhouse_source, self.clickhouse_port, &self.clickhouse_users)
         )?;
         drop(step);
         Ok(Devstack { kafka, clickhouse, _lock: lock, _temporary: temporary })
@@ -295,7 +314,12 @@ impl Place {
         Ok(Kafka { process, kind: KafkaKind::Apache, brokers, mock: None, _ports: Some(ports) })
     }
 
-    async fn start_clickhouse(&self, source: ClickHouseSource, port: u16) -> Result<ClickHouse, DevstackError> {
+    async fn start_clickhouse(
+        &self,
+        source: ClickHouseSource,
+        port: u16,
+        users: &[ClickHouseUser],
+    ) -> Result<ClickHouse, DevstackError> {
         let program = match source {
             ClickHouseSource::External(url) => {
                 return Ok(ClickHouse { process: ServerProcess::not_owned(clickhouse::NAME), url, _ports: None });
@@ -307,7 +331,8 @@ impl Place {
         let dir = self.root.join("clickhouse");
         let data = dir.join("data");
         process::create_dir(&data)?;
-        let command = program.command(&self.launcher, &data, http, native);
+        let config = clickhouse::users::write(&dir, users)?;
+        let command = program.command(&self.launcher, &config, &data, (http, native));
         let spec = self.spec(clickhouse::NAME, dir, command, Probe::ClickHousePing(http));
         let process = ServerProcess::start(spec).await?;
         Ok(ClickHouse { process, url: format!("http://127.0.0.1:{http}"), _ports: Some(ports) })

@@ -1,4 +1,5 @@
 //! What a person is told when a server cannot be fetched or started. Scripts stand in for the programs that fail.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! Nothing outlives the owner: the crate's own program is the owner, and is killed in every way.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

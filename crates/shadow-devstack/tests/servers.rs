@@ -1,11 +1,12 @@
 //! The real servers, started, killed, restarted and reopened through the public interface.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
 use std::net::TcpListener;
 
 use shadow_devstack::{Devstack, DevstackError, KafkaChoice, KafkaKind, StartFailure};
-use support::{builder, consume, is_stand_in, processes_naming, produce, query};
+use support::{builder, consume, is_stand_in, processes_naming, produce, query, query_as};
 
 #[tokio::test]
 async fn clickhouse_is_a_server_that_keeps_its_data_across_kill_and_restart() {
@@ -163,4 +164,40 @@ async fn a_launcher_that_is_none_is_called_that() {
         DevstackError::Start { failure: StartFailure::NotALauncher, .. } => {}
         error => panic!("{error}"),
     }
+}
+
+#[tokio::test]
+async fn a_clickhouse_user_has_the_granted_rights_and_no_others() {
+    let stack = builder()
+        .kafka(KafkaChoice::Mock)
+        .clickhouse_user("writer", "a<b", &["INSERT ON granted.*"])
+        .start()
+        .await
+        .unwrap();
+    let url = stack.clickhouse_url();
+    query(url, "CREATE DATABASE granted").await;
+    query(url, "CREATE TABLE granted.rows (id UInt64) ENGINE = MergeTree ORDER BY id").await;
+    let writer = Some(("writer", "a<b"));
+    assert_eq!(query_as(writer, url, "INSERT INTO granted.rows VALUES (7)").await.0, 200);
+    let (status, answer) = query_as(writer, url, "SELECT * FROM granted.rows").await;
+    assert!(status != 200 && answer.contains("ACCESS_DENIED"), "{status}: {answer}");
+    let (status, _) = query_as(Some(("writer", "wrong")), url, "INSERT INTO granted.rows VALUES (8)").await;
+    assert_ne!(status, 200);
+    assert_eq!(query(url, "SELECT * FROM granted.rows").await, "7\n");
+}
+
+#[tokio::test]
+async fn a_server_that_ended_by_itself_is_reported_with_its_cause() {
+    let mut stack = builder().kafka(KafkaChoice::Mock).start().await.unwrap();
+    stack.check().unwrap();
+    let supervisor = stack.clickhouse().supervisor_id().unwrap();
+    let supervisor = rustix::process::Pid::from_raw(supervisor as i32).unwrap();
+    rustix::process::kill_process(supervisor, rustix::process::Signal::KILL).unwrap();
+    let error = loop {
+        if let Err(error) = stack.check() {
+            break error;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(matches!(error, DevstackError::Ended { server: "ClickHouse", .. }), "{error}");
 }

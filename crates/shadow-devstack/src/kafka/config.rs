@@ -74,6 +74,9 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=4
+# A broker that was killed may register again once the session of its former life has expired.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 # Groups form at once, and members that were killed may be noticed soon.
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000

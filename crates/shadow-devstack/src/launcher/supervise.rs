@@ -31,10 +31,20 @@ pub(super) const SUPERVISOR_PID: &str = "SHADOW_DEVSTACK_SUPERVISOR";
 /// How long a server may take to end by itself: Kafka's controlled shutdown takes under a second when idle.
 const GRACE: Duration = Duration::from_secs(8);
 
+/// How the server is ended once the owner is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It is asked to, and killed after [`GRACE`].
+    Orderly,
+    /// It is killed: it has nothing that is worth finishing.
+    AtOnce,
+}
+
 /// The supervisor's arguments.
 pub(crate) struct SuperviseArgs {
     /// A directory to remove once the owner is gone and the server has ended; its parent goes too when then empty.
     pub(crate) remove: Option<PathBuf>,
+    pub(crate) ending: Ending,
     /// The server: program and arguments.
     pub(crate) command: Vec<OsString>,
 }
@@ -46,6 +56,9 @@ impl SuperviseArgs {
         if let Some(dir) = self.remove {
             args.extend(["--remove".into(), dir.into_os_string()]);
         }
+        if self.ending == Ending::AtOnce {
+            args.push("--at-once".into());
+        }
         args.push("--".into());
         args.extend(self.command);
         args
@@ -53,23 +66,24 @@ impl SuperviseArgs {
 
     fn parse(args: Vec<OsString>) -> Option<Self> {
         let mut args = args.into_iter();
-        let mut remove = None;
+        let (mut remove, mut ending) = (None, Ending::Orderly);
         loop {
             match args.next()? {
                 flag if flag == "--remove" => remove = Some(args.next()?.into()),
+                flag if flag == "--at-once" => ending = Ending::AtOnce,
                 flag if flag == "--" => break,
                 _ => return None,
             }
         }
         let command: Vec<OsString> = args.collect();
-        (!command.is_empty()).then_some(Self { remove, command })
+        (!command.is_empty()).then_some(Self { remove, ending, command })
     }
 }
 
 /// Runs the server until it ends or the owner is gone.
 pub(super) fn supervise(args: Vec<OsString>) -> ExitCode {
-    let Some(SuperviseArgs { remove, command }) = SuperviseArgs::parse(args) else {
-        return complain("usage: supervise [--remove DIR] -- PROGRAM [ARG...]");
+    let Some(SuperviseArgs { remove, ending, command }) = SuperviseArgs::parse(args) else {
+        return complain("usage: supervise [--remove DIR] [--at-once] -- PROGRAM [ARG...]");
     };
     // The log is for people; a supervisor that cannot write it still supervises.
     let _ = writeln!(std::io::stderr(), "{SUPERVISED} {}", command[0].display());
@@ -100,14 +114,16 @@ pub(super) fn supervise(args: Vec<OsString>) -> ExitCode {
         let _ = kill_process(pid, Signal::KILL);
         return complain(&format!("cannot start a thread: {error}"));
     }
-    obey(pid, stdin, &owner_gone);
+    obey(pid);
+    owner_gone.store(true, Ordering::Release);
+    end(pid, stdin, ending);
     loop {
         std::thread::park();
     }
 }
 
-/// Carries out the owner's commands, and ends the server when they end.
-fn obey(pid: Pid, stdin: Option<ChildStdin>, owner_gone: &AtomicBool) {
+/// Carries out the owner's commands until the owner is gone.
+fn obey(pid: Pid) {
     let mut byte = [0];
     // A server that has just ended cannot be signalled; its reaper ends this process, so failures need no handling.
     while let Ok(1) = std::io::stdin().read(&mut byte) {
@@ -119,11 +135,17 @@ fn obey(pid: Pid, stdin: Option<ChildStdin>, owner_gone: &AtomicBool) {
         };
         let _ = kill_process(pid, signal);
     }
-    owner_gone.store(true, Ordering::Release);
-    drop(stdin);
-    let _ = kill_process(pid, Signal::CONT);
-    let _ = kill_process(pid, Signal::TERM);
-    std::thread::sleep(GRACE);
+}
+
+/// Ends the server; its reaper then ends this process.
+fn end(pid: Pid, stdin: Option<ChildStdin>, ending: Ending) {
+    if ending == Ending::Orderly {
+        // ClickHouse ends when its input does; Java does on the signal; a frozen server notices neither.
+        drop(stdin);
+        let _ = kill_process(pid, Signal::CONT);
+        let _ = kill_process(pid, Signal::TERM);
+        std::thread::sleep(GRACE);
+    }
     let _ = kill_process(pid, Signal::KILL);
 }
 

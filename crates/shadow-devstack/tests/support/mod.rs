@@ -1,5 +1,6 @@
 //! What the tests share: a builder with the launcher, small clients, and a look at the machine's processes.
 #![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(clippy::print_stderr, reason = "a test that was not run says so")]
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,15 +31,24 @@ pub(crate) fn is_stand_in(stack: &Devstack) -> bool {
 
 /// The answer to one query, which must succeed.
 pub(crate) async fn query(url: &str, sql: &str) -> String {
+    let (status, answer) = query_as(None, url, sql).await;
+    assert_eq!(status, 200, "{sql}: {answer}");
+    answer
+}
+
+/// The status and the answer to one query by a user with a password.
+pub(crate) async fn query_as(user: Option<(&str, &str)>, url: &str, sql: &str) -> (u16, String) {
     let address = url.trim_start_matches("http://");
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("POST / HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n{sql}", sql.len());
+    let (user, key) = user.unwrap_or(("default", ""));
+    let credentials = format!("X-ClickHouse-User: {user}\r\nX-ClickHouse-Key: {key}");
+    let request =
+        format!("POST / HTTP/1.0\r\nHost: {address}\r\n{credentials}\r\nContent-Length: {}\r\n\r\n{sql}", sql.len());
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.split(' ').nth(1) == Some("200"), "{sql}: {answer}");
-    body.to_owned()
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 /// Writes one record and waits for its acknowledgement.
