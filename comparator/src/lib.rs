@@ -1,1 +1,2 @@
 //! Joins primary and candidate by captured offset into ClickHouse.
+pub mod pair;
