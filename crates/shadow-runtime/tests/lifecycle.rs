@@ -1,5 +1,7 @@
 //! A service as a process: what it prints, how it takes signals, which code it ends with. Runs `examples/minimal.rs`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 

@@ -1,1 +1,25 @@
 //! The demo service: a small shop in two builds, the candidate with seeded regressions.
+//!
+//! It stands where a user's own service stands: [`Shop`] serves both builds, [`Load`] plays their clients, [`seeded`] says what
+//! a rehearsal of the candidate must find under [`COMPARISON_RULES`] and [`MASKING_RULES`], no less and no more. The files are
+//! `stock` (what the shop knows, computed from IDs), `build` (how the builds differ), `shop` (routes), `seeded`, `load`.
+//!
+//! Guarantee: an answer is a pure function of build and request, but for `generated_at`, which always differs. So a replayed
+//! request is answered as the captured one was, though its private values were masked.
+
+mod build;
+mod load;
+mod seeded;
+mod shop;
+mod stock;
+
+pub use build::Build;
+pub use load::{InvalidTarget, Load, LoadReport, Planned, Progress, planned};
+pub use seeded::{Fault, Seeded, SeededDifference, seeded};
+pub use shop::{ROUTES, Shop};
+
+/// What may differ without being a fault: the format of the comparator's rules.
+pub const COMPARISON_RULES: &str = include_str!("../rules/comparison.toml");
+
+/// What is public: the format of the capture agent's masking rules.
+pub const MASKING_RULES: &str = include_str!("../rules/masking.toml");
