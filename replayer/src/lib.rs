@@ -1,3 +1,126 @@
-//! Replays captured exchanges (being built).
+//! Replays captured exchanges against the candidate of each launch, paced, guarded and accounted for.
+//!
+//! One record's way, each step in the file of its name:
+//!
+//! ```text
+//! shadow.captured.<service>
+//!   -> pipeline   consume in the launch's group, from its start offsets on
+//!   -> guard      sample, filters, safe methods, replayable bodies
+//!   -> pace       its intended time at the topic's rate; a place among the requests in flight
+//!   -> rewrite    the candidate's URL, end-to-end headers, the signed mark
+//!   -> send       through the gate, once, bounded in time and memory
+//!   -> publish    masked under the agents' key, until the broker has it
+//! shadow.replayed.<service>.<launch>     same partition number; then commit
+//! ```
+//!
+//! [`window`] keeps the account of each partition, `partition` the work on it, `launches` starts and stops one such line for
+//! every launch on the control topic, [`target`] decides whether a launch may send at all.
+//!
+//! Guarantees: every captured offset from a launch's start on is covered by one outcome or skipped range (a resend after a
+//! crash leaves a duplicate that resolves first-wins); failures and skips are records; nothing is committed before its outcome
+//! is acknowledged; nothing is sent while the launch's gate is shut.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use shadow_control::{ControlFeed, Heart, HeartConfig, Subject};
+use shadow_kafka::{Producer, ProducerLimits};
+use shadow_record::Role;
+use shadow_runtime::admin::Admin;
+use shadow_runtime::config::redacted;
+use shadow_runtime::{ConfigError, Service, run_service};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub mod config;
+pub mod guard;
+mod launches;
+pub mod metrics;
 pub mod pace;
+mod partition;
+pub mod pipeline;
+pub mod publish;
+pub mod rewrite;
+#[cfg(test)]
+mod samples;
+pub mod send;
+pub mod target;
 pub mod window;
+
+use config::Config;
+use launches::{Gates, Shared};
+use metrics::Metrics;
+
+const SERVICE: Service = Service {
+    name: "replayer",
+    about: "Replays captured exchanges against the candidates of the launches on the control topic",
+    version: env!("CARGO_PKG_VERSION"),
+    example: config::EXAMPLE,
+};
+
+/// The whole service, from its arguments to its exit code.
+pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    run_service(SERVICE, args, run)
+}
+
+/// Replays until `shutdown`, then drains every launch.
+///
+/// # Errors
+/// When the configuration cannot be used, or the admin endpoint's address cannot be had. Kafka may come later.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    use_ring();
+    let masker = config.masking.masker().map_err(ConfigError::from)?;
+    let mut registry = shadow_runtime::metrics::registry(SERVICE.name, SERVICE.version);
+    let metrics = Metrics::register(&mut registry);
+    let gates = Arc::new(Gates::default());
+    let (ready, is_ready) = watch::channel(false);
+    let admin = Admin::new(config.admin.clone())
+        .metrics(registry)
+        .ready(is_ready)
+        .config(redacted(&config))
+        .pausable(gates.clone())
+        .serve(shutdown.clone())
+        .await?;
+
+    let instance = config.service.instance.to_string();
+    // Control and heartbeats go on until everything has drained: a drain is not a reason to stop listening.
+    let afterwards = CancellationToken::new();
+    let mut control = ControlFeed::spawn(&config.kafka, afterwards.clone());
+    let heart = HeartConfig::of(&config.kafka, &instance, Role::Replayer, "");
+    let heart = Heart::spawn(heart, afterwards.clone()).context("starting the heartbeat")?;
+    heart.register(Subject { launch: None, gate: None, counters: Arc::new(Default::default) });
+    let producer = Producer::new(&config.kafka, &ProducerLimits::default()).context("starting the producer")?;
+    let shared = Shared {
+        instance,
+        kafka: config.kafka,
+        replay: config.replay,
+        masker: Arc::new(masker),
+        producer: producer.clone(),
+        metrics,
+        heart: heart.clone(),
+        control: control.clone(),
+        gates,
+    };
+
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        Ok(_) = control.wait_for(|state| state.caught_up) => {
+            ready.send_replace(true);
+            tracing::info!("control topic read; replaying");
+        }
+    }
+    launches::supervise(Arc::new(shared), shutdown).await;
+    producer.flush(Duration::from_secs(1)).await;
+    heart.stopped().await;
+    afterwards.cancel();
+    admin.join().await;
+    Ok(())
+}
+
+/// TLS by ring, for the whole process; whoever came first did the same.
+fn use_ring() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -121,7 +121,7 @@ impl Schedule {
     /// The next slot, `None` while halted. Moves the anchor when the schedule has fallen behind.
     fn peek(&mut self, ready: Instant, now: Instant) -> Option<Instant> {
         let Pace::PerSecond(rate) = self.pace else {
-            return (self.pace == Pace::Unlimited).then_some(ready);
+            return (self.pace == Pace::Unlimited).then_some(now);
         };
         let slot = self.anchor + Duration::from_secs_f64(self.taken as f64 / rate);
         let earliest = now.checked_sub(CATCH_UP).unwrap_or(now).max(ready);

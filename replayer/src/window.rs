@@ -121,13 +121,14 @@ impl Window {
         oldest.or(self.run.as_ref().map(|run| run.range.first)).unwrap_or(self.next)
     }
 
-    /// The next offset to commit, once for each advance.
-    pub fn take_commit(&mut self) -> Option<i64> {
-        let position = self.low_watermark();
-        (position > self.committed).then(|| {
-            self.committed = position;
-            position
-        })
+    /// The next offset to commit, when it advanced since the last [`Window::committed`].
+    pub fn to_commit(&self) -> Option<i64> {
+        Some(self.low_watermark()).filter(|position| *position > self.committed)
+    }
+
+    /// Notes that the group's coordinator took `position`.
+    pub fn committed(&mut self, position: i64) {
+        self.committed = self.committed.max(position);
     }
 
     /// Whether reading must pause.

@@ -19,9 +19,11 @@ fn the_watermark_waits_for_the_oldest_outcome() {
     }
     window.acknowledge(11);
     window.acknowledge(12);
-    assert_eq!((window.low_watermark(), window.take_commit()), (10, None));
+    assert_eq!((window.low_watermark(), window.to_commit()), (10, None));
     window.acknowledge(10);
-    assert_eq!((window.low_watermark(), window.take_commit(), window.take_commit()), (13, Some(13), None));
+    assert_eq!((window.low_watermark(), window.to_commit()), (13, Some(13)));
+    window.committed(13);
+    assert_eq!(window.to_commit(), None);
 }
 
 #[test]
@@ -37,7 +39,7 @@ fn a_gap_and_a_run_become_ranges_when_another_kind_of_record_follows() {
     for first in [0, 2, 3, 6] {
         window.acknowledge(first);
     }
-    assert_eq!(window.take_commit(), Some(7));
+    assert_eq!(window.to_commit(), Some(7));
 }
 
 #[test]
@@ -142,8 +144,9 @@ proptest! {
                     window.close_old_run(now).into_iter().collect()
                 }
                 Step::Commit => {
-                    if let Some(position) = window.take_commit() {
+                    if let Some(position) = window.to_commit() {
                         prop_assert!(position > committed);
+                        window.committed(position);
                         committed = position;
                     }
                     Vec::new()

@@ -1,0 +1,157 @@
+//! The replayer's configuration. What belongs to one launch stands on the control topic instead.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use shadow_kafka::KafkaConfig;
+use shadow_mask::{MaskKey, Masker, Ruleset};
+use shadow_record::RouteTable;
+use shadow_runtime::admin::AdminConfig;
+use shadow_runtime::telemetry::LogConfig;
+use shadow_runtime::units::{ByteSize, HumanDuration};
+use shadow_runtime::{Instance, Problem, Secret, ServiceConfig};
+
+/// A small configuration that works.
+pub const EXAMPLE: &str = r#"[kafka]
+brokers = "127.0.0.1:9092"
+
+[masking]
+key = { file = "/run/secrets/shadowline-key" }
+"#;
+
+/// All sections.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Who this instance is.
+    pub service: ServiceSection,
+    /// How it replays.
+    pub replay: ReplayConfig,
+    /// The agents' key, rules and routes.
+    pub masking: MaskingConfig,
+    /// How to reach Kafka.
+    pub kafka: KafkaConfig,
+    /// The admin endpoint.
+    pub admin: AdminConfig,
+    /// The log.
+    pub log: LogConfig,
+}
+
+/// The section `[service]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceSection {
+    /// Name of this instance; two running replayers must not share one.
+    pub instance: Instance,
+}
+
+/// The section `[replay]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplayConfig {
+    /// How long a rebalance or a stop waits for requests in flight.
+    pub drain: HumanDuration,
+    /// Longest answer whose body is kept; give it the agents' limit, or answers can only be compared by digest.
+    pub max_response_body: ByteSize,
+    /// Longest wait for a connection to a candidate.
+    pub connect_timeout: HumanDuration,
+    /// Records read past the oldest unfinished one, for each partition.
+    pub window_records: usize,
+    /// Bytes read past the oldest unfinished record, for each partition.
+    pub window_bytes: ByteSize,
+}
+
+impl Default for ReplayConfig {
+    fn default() -> Self {
+        Self {
+            drain: HumanDuration::from_secs(3),
+            max_response_body: ByteSize::kib(256),
+            connect_timeout: HumanDuration::from_secs(2),
+            window_records: 2000,
+            window_bytes: ByteSize::mib(8),
+        }
+    }
+}
+
+/// The section `[masking]`: the same as the agents', or equal values get different tokens.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MaskingConfig {
+    /// The masking key.
+    pub key: Option<Secret>,
+    /// File with the masking rules (TOML); the built-in ones when absent.
+    pub rules_file: Option<PathBuf>,
+    /// Route templates such as `GET /orders/{id}`, in order of precedence.
+    pub routes: Vec<String>,
+}
+
+impl MaskingConfig {
+    /// The masker that this section describes.
+    ///
+    /// # Errors
+    /// Every problem with it.
+    pub fn masker(&self) -> Result<Masker, Vec<Problem>> {
+        let key = match &self.key {
+            None => Err(Problem::key("masking.key", "is required", "set it to the key of the capture agents")),
+            Some(key) => MaskKey::parse(key.expose())
+                .map_err(|e| Problem::key("masking.key", e.to_string(), "use the key of the capture agents")),
+        };
+        let rules = match &self.rules_file {
+            None => Ok(Ruleset::default()),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|e| e.to_string())
+                .and_then(|text| Ruleset::parse(&text).map_err(|e| e.to_string()))
+                .map_err(|e| Problem::key("masking.rules_file", format!("{}: {e}", path.display()), "mend the file")),
+        };
+        let routes = RouteTable::parse(&self.routes)
+            .map_err(|e| Problem::key("masking.routes", e.to_string(), "use the routes of the capture agents"));
+        match (key, rules, routes) {
+            (Ok(key), Ok(rules), Ok(routes)) => Ok(Masker::new(key, rules, routes)),
+            (key, rules, routes) => Err([key.err(), rules.err(), routes.err()].into_iter().flatten().collect()),
+        }
+    }
+}
+
+impl ServiceConfig for Config {
+    fn log(&self) -> &LogConfig {
+        &self.log
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        let mut problems = self.masking.masker().err().unwrap_or_default();
+        if self.kafka.brokers.trim().is_empty() {
+            problems.push(Problem::key("kafka.brokers", "is empty", "name at least one host:port"));
+        }
+        if self.replay.window_records == 0 {
+            problems.push(Problem::key("replay.window_records", "is 0", "allow at least 1 record"));
+        }
+        if self.replay.window_bytes.get() == 0 {
+            problems.push(Problem::key("replay.window_bytes", "is 0", "allow at least 1 byte"));
+        }
+        problems.extend(self.admin.problem());
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_named_with_its_key() {
+        let mut config = Config::default();
+        config.masking.routes = vec!["orders".to_owned()];
+        config.masking.rules_file = Some("/nonexistent/rules.toml".into());
+        config.replay.window_records = 0;
+        let problems: Vec<_> = config.check().iter().map(ToString::to_string).collect();
+        for key in ["masking.key", "masking.routes", "masking.rules_file", "replay.window_records"] {
+            assert!(problems.iter().any(|p| p.contains(key)), "{key} is missing in {problems:?}");
+        }
+    }
+
+    #[test]
+    fn the_example_is_a_configuration() {
+        let example = EXAMPLE.replace("{ file = \"/run/secrets/shadowline-key\" }", "{ file = \"/dev/null\" }");
+        assert!(example.parse::<toml::Table>().is_ok());
+    }
+}

@@ -1,0 +1,302 @@
+//! One pipeline for each launch that stands on the control topic, started, restarted and stopped as it changes there.
+//!
+//! Guarantees: a control change reaches every gate, and is acknowledged by a heartbeat, before anything slower is done about
+//! it; a launch whose target is refused consumes nothing; one launch's trouble does not touch another.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shadow_control::{Cause, ControlState, Gate, Heart, Launch, LaunchStatus, Subject};
+use shadow_kafka::{KafkaConfig, Producer};
+use shadow_mask::Masker;
+use shadow_record::{LaunchName, topics};
+use shadow_runtime::admin::Pausable;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ReplayConfig;
+use crate::metrics::{Ledger, Metrics};
+use crate::pipeline::{self, Line, PipelineError};
+use crate::publish::Publisher;
+use crate::send::{SendLimits, Sender};
+use crate::target::{self, ProvingResolver, Refusal};
+use crate::window::Limits;
+
+/// Before a launch that ended in an error, or whose target was refused, is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What all launches of this instance share.
+pub(crate) struct Shared {
+    pub(crate) instance: String,
+    pub(crate) kafka: KafkaConfig,
+    pub(crate) replay: ReplayConfig,
+    pub(crate) masker: Arc<Masker>,
+    pub(crate) producer: Producer,
+    pub(crate) metrics: Metrics,
+    pub(crate) heart: Heart,
+    pub(crate) control: watch::Receiver<Arc<ControlState>>,
+    pub(crate) gates: Arc<Gates>,
+}
+
+/// The gates of this instance, and its admin endpoint's hold on them.
+#[derive(Default)]
+pub(crate) struct Gates(Mutex<Held>);
+
+#[derive(Default)]
+struct Held {
+    gates: BTreeMap<LaunchName, Arc<Gate>>,
+    paused: bool,
+}
+
+impl Gates {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A gate for a launch, shut until its target is proved and whatever holds all the others lets go.
+    fn make(&self, launch: &LaunchName) -> Arc<Gate> {
+        let mut held = self.held();
+        let gate = Arc::new(Gate::new());
+        gate.shut(Cause::Target);
+        if held.paused {
+            gate.shut(Cause::Admin);
+        }
+        held.gates.insert(launch.clone(), gate.clone());
+        gate
+    }
+
+    fn remove(&self, launch: &LaunchName) {
+        self.held().gates.remove(launch);
+    }
+
+    fn follow(&self, state: &ControlState, instance: &str) {
+        for (launch, gate) in &self.held().gates {
+            gate.follow(state, launch, instance);
+        }
+    }
+}
+
+impl Pausable for Gates {
+    fn pause(&self) {
+        let mut held = self.held();
+        held.paused = true;
+        held.gates.values().for_each(|gate| gate.shut(Cause::Admin));
+        tracing::warn!("paused by the admin endpoint");
+    }
+
+    fn resume(&self) {
+        let mut held = self.held();
+        held.paused = false;
+        held.gates.values().for_each(|gate| gate.release(Cause::Admin));
+        tracing::info!("resumed by the admin endpoint");
+    }
+
+    fn paused(&self) -> bool {
+        let held = self.held();
+        held.paused || held.gates.values().any(|gate| !gate.is_open())
+    }
+}
+
+/// One launch that runs here.
+struct Running {
+    launch: watch::Sender<Launch>,
+    stop: CancellationToken,
+}
+
+/// Runs every launch until `stop`, then waits until all have drained.
+pub(crate) async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut running: BTreeMap<LaunchName, Running> = BTreeMap::new();
+    let mut tasks: JoinSet<LaunchName> = JoinSet::new();
+    let mut control = shared.control.clone();
+    loop {
+        let state = control.borrow_and_update().clone();
+        shared.gates.follow(&state, &shared.instance);
+        shared.heart.beat_now();
+        reconcile(&shared, &state, &mut running, &mut tasks);
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Ok(()) = control.changed() => {}
+            Some(ended) = tasks.join_next() => forget(&shared, &mut running, ended),
+        }
+    }
+    running.values().for_each(|launch| launch.stop.cancel());
+    while let Some(ended) = tasks.join_next().await {
+        forget(&shared, &mut running, ended);
+    }
+}
+
+fn forget(
+    shared: &Shared,
+    running: &mut BTreeMap<LaunchName, Running>,
+    ended: Result<LaunchName, tokio::task::JoinError>,
+) {
+    match ended {
+        Ok(name) => {
+            running.remove(&name);
+            shared.gates.remove(&name);
+            shared.heart.unregister(&name);
+        }
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Starts what is new, stops what ended or must begin anew, passes on the rest.
+fn reconcile(
+    shared: &Arc<Shared>,
+    state: &ControlState,
+    running: &mut BTreeMap<LaunchName, Running>,
+    tasks: &mut JoinSet<LaunchName>,
+) {
+    for (name, entry) in running.iter() {
+        match state.launches.get(name).filter(|launch| runs(launch)) {
+            Some(launch) if begins_anew(&entry.launch.borrow(), launch) => entry.stop.cancel(),
+            Some(launch) => drop(entry.launch.send_replace(launch.clone())),
+            None => entry.stop.cancel(),
+        }
+    }
+    for (name, launch) in state.launches.iter().filter(|(_, launch)| runs(launch)) {
+        if !running.contains_key(name) {
+            let gate = shared.gates.make(name);
+            gate.follow(state, name, &shared.instance);
+            let (tell, follow) = watch::channel(launch.clone());
+            let stop = CancellationToken::new();
+            tasks.spawn(keep_running(shared.clone(), follow, gate, stop.clone()));
+            running.insert(name.clone(), Running { launch: tell, stop });
+        }
+    }
+}
+
+fn runs(launch: &Launch) -> bool {
+    matches!(launch.status, LaunchStatus::Active | LaunchStatus::Paused)
+}
+
+/// Whether the change is one that a running pipeline cannot take over.
+fn begins_anew(now: &Launch, then: &Launch) -> bool {
+    now.service != then.service
+        || now.candidate != then.candidate
+        || now.allow != then.allow
+        || now.start != then.start
+        || now.limits != then.limits
+}
+
+/// Why one run of a pipeline ended.
+enum End {
+    Stopped,
+    Refused(Refusal),
+    Failed(LaunchError),
+}
+
+/// Why a launch does not run.
+#[derive(Debug, thiserror::Error)]
+enum LaunchError {
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// Runs one launch until it is stopped, beginning again after trouble. Says each trouble once.
+async fn keep_running(
+    shared: Arc<Shared>,
+    launch: watch::Receiver<Launch>,
+    gate: Arc<Gate>,
+    stop: CancellationToken,
+) -> LaunchName {
+    let name = launch.borrow().name.clone();
+    let ledger = shared.metrics.ledger(&name);
+    let counters = Arc::new({
+        let ledger = ledger.clone();
+        move || ledger.counters()
+    });
+    shared.heart.register(Subject { launch: Some(name.clone()), gate: Some(gate.clone()), counters });
+    let mut said = String::new();
+    loop {
+        let trouble = match run_once(&shared, &launch, &gate, &ledger, &stop).await {
+            End::Stopped => break,
+            End::Refused(refusal) => refusal.to_string(),
+            End::Failed(error) => error.to_string(),
+        };
+        if trouble != said {
+            tracing::error!(launch = %name, error = trouble, "launch does not run; it is tried again every second");
+            said = trouble;
+        }
+        tokio::select! { () = stop.cancelled() => break, () = tokio::time::sleep(RETRY) => {} }
+    }
+    name
+}
+
+/// Proves the target, then replays until stopped, refused or failed.
+async fn run_once(
+    shared: &Shared,
+    launch: &watch::Receiver<Launch>,
+    gate: &Arc<Gate>,
+    ledger: &Ledger,
+    stop: &CancellationToken,
+) -> End {
+    let now = launch.borrow().clone();
+    let state = shared.control.borrow().clone();
+    if let Err(refusal) = target::prove(&now, &state).await {
+        gate.shut(Cause::Target);
+        shared.heart.beat_now();
+        return End::Refused(refusal);
+    }
+    let line = match line(shared, launch, gate, ledger) {
+        Ok(line) => Arc::new(line),
+        Err(error) => return End::Failed(error),
+    };
+    gate.release(Cause::Target);
+    shared.heart.beat_now();
+    let running = stop.child_token();
+    let pipeline = pipeline::run(line, running.clone());
+    tokio::pin!(pipeline);
+    let refusal = tokio::select! {
+        ended = &mut pipeline => return ended.map_or_else(|error| End::Failed(error.into()), |()| End::Stopped),
+        refusal = target::refused(&now, shared.control.clone()) => refusal,
+    };
+    gate.shut(Cause::Target);
+    shared.heart.beat_now();
+    running.cancel();
+    drop(pipeline.await);
+    End::Refused(refusal)
+}
+
+fn line(
+    shared: &Shared,
+    launch: &watch::Receiver<Launch>,
+    gate: &Arc<Gate>,
+    ledger: &Ledger,
+) -> Result<Line, LaunchError> {
+    let now = launch.borrow().clone();
+    let ReplayConfig { drain, max_response_body, connect_timeout, window_records, window_bytes } = &shared.replay;
+    let limits = SendLimits {
+        connect_timeout: connect_timeout.get(),
+        timeout: now.limits.timeout(),
+        max_response_body: max_response_body.as_len(),
+        idle_connections: now.limits.max_in_flight,
+    };
+    let publisher = Publisher {
+        producer: shared.producer.clone(),
+        topic: topics::replayed(&now.service, &now.name),
+        launch: now.name.clone(),
+        instance: shared.instance.clone(),
+        ruleset: shared.masker.ruleset().version().to_owned(),
+        key_id: shared.masker.key_id().to_owned(),
+        ledger: ledger.clone(),
+        failing: AtomicBool::new(false),
+    };
+    Ok(Line {
+        sender: Sender::new(limits, ProvingResolver { launch: now, control: shared.control.clone() })?,
+        launch: launch.clone(),
+        control: shared.control.clone(),
+        gate: gate.clone(),
+        kafka: shared.kafka.clone(),
+        masker: shared.masker.clone(),
+        publisher: Arc::new(publisher),
+        ledger: ledger.clone(),
+        window: Limits { records: *window_records, bytes: window_bytes.as_len() },
+        drain: drain.get(),
+    })
+}

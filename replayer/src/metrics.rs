@@ -1,0 +1,176 @@
+//! What the replayer counts: as Prometheus metrics for dashboards, and as the cumulative counters of its heartbeats.
+//!
+//! Outcomes are counted when the broker has acknowledged them, so the counters never run ahead of the topic. The ledger's
+//! account does not rest on them: it comes from offsets.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use shadow_record::{LaunchName, Outcome, SkipReason};
+
+/// From a tenth of the lateness that is aimed at to the longest timeout.
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLaunch {
+    launch: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    launch: String,
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+/// The families of this process.
+#[derive(Clone)]
+pub struct Metrics {
+    outcomes: Family<OfOutcome, Counter>,
+    sent: Family<OfLaunch, Counter>,
+    again: Family<OfLaunch, Counter>,
+    held: Family<OfLaunch, Gauge>,
+    in_flight: Family<OfLaunch, Gauge>,
+    lateness: Family<OfLaunch, Histogram>,
+    duration: Family<OfLaunch, Histogram>,
+}
+
+impl Metrics {
+    /// Registers every family.
+    pub fn register(registry: &mut Registry) -> Self {
+        let histogram = || Histogram::new(SECONDS);
+        let metrics = Self {
+            outcomes: Family::default(),
+            sent: Family::default(),
+            again: Family::default(),
+            held: Family::default(),
+            in_flight: Family::default(),
+            lateness: Family::new_with_constructor(histogram),
+            duration: Family::new_with_constructor(histogram),
+        };
+        let Self { outcomes, sent, again, held, in_flight, lateness, duration } = metrics.clone();
+        registry.register(
+            "replay_outcomes",
+            "Captured offsets with an acknowledged outcome, by outcome and reason",
+            outcomes,
+        );
+        registry.register("replay_sent", "Requests sent to the candidate", sent);
+        registry.register(
+            "replay_publish_retries",
+            "Outcomes published again because they were not acknowledged",
+            again,
+        );
+        registry.register("replay_window_held", "Outcomes not acknowledged, or behind one that is not", held);
+        registry.register("replay_in_flight", "Requests in flight to the candidate", in_flight);
+        registry.register("replay_lateness_seconds", "Intended to actual time of sending", lateness);
+        registry.register("replay_duration_seconds", "Sending to the last byte of the answer", duration);
+        metrics
+    }
+
+    /// The ledger of one launch.
+    pub fn ledger(&self, launch: &LaunchName) -> Ledger {
+        let of = OfLaunch { launch: launch.to_string() };
+        Ledger(Arc::new(Inner {
+            outcomes: self.outcomes.clone(),
+            sent: self.sent.get_or_create_owned(&of),
+            again: self.again.get_or_create_owned(&of),
+            held: self.held.get_or_create_owned(&of),
+            in_flight: self.in_flight.get_or_create_owned(&of),
+            lateness: self.lateness.get_or_create_owned(&of),
+            duration: self.duration.get_or_create_owned(&of),
+            counters: Mutex::default(),
+            launch: of.launch,
+        }))
+    }
+}
+
+/// What one launch did on this instance.
+#[derive(Clone)]
+pub struct Ledger(Arc<Inner>);
+
+struct Inner {
+    launch: String,
+    outcomes: Family<OfOutcome, Counter>,
+    sent: Counter,
+    again: Counter,
+    held: Gauge,
+    in_flight: Gauge,
+    lateness: Histogram,
+    duration: Histogram,
+    counters: Mutex<BTreeMap<String, i64>>,
+}
+
+impl Ledger {
+    /// The labels under which an outcome counts.
+    pub fn labels(outcome: &Outcome) -> (&'static str, &'static str) {
+        match outcome {
+            Outcome::Completed(_) => ("completed", ""),
+            Outcome::Failed(class) => ("failed", class.as_str()),
+            Outcome::Skipped(reason) => ("skipped", reason.as_str()),
+            Outcome::DeadLettered => ("dead_lettered", ""),
+        }
+    }
+
+    /// Offsets whose outcome is acknowledged.
+    pub fn acknowledged(&self, (outcome, reason): (&'static str, &'static str), offsets: i64) {
+        let labels = OfOutcome { launch: self.0.launch.clone(), outcome, reason };
+        self.0.outcomes.get_or_create(&labels).inc_by(offsets.max(0) as u64);
+        let name = if reason.is_empty() { outcome.to_owned() } else { format!("{outcome}_{reason}") };
+        self.add(name, offsets);
+    }
+
+    /// A range is acknowledged.
+    pub fn skipped(&self, reason: SkipReason, offsets: i64) {
+        self.acknowledged(("skipped", reason.as_str()), offsets);
+    }
+
+    /// A request goes out, this long after it was meant to. The guard counts it as in flight while it lives.
+    pub fn sending(&self, late: Duration) -> InFlight {
+        self.0.sent.inc();
+        self.0.lateness.observe(late.as_secs_f64());
+        self.0.in_flight.inc();
+        self.add("sent".to_owned(), 1);
+        InFlight(self.0.in_flight.clone())
+    }
+
+    /// It was answered after this long.
+    pub fn answered(&self, after: Duration) {
+        self.0.duration.observe(after.as_secs_f64());
+    }
+
+    /// An outcome was not acknowledged.
+    pub fn published_again(&self) {
+        self.0.again.inc();
+        self.add("publish_retries".to_owned(), 1);
+    }
+
+    /// What the windows of all partitions hold.
+    pub fn held(&self, records: usize) {
+        self.0.held.set(records as i64);
+    }
+
+    /// Cumulative counters for the heartbeat.
+    pub fn counters(&self) -> BTreeMap<String, i64> {
+        self.0.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, name: String, by: i64) {
+        *self.0.counters.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += by;
+    }
+}
+
+/// One request in flight.
+pub struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

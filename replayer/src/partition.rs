@@ -1,0 +1,149 @@
+//! One captured partition while it is this member's: its window, and the tasks that work on its records.
+//!
+//! Guarantees: an offset counts as covered only when its outcome is acknowledged; after [`Partition::stop`] nothing more is
+//! sent, after [`Partition::abandon`] nothing more is published either, and what has no outcome by then is the next owner's.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use shadow_kafka::{Consumed, Started};
+use shadow_record::{DecodeError, Outcome, RequestId};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::metrics::Ledger;
+use crate::publish::{Place, Publisher, Times};
+use crate::window::{Limits, Range, Window};
+
+/// One assigned partition.
+pub(crate) struct Partition {
+    number: i32,
+    publisher: Arc<Publisher>,
+    window: Mutex<Window>,
+    stopped: CancellationToken,
+    abandoned: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Partition {
+    /// Takes over the partition where the group left it; what retention took becomes a range at once.
+    pub(crate) fn take_over(started: &Started, limits: Limits, publisher: Arc<Publisher>) -> Arc<Self> {
+        let start = started.expired.map_or(started.position, |(first, _)| first);
+        let partition = Arc::new(Self {
+            number: started.at.partition,
+            publisher,
+            window: Mutex::new(Window::new(start, limits)),
+            stopped: CancellationToken::new(),
+            abandoned: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        if let Some((first, last)) = started.expired {
+            partition.skip(Range { first, last, reason: shadow_record::SkipReason::Expired });
+        }
+        partition
+    }
+
+    /// Its window, for a moment.
+    pub(crate) fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether sends for it may start.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.is_cancelled()
+    }
+
+    /// Resolves when sends for it may no longer start.
+    pub(crate) async fn stopping(&self) {
+        self.stopped.cancelled().await;
+    }
+
+    /// Begins work on a record: its offset stays uncovered until [`Partition::settle`]. False when it was read before.
+    pub(crate) fn read(self: &Arc<Self>, offset: i64, bytes: usize) -> bool {
+        let mut window = self.window();
+        if window.has_read(offset) {
+            return false;
+        }
+        let closed = window.read(offset, bytes, Instant::now());
+        drop(window);
+        self.publish_ranges(closed);
+        true
+    }
+
+    /// Skips offsets that get no outcome of their own.
+    pub(crate) fn skip(self: &Arc<Self>, range: Range) {
+        let mut window = self.window();
+        if window.has_read(range.first) {
+            return;
+        }
+        let closed = window.skip(range, Instant::now());
+        drop(window);
+        self.publish_ranges(closed);
+    }
+
+    /// Publishes a run of skipped offsets that has waited long enough.
+    pub(crate) fn publish_old_run(self: &Arc<Self>) {
+        let closed = self.window().close_old_run(Instant::now());
+        self.publish_ranges(closed);
+    }
+
+    /// Runs work on one of its records, unless it is abandoned before that is done.
+    pub(crate) fn work(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        let abandoned = self.abandoned.clone();
+        self.tasks.spawn(async move {
+            tokio::select! { biased; () = abandoned.cancelled() => {}, () = task => {} }
+        });
+    }
+
+    /// Publishes the outcome of a record; its offset is covered when the broker has it.
+    pub(crate) async fn settle(&self, place: Place, id: Option<RequestId>, times: Times, outcome: Outcome) {
+        let labels = Ledger::labels(&outcome);
+        let low = self.window().low_watermark();
+        let payload = self.publisher.outcome(place, low, id, times, outcome);
+        self.publish(place.offset, payload).await;
+        self.publisher.ledger.acknowledged(labels, 1);
+    }
+
+    /// Files an unreadable record and publishes that outcome.
+    pub(crate) async fn dead_letter(&self, record: Consumed, error: DecodeError) {
+        self.publisher.dead_letter(&record, &error).await;
+        let place = Place { partition: self.number, offset: record.offset, appended_at: record.appended_at };
+        self.settle(place, None, Times::default(), Outcome::DeadLettered).await;
+    }
+
+    /// No send for it starts from now on; the open run is published.
+    pub(crate) fn stop(self: &Arc<Self>) {
+        self.stopped.cancel();
+        let closed = self.window().close_run();
+        self.publish_ranges(closed);
+        self.tasks.close();
+    }
+
+    /// Resolves when all work on it is done.
+    pub(crate) async fn drained(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// Drops all work on it that is not done.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.cancel();
+    }
+
+    fn publish_ranges(self: &Arc<Self>, ranges: impl IntoIterator<Item = Range>) {
+        for range in ranges {
+            let partition = self.clone();
+            self.work(async move {
+                let low = partition.window().low_watermark();
+                let payload = partition.publisher.range(partition.number, low, range);
+                partition.publish(range.first, payload).await;
+                partition.publisher.ledger.skipped(range.reason, range.last - range.first + 1);
+            });
+        }
+    }
+
+    async fn publish(&self, first: i64, payload: Bytes) {
+        self.publisher.until_acknowledged(self.number, &payload).await;
+        self.window().acknowledge(first);
+    }
+}

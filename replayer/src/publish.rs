@@ -1,0 +1,160 @@
+//! Outcomes and skipped ranges on their way to the replayed topic.
+//!
+//! Guarantee: [`Publisher::until_acknowledged`] returns only when the broker has the record. One that is rejected or in doubt
+//! is published again; the duplicate this may leave resolves first-wins on (launch, partition, offset).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use shadow_kafka::{Consumed, Delivery, Outgoing, Producer, dead_letter};
+use shadow_record::{
+    Body, DecodeError, LaunchName, Outcome, ReplayedExchange, RequestId, Response, SkippedRange, Timestamp, Withheld,
+    encode,
+};
+
+use crate::metrics::Ledger;
+use crate::window::Range;
+
+/// Encoded records beyond this lose their body: under the broker's limit of 4 MiB, with room for batch headers.
+const LARGEST: usize = 3 << 20;
+/// First pause before publishing again; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The captured record that an outcome speaks of.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Its partition; the outcome stands in the same one.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// When the broker appended it.
+    pub appended_at: Timestamp,
+}
+
+/// When the request was to be sent, was sent and was answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// When the pacer meant it.
+    pub intended_at: Option<Timestamp>,
+    /// When it was sent.
+    pub sent_at: Option<Timestamp>,
+    /// From then to the first byte of the answer.
+    pub first_byte: Option<Duration>,
+    /// From then to the end.
+    pub total: Option<Duration>,
+}
+
+/// Publishes the records of one launch.
+pub struct Publisher {
+    pub(crate) producer: Producer,
+    pub(crate) topic: String,
+    pub(crate) launch: LaunchName,
+    pub(crate) instance: String,
+    pub(crate) ruleset: String,
+    pub(crate) key_id: String,
+    pub(crate) ledger: Ledger,
+    pub(crate) failing: AtomicBool,
+}
+
+impl Publisher {
+    /// The record of an outcome. `attempt` is 0 when nothing was to be sent.
+    pub fn outcome(
+        &self,
+        place: Place,
+        low_watermark: i64,
+        request_id: Option<RequestId>,
+        times: Times,
+        outcome: Outcome,
+    ) -> Bytes {
+        let micros = |duration: Duration| duration.as_micros() as i64;
+        let mut record = ReplayedExchange {
+            launch: self.launch.clone(),
+            partition: place.partition,
+            offset: place.offset,
+            low_watermark,
+            appended_at: place.appended_at,
+            request_id,
+            replayer: self.instance.clone(),
+            attempt: i32::from(times.intended_at.is_some()),
+            intended_at: times.intended_at,
+            sent_at: times.sent_at,
+            first_byte_us: times.first_byte.map(micros),
+            total_us: times.total.map(micros),
+            outcome,
+            ruleset: self.ruleset.clone(),
+            key_id: self.key_id.clone(),
+        };
+        let encoded = encode(&record);
+        if encoded.len() <= LARGEST {
+            return encoded;
+        }
+        if let Outcome::Completed(Response { headers, body: Body { content, withheld, .. }, .. }) = &mut record.outcome
+        {
+            (*content, *withheld) = (None, Some(Withheld::Truncated));
+            if headers.iter().map(|h| h.name.len() + h.value.len()).sum::<usize>() > LARGEST / 2 {
+                headers.clear();
+            }
+        }
+        encode(&record)
+    }
+
+    /// The record of a skipped range.
+    pub fn range(&self, partition: i32, low_watermark: i64, range: Range) -> Bytes {
+        encode(&SkippedRange {
+            launch: self.launch.clone(),
+            partition,
+            first: range.first,
+            last: range.last,
+            low_watermark,
+            reason: range.reason,
+            replayer: self.instance.clone(),
+            at: Timestamp::now(),
+        })
+    }
+
+    /// Publishes until the broker has it.
+    pub async fn until_acknowledged(&self, partition: i32, payload: &[u8]) {
+        let mut pause = FIRST_PAUSE;
+        let record = Outgoing { topic: &self.topic, partition: Some(partition), key: None, payload };
+        while let Some(why) = refusal(self.producer.publish(record).await) {
+            self.wait(&mut pause, &why).await;
+        }
+        self.acknowledged();
+    }
+
+    /// Files an unreadable record in the dead-letter topic until the broker has it.
+    pub async fn dead_letter(&self, record: &Consumed, error: &DecodeError) {
+        let mut pause = FIRST_PAUSE;
+        let (reason, detail) = (error.reason(), error.to_string());
+        while let Some(why) = refusal(dead_letter(&self.producer, record, reason, &detail, &self.instance).await) {
+            self.wait(&mut pause, &why).await;
+        }
+        self.acknowledged();
+    }
+
+    /// Says once that it waits, however many outcomes do.
+    async fn wait(&self, pause: &mut Duration, why: &str) {
+        self.ledger.published_again();
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            let (launch, topic) = (&self.launch, &self.topic);
+            tracing::warn!(%launch, topic, why, "outcomes are not acknowledged; publishing again until they are");
+        }
+        tokio::time::sleep(*pause).await;
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+    }
+
+    fn acknowledged(&self) {
+        if self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!(launch = %self.launch, topic = self.topic, "outcomes are acknowledged again");
+        }
+    }
+}
+
+fn refusal(delivery: Delivery) -> Option<String> {
+    match delivery {
+        Delivery::Acknowledged { .. } => None,
+        Delivery::Rejected(why) | Delivery::InDoubt(why) => Some(why),
+    }
+}

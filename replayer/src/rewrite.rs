@@ -1,0 +1,171 @@
+//! The captured request as it goes to the candidate.
+//!
+//! Pure. Guarantees: method, path, query, end-to-end headers and body are those that were captured, byte for byte; what
+//! cannot be said that way in HTTP is an [`Unsendable`], never something similar. Every request carries the signed mark, so
+//! that an agent which meets it knows that the shadow has reached production.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use shadow_control::{MARK_HEADER, Mark};
+use shadow_record::{Header, Request};
+use url::Url;
+
+/// Header under which the candidate finds the request ID.
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// Headers that belong to a connection or are made anew, and those that only Shadowline may set.
+const OWN: [&str; 14] = [
+    "host",
+    "content-length",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+    "expect",
+    REQUEST_ID_HEADER,
+];
+
+/// Why a captured request cannot be sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsendable {
+    /// Not a method, or one that asks for a tunnel.
+    #[error("method {0} cannot be replayed")]
+    Method(String),
+    /// The path is not one that a URL can carry unchanged.
+    #[error("path cannot be sent unchanged: {0}")]
+    Path(&'static str),
+    /// A header's name or value is not allowed in HTTP.
+    #[error("header {0} is not valid")]
+    Header(String),
+    /// The body was withheld.
+    #[error("the request has no body to send")]
+    Body,
+}
+
+/// Builds the request for `candidate`. `sign` is the masking key's HMAC.
+///
+/// # Errors
+/// [`Unsendable`].
+pub fn request(
+    candidate: &Url,
+    captured: &Request,
+    mark: &Mark,
+    sign: impl FnOnce(&[u8]) -> [u8; 16],
+) -> Result<reqwest::Request, Unsendable> {
+    let refused = || Unsendable::Method(captured.method.clone());
+    let method = reqwest::Method::from_bytes(captured.method.as_bytes()).map_err(|_| refused())?;
+    if method == reqwest::Method::CONNECT {
+        return Err(refused());
+    }
+    let body = captured.body.content.clone().ok_or(Unsendable::Body)?;
+    let mut request = reqwest::Request::new(method, target(candidate, &captured.path, captured.query.as_deref())?);
+    let headers = request.headers_mut();
+    for Header { name, value } in &captured.headers {
+        if !OWN.contains(&name.as_str()) && name != MARK_HEADER {
+            append(headers, name, value)?;
+        }
+    }
+    append(headers, REQUEST_ID_HEADER, &mark.request_id.to_string())?;
+    append(headers, MARK_HEADER, &mark.sign(sign))?;
+    if !body.is_empty() {
+        *request.body_mut() = Some(body.into());
+    }
+    Ok(request)
+}
+
+fn append(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Unsendable> {
+    let invalid = || Unsendable::Header(name.to_owned());
+    let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+    headers.append(key, HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid())?);
+    Ok(())
+}
+
+/// The candidate's base path, then the captured path and query.
+fn target(candidate: &Url, path: &str, query: Option<&str>) -> Result<Url, Unsendable> {
+    if !path.starts_with('/') {
+        return Err(Unsendable::Path("it does not start with /"));
+    }
+    if path.split('/').any(is_dot_segment) {
+        return Err(Unsendable::Path("it has . or .. segments, which URLs resolve"));
+    }
+    let mut url = candidate.clone();
+    url.set_path(&format!("{}{path}", candidate.path().trim_end_matches('/')));
+    url.set_query(query);
+    url.set_fragment(None);
+    Ok(url)
+}
+
+fn is_dot_segment(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use bytes::Bytes;
+    use shadow_record::CapturedExchange;
+
+    fn rewritten(base: &str, exchange: &CapturedExchange) -> Result<reqwest::Request, Unsendable> {
+        let mark = Mark { launch: "v2".parse().unwrap(), request_id: exchange.request_id, attempt: 1 };
+        request(&base.parse().unwrap(), &exchange.request, &mark, |_| [7; 16])
+    }
+
+    fn shown(request: &reqwest::Request) -> String {
+        let mut text = format!("{} {}\n", request.method(), request.url());
+        for (name, value) in request.headers() {
+            text.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
+        }
+        let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+        text + "\n" + std::str::from_utf8(body).unwrap()
+    }
+
+    #[test]
+    fn end_to_end_parts_go_unchanged_and_the_mark_is_added() {
+        let mut exchange = samples::captured("POST", "/orders/%7Ba%7D//b");
+        exchange.request.query = Some("q=a+b&q=%20&empty".to_owned());
+        exchange.request.body.content = Some(Bytes::from_static(b"{\"n\":1}"));
+        exchange.request.headers = [
+            ("host", "shop.example"),
+            ("connection", "keep-alive"),
+            ("content-length", "9"),
+            ("transfer-encoding", "chunked"),
+            ("content-type", "application/json"),
+            ("cookie", "a=1"),
+            ("cookie", "b=2"),
+            ("x-request-id", "the client's own"),
+            ("shadowline-replay", "forged"),
+        ]
+        .map(|(name, value)| Header::of(name, value))
+        .to_vec();
+        insta::assert_snapshot!(shown(&rewritten("http://candidate:8080/base/", &exchange).unwrap()), @"");
+    }
+
+    #[test]
+    fn a_path_is_never_resolved_into_another_one() {
+        for path in ["/a/../b", "/a/./b", "/%2e%2E/b", "*", "a"] {
+            let result = rewritten("http://candidate/", &samples::captured("GET", path));
+            assert!(matches!(result, Err(Unsendable::Path(_))), "{path}: {result:?}");
+        }
+        for path in ["/", "//", "/a//b/", "/a;v=1/b%2Fc", "/...", "/.well-known/x"] {
+            let request = rewritten("http://candidate", &samples::captured("GET", path)).unwrap();
+            assert_eq!(request.url().path(), path);
+        }
+    }
+
+    #[test]
+    fn what_http_cannot_say_is_refused_by_name() {
+        assert!(matches!(rewritten("http://c", &samples::captured("CONNECT", "/")), Err(Unsendable::Method(_))));
+        assert!(matches!(rewritten("http://c", &samples::captured("G T", "/")), Err(Unsendable::Method(_))));
+        let mut exchange = samples::captured("GET", "/");
+        exchange.request.headers.push(Header::of("x-broken", "a\r\nb: c"));
+        assert_eq!(rewritten("http://c", &exchange).unwrap_err(), Unsendable::Header("x-broken".to_owned()));
+        exchange.request.body.content = None;
+        assert_eq!(rewritten("http://c", &exchange).unwrap_err(), Unsendable::Body);
+    }
+}
