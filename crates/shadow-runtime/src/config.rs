@@ -14,12 +14,14 @@ use serde::de::DeserializeOwned;
 
 mod error;
 mod file;
+mod keys;
 mod overlay;
 mod redact;
 #[cfg(test)]
 mod tests;
 
 pub use error::{ConfigError, Place, Problem};
+pub use keys::keys;
 pub use redact::redacted;
 
 use crate::telemetry::LogConfig;

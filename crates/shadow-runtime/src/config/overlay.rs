@@ -38,9 +38,7 @@ pub(super) struct Layers<C> {
 impl<C: Default + Serialize + DeserializeOwned> Layers<C> {
     /// Starts with the file's table, which was checked already.
     pub(super) fn over(table: Table) -> Result<Self, ConfigError> {
-        let defaults = serde_json::to_value(C::default()).unwrap_or_default();
-        let sections = defaults.as_object().into_iter().flatten().filter(|(_, v)| v.is_object() || v.is_null());
-        let sections = sections.map(|(name, _)| name.clone()).collect();
+        let sections = super::keys::defaults::<C>()?.into_iter().map(|(section, _)| section).collect();
         let config = table.clone().try_into::<C>().map_err(|error| {
             let (cause, remedy) = explain(error.message());
             Problem::key("configuration", cause, remedy)

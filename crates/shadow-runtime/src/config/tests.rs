@@ -234,3 +234,11 @@ fn a_value_of_the_wrong_type_under_a_private_name_is_not_repeated() {
     let error = refusal(&ServiceArgs::default(), &[("SHADOW_ADMIN_TOKEN_FILE", "/nonexistent/hunter2")]);
     assert!(error.contains("cannot be read"), "{error}");
 }
+
+#[test]
+fn the_keys_of_a_configuration_are_known_without_a_list() {
+    let keys = keys::<Config>().unwrap();
+    for key in ["kafka.brokers", "replay.max_in_flight", "masking.key", "admin.listen", "admin.token", "log.level"] {
+        assert!(keys.iter().any(|known| known == key), "{key} not in {keys:?}");
+    }
+}
