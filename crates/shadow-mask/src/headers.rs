@@ -1,7 +1,7 @@
 //! Headers: which go, which stay, and how the rest is masked.
 //!
 //! In order: hop-by-hop headers, lengths and `host` go (the record says them otherwise); credentials go unless a rule names
-//! them; cookies are masked pair by pair (`cookies`) and addresses part by part (`reference`); headers of the allow-list stay
+//! them; the content type stays; cookies are masked pair by pair (`cookies`) and addresses part by part (`reference`); headers of the allow-list stay
 //! if their value is plain; everything else is one value. Order and repetition of what stays are kept.
 
 mod cookies;
@@ -130,6 +130,7 @@ impl Scope<'_> {
     /// The masked value of one header line; `None` for a line that goes.
     fn header(&self, name: &str, value: &[u8]) -> Option<String> {
         let masked = match name {
+            "content-type" => self.content_type(value),
             "cookie" => self.cookie(value)?,
             "set-cookie" => self.set_cookie(value)?,
             _ if is_credential(name) => self.apply(self.strategy_by_name(Place::Header, name.as_bytes())?, value)?,
@@ -140,6 +141,15 @@ impl Scope<'_> {
         };
         // Only a rule can keep bytes that are no text; a record's headers are text.
         Some(String::from_utf8(masked).unwrap_or_else(|e| self.token(e.as_bytes())))
+    }
+
+    /// No rule applies: it says how the body is to be read, by the candidate and by us. Parameters that are not plain are cut off.
+    fn content_type(&self, value: &[u8]) -> Vec<u8> {
+        let essence = value.split(|b| *b == b';').next().unwrap_or_default();
+        match [value, essence].into_iter().find(|value| is_plain(value)) {
+            Some(plain) => plain.to_vec(),
+            None => self.decide(Some(Strategy::Token), value).written(value).to_vec(),
+        }
     }
 
     fn apply(&self, strategy: Strategy, value: &[u8]) -> Option<Vec<u8>> {

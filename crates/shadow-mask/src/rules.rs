@@ -234,6 +234,9 @@ fn check_headers(config: &RuleConfig) -> Result<(), Refusal> {
         if matches!(name.as_str(), "cookie" | "set-cookie") {
             return Err(refuse(header, format!("`{header}` is selected by cookie name: use `cookie = [..]`")));
         }
+        if name == "content-type" {
+            return Err(refuse(header, "the content type says how a body is read: it is always kept"));
+        }
         if config.strategy == Strategy::Keep && is_credential(&name) {
             return Err(refuse(header, format!("`{header}` carries credentials and cannot be kept; use `token`")));
         }

@@ -1,11 +1,12 @@
 //! Tokens: what stands in the place of a masked value.
 //!
-//! A token is `msk_` and 24 characters of lower-case base32: 80 bits of HMAC-SHA256 of the value, then 40 bits of a second HMAC
-//! over the first 80 as a tag. The tag makes masking idempotent: a token of this key is recognised and left alone, anything
+//! A token is `msk_` and 24 characters of lower-case base32: 80 bits of HMAC-SHA256 of the value, then 40 bits
+//! of a second keyed hash over the first 80 as a tag. The tag makes masking idempotent: a token of this key is recognised and left alone, anything
 //! that only looks like one is masked. Lower-case letters, digits and `_` pass unescaped through URLs, cookies, headers, JSON and
 //! forms. `docs/masking.md` does the arithmetic of collisions and forgeries.
 
 use hmac::Mac as _;
+use sha2::{Digest as _, Sha256};
 
 use crate::key::{HmacSha256, MaskKey, Purpose};
 
@@ -36,12 +37,13 @@ impl Token {
 #[derive(Clone)]
 pub(crate) struct Tokenizer {
     value: HmacSha256,
-    tag: HmacSha256,
+    /// Always over [`VALUE_BYTES`] bytes and truncated, so no length extension.
+    tag: Sha256,
 }
 
 impl Tokenizer {
     pub(crate) fn new(key: &MaskKey) -> Self {
-        Self { value: key.derive(Purpose::Token), tag: key.derive(Purpose::Tag) }
+        Self { value: key.derive(Purpose::Token), tag: key.derive_prefixed(Purpose::Tag) }
     }
 
     /// The token of `value`. The same in every position, so that a value which only passes through a service can be followed.
@@ -65,9 +67,8 @@ impl Tokenizer {
     }
 
     fn tag(&self, bits: &[u8]) -> [u8; TAG_BYTES] {
-        let mut mac = self.tag.clone();
-        mac.update(bits);
-        mac.finalize().into_bytes()[..TAG_BYTES].try_into().expect("a slice of that length")
+        let tag = self.tag.clone().chain_update(bits).finalize();
+        tag[..TAG_BYTES].try_into().expect("a slice of that length")
     }
 }
 

@@ -1,0 +1,6 @@
+//! What masking promises, seen from outside: cases as snapshots, properties over arbitrary messages, and a search for leaks.
+
+mod cases;
+mod leaks;
+mod properties;
+mod support;
