@@ -1,7 +1,7 @@
 //! The captured request as it goes to the candidate.
 //!
-//! Pure. Guarantees: method, path, query, end-to-end headers and body are those that were captured, byte for byte; what
-//! cannot be said that way in HTTP is an [`Unsendable`], never something similar. Every request carries the signed mark, so
+//! Pure. Guarantees: method, path, query, end-to-end headers and body are those that were captured (a character that URLs do
+//! not hold is percent-encoded); what cannot be said that way in HTTP is an [`Unsendable`], never something similar. Every request carries the signed mark, so
 //! that an agent which meets it knows that the shadow has reached production.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -90,6 +90,9 @@ fn target(candidate: &Url, path: &str, query: Option<&str>) -> Result<Url, Unsen
     if !path.starts_with('/') {
         return Err(Unsendable::Path("it does not start with /"));
     }
+    if path.contains('\\') {
+        return Err(Unsendable::Path("it has a backslash, which URLs take for a slash"));
+    }
     if path.split('/').any(is_dot_segment) {
         return Err(Unsendable::Path("it has . or .. segments, which URLs resolve"));
     }
@@ -143,12 +146,21 @@ mod tests {
         ]
         .map(|(name, value)| Header::of(name, value))
         .to_vec();
-        insta::assert_snapshot!(shown(&rewritten("http://candidate:8080/base/", &exchange).unwrap()), @"");
+        insta::assert_snapshot!(shown(&rewritten("http://candidate:8080/base/", &exchange).unwrap()), @r#"
+        POST http://candidate:8080/base/orders/%7Ba%7D//b?q=a+b&q=%20&empty
+        content-type: application/json
+        cookie: a=1
+        cookie: b=2
+        x-request-id: 01990000-0000-7000-8000-00000000002a
+        shadowline-replay: v2;01990000-0000-7000-8000-00000000002a;1;07070707070707070707070707070707
+
+        {"n":1}
+        "#);
     }
 
     #[test]
     fn a_path_is_never_resolved_into_another_one() {
-        for path in ["/a/../b", "/a/./b", "/%2e%2E/b", "*", "a"] {
+        for path in ["/a/../b", "/a/./b", "/%2e%2E/b", "/a\\b", "*", "a"] {
             let result = rewritten("http://candidate/", &samples::captured("GET", path));
             assert!(matches!(result, Err(Unsendable::Path(_))), "{path}: {result:?}");
         }

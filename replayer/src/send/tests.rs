@@ -104,7 +104,11 @@ async fn an_endless_body_ends_with_the_timeout() {
 
 #[tokio::test]
 async fn a_stalled_answer_ends_with_the_timeout() {
-    let address = target(|_stream| std::future::pending()).await;
+    let address = target(|stream| async move {
+        let _open = stream;
+        std::future::pending().await
+    })
+    .await;
     let url = format!("http://{address}/").parse().unwrap();
     let request = reqwest::Request::new(reqwest::Method::GET, url);
     let sent = sender(Duration::from_millis(50)).send(request, digester()).await;
