@@ -85,8 +85,8 @@ impl<'a> Pass<'a> {
 
     fn hex4(&self, at: usize) -> Result<u32, Withheld> {
         let digits = self.input.get(at..at + 4).ok_or(Withheld::Unparseable)?;
-        let digits = digits.iter().map(|b| (*b as char).to_digit(16));
-        digits.fold(Some(0), |n, digit| Some(n? * 16 + digit?)).ok_or(Withheld::Unparseable)
+        let value = digits.iter().try_fold(0, |n, b| Some(n * 16 + (*b as char).to_digit(16)?));
+        value.ok_or(Withheld::Unparseable)
     }
 }
 

@@ -177,10 +177,10 @@ proptest! {
     }
 
     #[test]
-    fn a_value_has_one_token_in_every_place(value in value().prop_filter("printable", |v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_graphic()))) {
+    fn a_value_has_one_token_in_every_place(value in "[g-z][!-~]{6,30}") {
         let masker = &MASKERS[0];
         let token = masker.value(&value);
-        prop_assume!(token != value);
+        prop_assert_ne!(&token, &value);
         let text = serde_json::to_string(&[&value]).unwrap();
         let raw = request(&format!("/{0}?q={0}", encode(&value, "+")), &[("x-d", &value), ("content-type", "application/json")], text.as_bytes());
         let masked = masker.request(raw);

@@ -1,4 +1,5 @@
 //! A masker and messages for the tests of this crate.
+#![allow(clippy::unwrap_used)] // these are part of tests, outside test functions
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
