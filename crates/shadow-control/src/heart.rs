@@ -133,13 +133,13 @@ impl Heart {
         self.0.beat.notify_one();
     }
 
-    /// The last heartbeat: call when everything has drained and the token given to [`Heart::spawn`] is cancelled.
+    /// The last heartbeat: call when everything has drained. No other follows it.
     pub async fn stopped(&self) {
         let beating = self.0.beating.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(beating) = beating
-            && beating.await.is_err()
-        {
-            tracing::debug!("the heart had already stopped");
+        if let Some(beating) = beating {
+            beating.abort();
+            // Its end is what matters, not that it was aborted.
+            drop(beating.await);
         }
         let list = self.subjects().list.clone();
         for subject in &list {
