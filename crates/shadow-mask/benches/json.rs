@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p shadow-mask`. The two are timed in turns, batch by batch, so that a change of clock speed or load meets both;
 //! the ratio is that of the fastest batches, which noise can only lengthen.
+#![allow(clippy::print_stdout)] // its output is its purpose
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use shadow_record::RouteTable;
 const ROUNDS: usize = 200;
 
 fn main() {
-    // `cargo test` runs benchmarks too, to see that they work.
+    // Without it, as `cargo test --benches` runs this, one round shows that it works.
     let rounds = if std::env::args().any(|argument| argument == "--bench") { ROUNDS } else { 1 };
     println!("{:>8} {:>9} {:>12} {:>12} {:>7}", "bytes", "rules", "mask MB/s", "serde MB/s", "ratio");
     let rules = "[[rule]]\nstrategy = \"keep\"\njson = [\"$.orders[*].status\", \"$..currency\"]\n\

@@ -96,6 +96,11 @@ const CREDENTIAL_ENDINGS: &[&str] =
 /// Longest value of an allow-listed header that is kept.
 const MAX_KEPT_VALUE: usize = 512;
 
+/// Whether a rule can select a header (lower case) by its name; `host` is selected in the authority.
+pub(crate) fn is_recorded(name: &str) -> bool {
+    name == "host" || !NOT_RECORDED.contains(&name)
+}
+
 /// Whether a header (lower case) carries credentials by its name.
 pub(crate) fn is_credential(name: &str) -> bool {
     CREDENTIALS.contains(&name) || CREDENTIAL_ENDINGS.iter().any(|ending| name.ends_with(ending))
@@ -114,10 +119,11 @@ fn is_plain(value: &[u8]) -> bool {
 impl Scope<'_> {
     /// Masks all headers of a message.
     pub(crate) fn headers(&self, headers: &HeaderMap) -> Vec<Header> {
+        let connection = connection_options(headers);
         let mut masked = Vec::with_capacity(headers.len());
         for (name, value) in headers {
             let name = name.as_str();
-            if NOT_RECORDED.contains(&name) || is_named_by_connection(headers, name) {
+            if NOT_RECORDED.contains(&name) || connection.iter().any(|option| option.eq_ignore_ascii_case(name)) {
                 continue;
             }
             if let Some(value) = self.header(name, value.as_bytes()) {
@@ -177,7 +183,8 @@ impl Scope<'_> {
     }
 }
 
-fn is_named_by_connection(headers: &HeaderMap, name: &str) -> bool {
+/// The headers that are hop-by-hop because `Connection` says so.
+fn connection_options(headers: &HeaderMap) -> Vec<&str> {
     let values = headers.get_all(http::header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|option| option.trim().eq_ignore_ascii_case(name))
+    values.flat_map(|value| value.split(',')).map(str::trim).collect()
 }

@@ -16,7 +16,7 @@ pub use error::RulesError;
 pub(crate) use json_path::JsonPath;
 pub(crate) use names::{Name, NameSet, name_is_kept};
 
-use crate::headers::is_credential;
+use crate::headers::{is_credential, is_recorded};
 
 /// Version of what is built in (shapes, header lists, token form). Part of every derived version, so that a release which
 /// masks differently is told apart from the one before.
@@ -236,6 +236,9 @@ fn check_headers(config: &RuleConfig) -> Result<(), Refusal> {
         }
         if name == "content-type" {
             return Err(refuse(header, "the content type says how a body is read: it is always kept"));
+        }
+        if !is_recorded(&name) {
+            return Err(refuse(header, format!("`{header}` concerns one connection only and is never recorded")));
         }
         if config.strategy == Strategy::Keep && is_credential(&name) {
             return Err(refuse(header, format!("`{header}` carries credentials and cannot be kept; use `token`")));

@@ -20,6 +20,8 @@ fn refused_rules_name_line_and_reason() {
         ("[[rule]]\nstrategy = \"keep\"\nheader = [\"a\",\n \"Authorization\"]", 4, "credentials"),
         ("[[rule]]\nstrategy = \"token\"\nheader = [\"Cookie\"]", 3, "cookie = [..]"),
         ("[[rule]]\nstrategy = \"token\"\nheader = [\"a b\"]", 3, "not a header name"),
+        ("[[rule]]\nstrategy = \"token\"\nheader = [\"Upgrade\"]", 3, "never recorded"),
+        ("[[rule]]\nstrategy = \"token\"\nheader = [\"Content-Type\"]", 3, "always kept"),
         ("[[rule]]\nstrategy = \"keep\"\ncookie = [\"*\"]", 3, "name those"),
         ("[[rule]]\nstrategy = \"drop\"\npath = [\"id\"]", 3, "redact"),
         ("[[rule]]\nstrategy = \"drop\"\njson = [\"$\"]", 3, "whole body"),

@@ -224,7 +224,8 @@ fn json_lines_are_masked_record_by_record() {
 fn what_cannot_be_masked_leaves_as_length_and_digest() {
     let strict = masker("", &[]);
     let text = masker("[[rule]]\nstrategy = \"keep\"\nroute = \"GET /about\"\ntext = true", &[]);
-    let cases: [(&str, &[(&str, &str)], &[u8]); 12] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8]);
+    let cases: [Case<'_>; 12] = [
         ("not json", &[JSON], b"{\"name\": alice}"),
         ("not utf-8", &[JSON], b"\"\xff\""),
         ("text", &[("content-type", "text/plain; charset=utf-8")], b"alice"),
