@@ -1,0 +1,35 @@
+//! One file for each command.
+
+pub(crate) mod demo;
+pub(crate) mod devstack;
+pub(crate) mod launch;
+pub(crate) mod ledger;
+pub(crate) mod pause;
+pub(crate) mod rate;
+pub(crate) mod report;
+pub(crate) mod schema;
+pub(crate) mod status;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::kafka::Kafka;
+use crate::sql::Sql;
+
+/// Runs one command.
+pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { kafka, clickhouse, command } = cli;
+    let kafka = || Kafka::new(&kafka);
+    let sql = || Sql::new(&clickhouse);
+    match command {
+        Command::Launch(command) => launch::run(&kafka()?, command).await,
+        Command::Rate(command) => rate::run(&kafka()?, command).await,
+        Command::Pause(args) => pause::run(&kafka()?, pause::Wanted::Paused, args).await,
+        Command::Resume(args) => pause::run(&kafka()?, pause::Wanted::Running, args).await,
+        Command::Status(args) => status::run(&kafka()?, args).await,
+        Command::Ledger(args) => ledger::run(&sql()?, args).await,
+        Command::Report(args) => report::run(&sql()?, args).await,
+        Command::Schema(command) => schema::run(&sql()?, command).await,
+        Command::Devstack(command) => devstack::run(command).await,
+        Command::Demo(args) => demo::run(args).await,
+    }
+}

@@ -1,0 +1,187 @@
+//! `shadowctl launch create`: everything that could refuse the launch is asked first, then its replayed topic is created,
+//! last its control record is written.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use shadow_control::{
+    Comparison, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus, ensure_shared_topics,
+};
+use shadow_diff::Rules;
+use shadow_kafka::TopicSpec;
+use shadow_record::{LaunchName, Route, ServiceName, topics};
+use shadow_runtime::units::HumanDuration;
+use url::Url;
+
+use super::{StartAt, change, start, target};
+use crate::failure::Failure;
+use crate::kafka::Kafka;
+use crate::output::Output;
+use crate::words;
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  All of the traffic captured from now on, safe methods only:
+      shadowctl launch create checkout-v2 --service checkout --candidate http://10.0.3.7:8080
+  A tenth of what was captured since noon, writes included, because the candidate has its own database:
+      shadowctl launch create checkout-v2 --service checkout --candidate http://10.0.3.7:8080 \\
+          --sample 0.1 --from 2026-01-31T12:00:00Z --isolation 'own database, outbound calls stubbed' \\
+          --rules checkout.toml --paused")]
+pub(crate) struct CreateArgs {
+    /// Name of the launch; consumer groups and the replayed topic are named after it
+    pub(crate) name: LaunchName,
+    /// The service whose captured traffic is replayed
+    #[arg(long)]
+    pub(crate) service: ServiceName,
+    /// Base URL of the candidate
+    #[arg(long, value_name = "URL", value_parser = target::parse)]
+    pub(crate) candidate: Url,
+    /// Share of the captured exchanges to replay, above 0 and up to 1
+    #[arg(long, default_value = "1", value_parser = share)]
+    pub(crate) sample: f64,
+    /// Where to begin: `earliest`, `latest` or a time (RFC 3339)
+    #[arg(long, default_value = "latest", value_name = "WHERE")]
+    pub(crate) from: StartAt,
+    /// Comparison rules (TOML): what to ignore, which arrays have no order
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: Option<PathBuf>,
+    /// How the candidate is kept from production's stores, in your words; without it only safe methods are replayed
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) isolation: Option<String>,
+    /// Targets that are allowed, as `host` or `host:port`; repeatable
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow: Vec<String>,
+    /// Replay only this method; repeatable
+    #[arg(long = "method", value_name = "METHOD")]
+    pub(crate) methods: Vec<String>,
+    /// Replay only this route, such as `GET /orders/{id}`; repeatable
+    #[arg(long = "route", value_name = "ROUTE", value_parser = route)]
+    pub(crate) routes: Vec<String>,
+    /// Create it paused; `shadowctl launch resume NAME` lets it go
+    #[arg(long)]
+    pub(crate) paused: bool,
+    /// Requests in flight to the candidate from one replayer
+    #[arg(long, value_name = "N", default_value_t = LaunchLimits::default().max_in_flight as u32,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) max_in_flight: u32,
+    /// Longest wait for an answer of the candidate
+    #[arg(long, default_value = "10s", value_parser = timeout)]
+    pub(crate) timeout: HumanDuration,
+    /// Record the candidate's answers without comparing them
+    #[arg(long)]
+    pub(crate) no_compare: bool,
+    /// Why, for whoever looks at it later
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
+        _ => Err("a share is a number above 0 and up to 1, such as 0.1".to_owned()),
+    }
+}
+
+fn route(text: &str) -> Result<String, String> {
+    Route::parse(text).map(|_| text.trim().to_owned()).map_err(|error| error.to_string())
+}
+
+fn timeout(text: &str) -> Result<HumanDuration, String> {
+    let timeout: HumanDuration =
+        text.parse().map_err(|error: shadow_runtime::units::InvalidQuantity| error.to_string())?;
+    if timeout.get().as_millis() == 0 { Err("a timeout is at least 1ms".to_owned()) } else { Ok(timeout) }
+}
+
+/// A launch that was just made.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) launch: Launch,
+    version: i64,
+    partitions: usize,
+}
+
+impl fmt::Display for Created {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Launch { name, service, candidate, sample, isolation, status, .. } = &self.launch;
+        let (state, next) = match status {
+            LaunchStatus::Paused => ("paused", format!("`shadowctl launch resume {name}` lets it go")),
+            _ => ("active", format!("`shadowctl report {name}` tells what it found")),
+        };
+        writeln!(f, "launch {name} created, {state} (control version {})", self.version)?;
+        let (share, partitions) = (words::share(sample), self.partitions);
+        writeln!(f, "  replays {share} of {} ({partitions} partitions) to {candidate}", topics::captured(service))?;
+        if isolation.is_none() {
+            writeln!(f, "  safe methods only (GET, HEAD, OPTIONS, TRACE): no isolation was declared (--isolation)")?;
+        }
+        write!(f, "  next: {next}")
+    }
+}
+
+/// Creates a launch.
+///
+/// # Errors
+/// When it exists, the captured topic does not, the rules do not hold, the candidate may not be a target, or Kafka does not
+/// answer.
+pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, Failure> {
+    let rules = args.rules.as_ref().map(read_rules).transpose()?;
+    if !target::is_allowed(&args.candidate, &args.allow) {
+        return Err(Failure::usage(
+            format!("{} is not among the allowed targets", args.candidate),
+            format!("add --allow {}, or leave --allow out", target::host_port(&args.candidate)),
+        ));
+    }
+    let state = kafka.control().await?;
+    if state.launches.contains_key(&args.name) {
+        return Err(Failure::negative(
+            format!("launch {} exists", args.name),
+            format!("choose another name; `shadowctl launch show {}` shows it", args.name),
+        ));
+    }
+    target::refuse_upstream(&state, &args.candidate).await?;
+    let start = start::offsets(kafka, &args.service, args.from).await?;
+    let partitions = start.len();
+
+    ensure_shared_topics(&kafka.admin).await?;
+    let replayed = topics::replayed(&args.service, &args.name);
+    kafka.admin.ensure_topic(&TopicSpec::deleting(replayed, partitions as i32)).await?;
+    let launch = Launch {
+        name: args.name,
+        service: args.service,
+        candidate: args.candidate,
+        sample: args.sample,
+        filters: Filters {
+            methods: args.methods.iter().map(|m| m.to_ascii_uppercase()).collect(),
+            routes: args.routes,
+        },
+        isolation: args.isolation,
+        allow: args.allow,
+        comparison: if args.no_compare { Comparison::Off } else { Comparison::On },
+        rules,
+        start,
+        status: if args.paused { LaunchStatus::Paused } else { LaunchStatus::Active },
+        limits: LaunchLimits {
+            max_in_flight: args.max_in_flight as usize,
+            timeout_ms: args.timeout.get().as_millis() as u64,
+        },
+        change: change(args.why),
+    };
+    let record = ControlRecord::Launch(Box::new(launch.clone()));
+    let version = ControlWriter::new(&kafka.config)?.put(&record).await?;
+    Ok(Created { launch, version, partitions })
+}
+
+/// Reads and checks a file of comparison rules.
+fn read_rules(path: &PathBuf) -> Result<String, Failure> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}"), "check the path of --rules"))?;
+    match Rules::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => {
+            Err(Failure::usage(format!("{shown}: {error}"), "correct the rules; docs/rules.md explains them"))
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The report's questions to ClickHouse. Every one goes to a view of `schemas/clickhouse`, so that what is printed here can
+//! be asked again by hand.
+
+use shadow_record::LaunchName;
+
+use super::{Report, SignatureRow};
+use crate::commands::ledger;
+use crate::failure::Failure;
+use crate::sql::Sql;
+
+const LAUNCH: &str =
+    "SELECT launch, service, candidate, status, sample FROM launches FINAL WHERE launch = {launch:String}";
+
+const COVERAGE: &str = "SELECT outcome, reason, sum(offsets) AS offsets FROM (
+    SELECT outcome, pair.1 AS reason, pair.2 AS offsets FROM (
+        SELECT 'failed' AS outcome, failed_by_class AS reasons FROM coverage WHERE launch = {launch:String}
+        UNION ALL
+        SELECT 'skipped' AS outcome, skipped_by_reason AS reasons FROM coverage WHERE launch = {launch:String}
+    ) ARRAY JOIN CAST(reasons, 'Array(Tuple(String, Int64))') AS pair
+) GROUP BY outcome, reason HAVING offsets > 0 ORDER BY outcome, offsets DESC, reason";
+
+const MATCH_RATE: &str = "SELECT route, completed, matched, differing, noise, expected, compared, match_rate \
+     FROM match_rate WHERE launch = {launch:String} ORDER BY match_rate ASC NULLS LAST, route";
+
+const LATENCY: &str = "SELECT route, pairs, primary_p50_ms, primary_p90_ms, primary_p99_ms, \
+     candidate_p50_ms, candidate_p90_ms, candidate_p99_ms, difference_p50_ms, difference_p90_ms, difference_p99_ms \
+     FROM latency WHERE launch = {launch:String} ORDER BY difference_p50_ms DESC, route";
+
+const ERRORS: &str =
+    "SELECT route, side, class, exchanges FROM errors WHERE launch = {launch:String} ORDER BY route, side, class";
+
+const SIGNATURES: &str = "SELECT signature, route, place, kind, transition, exchanges, example_request_ids, \
+     example_primary, example_candidate FROM signatures WHERE launch = {launch:String} \
+     ORDER BY exchanges DESC, route, place, kind, transition";
+
+/// Asks everything about one launch; `top` bounds the signatures.
+///
+/// # Errors
+/// When ClickHouse does not answer, or does not know the launch.
+pub(crate) async fn gather(sql: &Sql, launch: &LaunchName, top: u32) -> Result<Report, Failure> {
+    let of = &[("launch", launch.as_str())][..];
+    let (known, ledgers, coverage, match_rate, latency, errors, signatures) = tokio::try_join!(
+        sql.rows(LAUNCH, of),
+        ledger::launches(sql, launch.as_str()),
+        sql.rows(COVERAGE, of),
+        sql.rows(MATCH_RATE, of),
+        sql.rows(LATENCY, of),
+        sql.rows(ERRORS, of),
+        sql.rows::<SignatureRow>(SIGNATURES, of),
+    )?;
+    let Some(known) = known.into_iter().next() else {
+        return Err(Failure::negative(
+            format!("ClickHouse knows no launch {launch}"),
+            "is the comparator running? `shadowctl launch list` and `shadowctl status` tell",
+        ));
+    };
+    let signatures_total = signatures.len() as u64;
+    Ok(Report {
+        launch: known,
+        ledger: ledgers.into_iter().next().unwrap_or_default(),
+        coverage,
+        match_rate,
+        latency,
+        errors,
+        signatures: signatures.into_iter().take(top as usize).collect(),
+        signatures_total,
+    })
+}

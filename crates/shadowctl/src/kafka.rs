@@ -1,0 +1,193 @@
+//! What commands ask of Kafka: the control topic as it now is, who is there, how far topics reach.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use shadow_control::{ControlState, StatusBoard};
+use shadow_kafka::{Admin, Consumed, KafkaConfig, KafkaError, Tail, TailEvent, TailFrom};
+use shadow_record::{LaunchName, ServiceName, Status, Timestamp, decode, topics};
+
+use crate::failure::{Failure, KAFKA_REMEDY};
+use crate::output::note;
+
+/// Longest wait for the broker, over all of one question.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A member that was not heard for this long is gone: six heartbeats, and the length of the lease, after which a member
+/// that lives on without Kafka has stopped sending by itself.
+pub(crate) const MEMBER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How to reach Kafka.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Where things are")]
+pub(crate) struct KafkaArgs {
+    /// Kafka's bootstrap servers
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT,...",
+        env = "SHADOW_KAFKA_BROKERS",
+        default_value = "127.0.0.1:9092"
+    )]
+    pub(crate) kafka_brokers: String,
+
+    /// A file of librdkafka properties, one `key=value` a line, for TLS and credentials
+    #[arg(long, global = true, value_name = "FILE", env = "SHADOWCTL_KAFKA_PROPERTIES")]
+    kafka_properties: Option<PathBuf>,
+}
+
+impl KafkaArgs {
+    /// The client's settings.
+    ///
+    /// # Errors
+    /// When the file of properties cannot be used.
+    pub(crate) fn config(&self) -> Result<KafkaConfig, Failure> {
+        let mut config = KafkaConfig::at(&self.kafka_brokers);
+        if let Some(path) = &self.kafka_properties {
+            config.properties = properties(path)?.into_iter().collect();
+        }
+        Ok(config)
+    }
+}
+
+/// The lines of a Java-style properties file. Errors name the line, never its value: it may be a password.
+fn properties(path: &Path) -> Result<Vec<(String, String)>, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("cannot read {}: {error}", path.display()), "check the path and its permissions")
+    })?;
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+    lines
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(number, line)| match line.split_once('=') {
+            Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
+            None => Err(Failure::usage(format!("{}, line {number}: no `=`", path.display()), "write key=value")),
+        })
+        .collect()
+}
+
+/// A connection to Kafka.
+pub(crate) struct Kafka {
+    pub(crate) config: KafkaConfig,
+    pub(crate) admin: Admin,
+}
+
+impl Kafka {
+    /// Makes the clients; they connect when first used.
+    ///
+    /// # Errors
+    /// When settings cannot be used.
+    pub(crate) fn new(args: &KafkaArgs) -> Result<Self, Failure> {
+        Self::at(args.config()?)
+    }
+
+    /// As [`Kafka::new`], from settings.
+    pub(crate) fn at(config: KafkaConfig) -> Result<Self, Failure> {
+        Ok(Self { admin: Admin::new(&config)?, config })
+    }
+
+    /// What the control topic says now; nothing when there is no such topic yet.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub(crate) async fn control(&self) -> Result<ControlState, Failure> {
+        Ok(self.control_with(-1).await?.0)
+    }
+
+    /// As [`Kafka::control`], with the time at which the broker appended the record that made `version`.
+    pub(crate) async fn control_with(&self, version: i64) -> Result<(ControlState, Option<Timestamp>), Failure> {
+        let (mut state, mut appended_at) = (ControlState::empty(), None);
+        self.read_to_end(topics::CONTROL, |record| {
+            if record.offset == version {
+                appended_at = Some(record.appended_at);
+            }
+            let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+            if let Err(error) = state.apply(record.offset, &key, &record.payload) {
+                note(&format!("note: {error}; what it speaks of counts as paused"));
+            }
+        })
+        .await?;
+        state.caught_up = true;
+        Ok((state, appended_at))
+    }
+
+    /// Everyone who ever published a heartbeat that is still kept.
+    pub(crate) async fn board(&self) -> Result<StatusBoard, Failure> {
+        let mut board = StatusBoard::default();
+        self.read_to_end(topics::STATUS, |record| apply_status(&mut board, &record)).await?;
+        Ok(board)
+    }
+
+    async fn read_to_end(&self, topic: &str, mut take: impl FnMut(Consumed)) -> Result<(), Failure> {
+        self.in_time(async {
+            let tail = match Tail::open(&self.config, topic, TailFrom::Start).await {
+                Err(KafkaError::NoSuchTopic(_)) => return Ok(()),
+                opened => opened?,
+            };
+            while let TailEvent::Record(record) = tail.recv().await? {
+                take(record);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Bounds a question to the broker.
+    pub(crate) async fn in_time<T>(&self, ask: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::time::timeout(PATIENCE, ask).await.unwrap_or_else(|_| {
+            let brokers = &self.config.brokers;
+            let cause = format!("Kafka at {brokers} did not answer within {} s", PATIENCE.as_secs());
+            Err(Failure::unreachable(cause, KAFKA_REMEDY))
+        })
+    }
+
+    /// The partition count of a captured topic.
+    ///
+    /// # Errors
+    /// When there is no such topic, naming those that exist.
+    pub(crate) async fn captured_partitions(&self, service: &ServiceName) -> Result<i32, Failure> {
+        let topic = topics::captured(service);
+        if let Some(count) = self.admin.partitions(&topic).await? {
+            return Ok(count);
+        }
+        let others = self.captured_services().await?;
+        let known = match others.as_slice() {
+            [] => "no service has been captured yet".to_owned(),
+            others => format!("captured so far: {}", others.join(", ")),
+        };
+        Err(Failure::negative(
+            format!("topic {topic} does not exist: {known}"),
+            format!("start a capture agent with capture.service = \"{service}\"; it creates the topic"),
+        ))
+    }
+
+    /// Services with a captured topic, in alphabetical order.
+    pub(crate) async fn captured_services(&self) -> Result<Vec<String>, Failure> {
+        let all = self.admin.topics().await?;
+        let mut services: Vec<String> =
+            all.iter().filter_map(|t| t.strip_prefix(topics::CAPTURED_PREFIX)).map(str::to_owned).collect();
+        services.sort();
+        Ok(services)
+    }
+}
+
+/// Takes one record of the status topic into a board; what is not a heartbeat is none.
+pub(crate) fn apply_status(board: &mut StatusBoard, record: &Consumed) {
+    if let Ok(status) = decode::<Status>(&record.payload) {
+        board.apply(record.appended_at, status);
+    }
+}
+
+/// The launch called `name`.
+///
+/// # Errors
+/// When there is none, naming those that exist.
+pub(crate) fn launch_of<'a>(state: &'a ControlState, name: &LaunchName) -> Result<&'a shadow_control::Launch, Failure> {
+    state.launches.get(name).ok_or_else(|| {
+        let names: Vec<&str> = state.launches.keys().map(LaunchName::as_str).collect();
+        let remedy = match names.as_slice() {
+            [] => "there are no launches: `shadowctl launch create` makes one".to_owned(),
+            names => format!("the launches are: {}", names.join(", ")),
+        };
+        Failure::negative(format!("there is no launch {name}"), remedy)
+    })
+}

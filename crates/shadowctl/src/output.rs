@@ -1,0 +1,55 @@
+//! Showing an answer: text for people, JSON for programs. Answers go to stdout, everything else to stderr.
+
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use crate::failure::{Failure, Kind};
+
+/// The flag that every command with an answer takes.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(crate) struct Output {
+    /// Print JSON for programs instead of text for people
+    #[arg(long)]
+    json: bool,
+}
+
+impl Output {
+    /// Shows `answer`, which `people` turns into text.
+    ///
+    /// # Errors
+    /// When stdout cannot be written; a reader that went away is none.
+    pub(crate) fn show<T: Serialize>(self, answer: &T, people: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+        if self.json { print(&json(answer)) } else { print(&people(answer)) }
+    }
+}
+
+/// An answer as indented JSON.
+pub(crate) fn json<T: Serialize>(answer: &T) -> String {
+    serde_json::to_string_pretty(answer).expect("answers have string keys only")
+}
+
+/// Prints text to stdout with one line end.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::internal(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Says something that is not part of the answer.
+pub(crate) fn note(text: &str) {
+    // A closed stderr is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Says why a command failed.
+pub(crate) fn complain(failure: &Failure) {
+    let Failure { kind, cause, remedy } = failure;
+    match (kind, remedy.as_str()) {
+        (Kind::Interrupted, _) => note(cause),
+        (_, "") => note(&format!("shadowctl: {cause}")),
+        (_, remedy) => note(&format!("shadowctl: {cause}\n  what to do: {remedy}")),
+    }
+}
