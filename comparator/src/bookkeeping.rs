@@ -1,0 +1,225 @@
+//! Beside the flow: heartbeats, dead letters and launches become rows, so that the ledger and the views can speak of them.
+//!
+//! One consumer group for all comparators. Rows replace each other by identity, and offsets are committed after the rows are
+//! stored, so here too reading twice changes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shadow_control::{ControlState, Launch, LaunchStatus};
+use shadow_kafka::{Consumed, Event, FetchLimits, GroupConsumer, KafkaError, Start, TopicPartition};
+use shadow_record::{AnyRecord, DeadLetter, Role, State, Status, Timestamp, decode_any, topics};
+use tokio_util::sync::CancellationToken;
+
+use crate::pipeline::Shared;
+use crate::store::{Batch, DeadLetterRow, LaunchRow, StatusRow};
+
+const GROUP: &str = "shadow-comparator.bookkeeping";
+/// Time between batches.
+const FLUSH: Duration = Duration::from_millis(500);
+/// Time between attempts after an error.
+const RETRY: Duration = Duration::from_secs(2);
+/// Most of a dead letter that is kept in its row; the topic has all of it.
+const BYTES_KEPT: usize = 64 << 10;
+/// Rows that stop the reading until they are stored.
+const FULL: usize = 2_000;
+
+/// Keeps the books until `stop`.
+pub async fn keep_books(shared: Shared, stop: CancellationToken) {
+    let mut last = String::new();
+    loop {
+        let Err(error) = Books::of(&shared).run(&stop).await else { return };
+        let text = error.to_string();
+        if text != last {
+            tracing::error!(%error, "bookkeeping interrupted; it goes on where rows were stored");
+            last = text;
+        }
+        tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(RETRY) => {} }
+    }
+}
+
+/// Whose heartbeat: instance, role, service, launch and epoch.
+type Subject = (String, &'static str, String, String, i64);
+
+struct Books {
+    shared: Shared,
+    statuses: HashMap<Subject, StatusRow>,
+    dead_letters: Vec<DeadLetterRow>,
+    launches: Vec<LaunchRow>,
+    written: BTreeMap<String, Launch>,
+    positions: BTreeMap<TopicPartition, i64>,
+}
+
+impl Books {
+    fn of(shared: &Shared) -> Self {
+        Self {
+            shared: shared.clone(),
+            statuses: HashMap::new(),
+            dead_letters: Vec::new(),
+            launches: Vec::new(),
+            written: BTreeMap::new(),
+            positions: BTreeMap::new(),
+        }
+    }
+
+    async fn run(mut self, stop: &CancellationToken) -> Result<(), KafkaError> {
+        let names = [topics::STATUS.to_owned(), topics::DEAD_LETTER.to_owned()];
+        let consumer = GroupConsumer::subscribe(&self.shared.kafka, GROUP, &names, FetchLimits::default())?;
+        let result = self.consume(&consumer, stop).await;
+        consumer.close().await;
+        result
+    }
+
+    async fn consume(&mut self, consumer: &GroupConsumer, stop: &CancellationToken) -> Result<(), KafkaError> {
+        let mut flush = tokio::time::interval(FLUSH);
+        flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut control = self.shared.control.clone();
+        control.mark_changed();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    // Heartbeats that say "stopped" are worth a last word, but not waiting for.
+                    let unhurried = CancellationToken::new();
+                    let last_word = self.store(consumer, &unhurried);
+                    if tokio::time::timeout(RETRY, last_word).await.is_err() {
+                        tracing::debug!("heartbeats not stored in time are read again");
+                    }
+                    return Ok(());
+                }
+                _ = flush.tick() => self.store(consumer, stop).await,
+                Ok(()) = control.changed() => {
+                    let state = control.borrow_and_update().clone();
+                    self.note_launches(&state);
+                }
+                event = consumer.recv(), if self.rows() < FULL => match event? {
+                    Event::Record(record) => self.note(&record),
+                    Event::Expired { .. } => {}
+                    Event::Assigned(list) if list.is_empty() => consumer.release().await?,
+                    Event::Assigned(list) => {
+                        self.positions.clear();
+                        let starts: Vec<_> = list.into_iter().map(|at| Start { at, otherwise: 0 }).collect();
+                        consumer.start(&starts).await?;
+                    }
+                    Event::Revoked(_) => {
+                        self.store(consumer, stop).await;
+                        self.positions.clear();
+                        consumer.release().await?;
+                    }
+                },
+            }
+        }
+    }
+
+    fn rows(&self) -> usize {
+        self.statuses.len() + self.dead_letters.len() + self.launches.len()
+    }
+
+    fn note(&mut self, record: &Consumed) {
+        self.positions.insert(record.at(), record.offset + 1);
+        match decode_any(&record.payload) {
+            Ok(AnyRecord::Status(status)) => {
+                let row = status_row(*status);
+                let subject = (row.instance.clone(), row.role, row.service.clone(), row.launch.clone(), row.epoch);
+                // Only the newest of a batch is worth a row.
+                self.statuses.insert(subject, row);
+            }
+            Ok(AnyRecord::DeadLetter(letter)) => self.dead_letters.push(dead_letter_row(*letter)),
+            Ok(other) => {
+                tracing::warn!(topic = %record.topic, offset = record.offset, kind = other.name(), "record ignored")
+            }
+            Err(error) => tracing::warn!(topic = %record.topic, offset = record.offset, %error, "record ignored"),
+        }
+    }
+
+    fn note_launches(&mut self, state: &Arc<ControlState>) {
+        for (name, launch) in &state.launches {
+            if self.written.get(name.as_str()) != Some(launch) {
+                self.launches.push(launch_row(launch, state.version));
+                self.written.insert(name.to_string(), launch.clone());
+            }
+        }
+    }
+
+    async fn store(&mut self, consumer: &GroupConsumer, stop: &CancellationToken) {
+        if self.rows() == 0 && self.positions.is_empty() {
+            return;
+        }
+        let batch = Batch {
+            statuses: self.statuses.values().cloned().collect(),
+            dead_letters: self.dead_letters.clone(),
+            launches: self.launches.clone(),
+            ..Batch::default()
+        };
+        if !self.shared.store.insert_until_stored(&batch, stop).await {
+            return;
+        }
+        (self.statuses, self.dead_letters, self.launches) = Default::default();
+        let commit: Vec<_> = std::mem::take(&mut self.positions).into_iter().collect();
+        if let Err(error) = consumer.commit(&commit).await {
+            tracing::debug!(%error, "offsets of heartbeats not committed; they are read again");
+        }
+    }
+}
+
+fn status_row(status: Status) -> StatusRow {
+    StatusRow {
+        instance: status.instance,
+        role: match status.role {
+            Role::Other => "other",
+            Role::CaptureAgent => "capture_agent",
+            Role::Replayer => "replayer",
+            Role::Comparator => "comparator",
+        },
+        service: status.service,
+        launch: status.launch.map(String::from).unwrap_or_default(),
+        epoch: status.epoch,
+        sequence: status.sequence,
+        at: status.at.micros(),
+        state: match status.state {
+            State::Other => "other",
+            State::Starting => "starting",
+            State::Running => "running",
+            State::Paused => "paused",
+            State::Draining => "draining",
+            State::Stopped => "stopped",
+        },
+        control_version: status.control_version,
+        heard_at: status.heard_at.map(Timestamp::micros),
+        last_send_at: status.last_send_at.map(Timestamp::micros),
+        counters: status.counters.into_iter().collect(),
+    }
+}
+
+fn dead_letter_row(letter: DeadLetter) -> DeadLetterRow {
+    DeadLetterRow {
+        topic: letter.topic,
+        partition: letter.partition,
+        offset: letter.offset,
+        reason: letter.reason.as_str(),
+        detail: letter.detail,
+        bytes: letter.bytes[..letter.bytes.len().min(BYTES_KEPT)].to_vec(),
+        instance: letter.instance,
+        at: letter.at.micros(),
+    }
+}
+
+fn launch_row(launch: &Launch, control_version: i64) -> LaunchRow {
+    LaunchRow {
+        launch: launch.name.to_string(),
+        service: launch.service.to_string(),
+        candidate: launch.candidate.to_string(),
+        status: match launch.status {
+            LaunchStatus::Active => "active",
+            LaunchStatus::Paused => "paused",
+            LaunchStatus::Promoted => "promoted",
+            LaunchStatus::RolledBack => "rolled_back",
+        },
+        sample: launch.sample,
+        changed_by: launch.change.by.clone(),
+        changed_why: launch.change.why.clone(),
+        changed_at: launch.change.at.micros(),
+        control_version,
+    }
+}

@@ -1,0 +1,120 @@
+//! The comparator's configuration.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shadow_kafka::KafkaConfig;
+use shadow_runtime::admin::AdminConfig;
+use shadow_runtime::telemetry::LogConfig;
+use shadow_runtime::units::{ByteSize, HumanDuration};
+use shadow_runtime::{Instance, Problem, Secret, ServiceConfig};
+use url::Url;
+
+/// A small configuration that works.
+pub const EXAMPLE: &str = r#"
+[kafka]
+brokers = "127.0.0.1:9092"
+[clickhouse]
+url = "http://127.0.0.1:8123"
+"#;
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Who this comparator is and how much it holds.
+    pub comparator: ComparatorSection,
+    /// Where rows go.
+    pub clickhouse: ClickHouseConfig,
+    /// Where records come from.
+    pub kafka: KafkaConfig,
+    /// The admin endpoint.
+    pub admin: AdminConfig,
+    /// The log.
+    pub log: LogConfig,
+}
+
+/// `[comparator]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ComparatorSection {
+    /// Its name in heartbeats and dead letters.
+    pub instance: Instance,
+    /// Longest time a settled row waits for its batch.
+    pub flush: HumanDuration,
+    /// Rows that end a batch early.
+    pub batch_rows: usize,
+    /// How much of each side's body is kept with a differing row; 0 keeps none.
+    pub body: ByteSize,
+}
+
+impl Default for ComparatorSection {
+    fn default() -> Self {
+        let (flush, body) = (HumanDuration::from_millis(500), ByteSize::kib(16));
+        Self { instance: Instance::default(), flush, batch_rows: 5_000, body }
+    }
+}
+
+/// `[clickhouse]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClickHouseConfig {
+    /// Its HTTP interface.
+    pub url: Url,
+    /// The database that `shadowctl schema apply` made.
+    pub database: String,
+    /// The user; inserting is all the comparator does.
+    pub user: String,
+    /// The user's password.
+    pub password: Option<Secret>,
+}
+
+impl Default for ClickHouseConfig {
+    fn default() -> Self {
+        let url = "http://127.0.0.1:8123".parse().expect("a literal URL");
+        Self { url, database: "shadow".to_owned(), user: "default".to_owned(), password: None }
+    }
+}
+
+impl ClickHouseConfig {
+    /// A client of the database.
+    pub fn client(&self) -> clickhouse::Client {
+        let client = clickhouse::Client::default()
+            .with_url(self.url.as_str())
+            .with_database(&self.database)
+            .with_user(&self.user)
+            // Asking for a table's columns needs a right to read it, which a comparator has no other use for.
+            .with_validation(false);
+        match &self.password {
+            Some(password) => client.with_password(password.expose()),
+            None => client,
+        }
+    }
+}
+
+impl ServiceConfig for Config {
+    fn log(&self) -> &LogConfig {
+        &self.log
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = self.admin.problem().into_iter().collect();
+        let Self { comparator, clickhouse, .. } = self;
+        if !matches!(clickhouse.url.scheme(), "http" | "https") {
+            problems.push(Problem::key("clickhouse.url", "is not http or https", "write it as http://127.0.0.1:8123"));
+        }
+        if clickhouse.database.is_empty() {
+            problems.push(Problem::key("clickhouse.database", "is empty", "name the database, such as `shadow`"));
+        }
+        if !(Duration::from_millis(10)..=Duration::from_secs(60)).contains(&comparator.flush.get()) {
+            problems.push(Problem::key("comparator.flush", "is out of range", "use 10ms to 60s"));
+        }
+        if !(1..=100_000).contains(&comparator.batch_rows) {
+            problems.push(Problem::key("comparator.batch_rows", "is out of range", "use 1 to 100000"));
+        }
+        if comparator.body > ByteSize::mib(1) {
+            problems.push(Problem::key("comparator.body", "is out of range", "use 0 to 1MiB"));
+        }
+        problems
+    }
+}

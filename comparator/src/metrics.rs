@@ -1,0 +1,144 @@
+//! What the comparator counts, for Prometheus and for its heartbeats. The ledger does not rest on these: it comes from rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::store::Batch;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLaunch {
+    launch: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    launch: String,
+    outcome: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPartition {
+    launch: String,
+    partition: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTable {
+    table: &'static str,
+}
+
+/// The families of this process.
+#[derive(Clone, Default)]
+pub struct Metrics {
+    settled: Family<OfOutcome, Counter>,
+    repeated: Family<OfLaunch, Counter>,
+    unusable: Family<OfLaunch, Counter>,
+    in_memory: Family<OfPartition, Gauge>,
+    behind: Family<OfPartition, Gauge>,
+    rows: Family<OfTable, Counter>,
+    insert_failures: Counter,
+    heartbeat: Arc<Heartbeat>,
+}
+
+#[derive(Default)]
+struct Heartbeat {
+    settled: AtomicI64,
+    repeated: AtomicI64,
+    unusable: AtomicI64,
+    insert_failures: AtomicI64,
+    rows: AtomicI64,
+}
+
+impl Metrics {
+    /// Registers every family.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let Self { settled, repeated, unusable, in_memory, behind, rows, insert_failures, .. } = metrics.clone();
+        registry.register("compare_settled", "Captured offsets settled, by outcome and result", settled);
+        registry.register("compare_repeated", "Offsets that a replayed record spoke of after another one", repeated);
+        registry.register("compare_unusable", "Records of the replayed topic that were dead-lettered", unusable);
+        registry.register("compare_in_memory", "Records and outcomes that wait for their counterpart", in_memory);
+        registry.register("compare_behind", "Captured offsets without a stored outcome", behind);
+        registry.register("compare_rows", "Rows that ClickHouse acknowledged, by table", rows);
+        registry.register("compare_insert_failures", "Attempts to insert that failed", insert_failures);
+        metrics
+    }
+
+    /// `offsets` were settled.
+    pub fn settled(&self, launch: &str, outcome: &'static str, result: &'static str, offsets: i64) {
+        let of = OfOutcome { launch: launch.to_owned(), outcome, result };
+        self.settled.get_or_create(&of).inc_by(offsets.max(0) as u64);
+        self.heartbeat.settled.fetch_add(offsets, Ordering::Relaxed);
+    }
+
+    /// `offsets` had been spoken of before.
+    pub fn repeated(&self, launch: &str, offsets: i64) {
+        if offsets > 0 {
+            self.repeated.get_or_create(&OfLaunch { launch: launch.to_owned() }).inc_by(offsets as u64);
+            self.heartbeat.repeated.fetch_add(offsets, Ordering::Relaxed);
+        }
+    }
+
+    /// A record of the replayed topic could not be used.
+    pub fn unusable(&self, launch: &str) {
+        self.unusable.get_or_create(&OfLaunch { launch: launch.to_owned() }).inc();
+        self.heartbeat.unusable.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How one partition stands.
+    pub fn partition(&self, launch: &str, partition: i32, in_memory: usize, behind: i64) {
+        let of = OfPartition { launch: launch.to_owned(), partition };
+        self.in_memory.get_or_create(&of).set(in_memory as i64);
+        self.behind.get_or_create(&of).set(behind);
+    }
+
+    /// The partition went to another member.
+    pub fn forget_partition(&self, launch: &str, partition: i32) {
+        let of = OfPartition { launch: launch.to_owned(), partition };
+        self.in_memory.remove(&of);
+        self.behind.remove(&of);
+    }
+
+    pub(crate) fn stored(&self, batch: &Batch) {
+        let Batch { exchanges, ranges, watermarks, statuses, dead_letters, launches } = batch;
+        for (table, rows) in [
+            ("exchanges", exchanges.len()),
+            ("skipped_ranges", ranges.len()),
+            ("watermarks", watermarks.len()),
+            ("instance_status", statuses.len()),
+            ("dead_letters", dead_letters.len()),
+            ("launches", launches.len()),
+        ] {
+            if rows > 0 {
+                self.rows.get_or_create(&OfTable { table }).inc_by(rows as u64);
+            }
+        }
+        self.heartbeat.rows.fetch_add(batch.rows() as i64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn insert_failed(&self) {
+        self.insert_failures.inc();
+        self.heartbeat.insert_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The cumulative counters of a heartbeat.
+    pub fn counters(&self) -> BTreeMap<String, i64> {
+        let read = |name: &str, counter: &AtomicI64| (name.to_owned(), counter.load(Ordering::Relaxed));
+        let Heartbeat { settled, repeated, unusable, insert_failures, rows } = &*self.heartbeat;
+        BTreeMap::from([
+            read("settled", settled),
+            read("repeated", repeated),
+            read("unusable", unusable),
+            read("insert_failures", insert_failures),
+            read("rows", rows),
+        ])
+    }
+}

@@ -1,0 +1,469 @@
+//! One launch, from both topics to rows: consume -> pair -> diff -> classify -> store, then commit.
+//!
+//! ```text
+//! shadow.captured.<service>   -\
+//!                               > Join (by captured offset, per partition) -> Classifier -> Batch -> ClickHouse -> commit
+//! shadow.replayed.<s>.<launch> -/
+//! ```
+//!
+//! **The idempotency zone** reaches from the two topics to the tables. A batch is inserted first, and only then are both
+//! offsets committed, in one request: the captured one up to the lowest offset without a stored row, the replayed one back to
+//! the first record that speaks of an offset at or above it. Whoever comes after a crash reads the same records again, settles
+//! the same offsets in the same way (see [`crate::pair`]), and inserts rows of the same identity and version, which replace
+//! those that were stored before the crash. So a row may be inserted often and is there once, and no view can tell.
+//!
+//! **Bounds**: each partition's join is bounded by its limits, which pause one of the two topics; rows not yet stored are
+//! bounded by pausing everything. Pausing never stops the polling, so the member stays in its group while ClickHouse is away.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shadow_control::{ControlState, Launch};
+use shadow_kafka::{
+    Admin, Consumed, Delivery, Event, FetchLimits, GroupConsumer, KafkaConfig, KafkaError, Producer, Start,
+    TopicPartition, dead_letter,
+};
+use shadow_record::{
+    AnyRecord, CapturedExchange, DeadLetterReason, ReplayedExchange, SkippedRange, Timestamp, decode, decode_any,
+    topics,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::classify::{Captured, Classified, Classifier, RangeInfo};
+use crate::config::ComparatorSection;
+use crate::metrics::Metrics;
+use crate::pair::{Flow, Join, Limits, Replayed};
+use crate::store::{Batch, Store, WatermarkRow};
+
+/// How long a partition that is taken away, or a stop, waits for rows to be stored. What is not is read again.
+const DRAIN: Duration = Duration::from_secs(4);
+/// Time between attempts to join the group again after an error.
+const RETRY: Duration = Duration::from_secs(2);
+/// Between looks for a topic that its service has not created yet.
+const AWAIT_TOPIC: Duration = Duration::from_millis(250);
+/// Between refreshments of the progress of a partition in which nothing happens.
+const IDLE_REFRESH: Duration = Duration::from_secs(5);
+/// Bytes of unstored rows that end a batch early.
+const BATCH_BYTES: usize = 16 << 20;
+/// Batches that may wait behind the one that is being stored, before everything is paused.
+const BATCHES_AHEAD: usize = 2;
+
+/// What the pipelines of all launches share.
+#[derive(Clone)]
+#[allow(missing_docs)]
+pub struct Shared {
+    pub kafka: KafkaConfig,
+    pub settings: ComparatorSection,
+    pub store: Store,
+    pub metrics: Metrics,
+    pub dead_letters: Producer,
+    pub control: watch::Receiver<Arc<ControlState>>,
+}
+
+/// Compares one launch until `stop`. Errors are reported and tried again: nothing is lost by beginning anew.
+pub async fn compare_launch(shared: Shared, launch: Launch, stop: CancellationToken) {
+    let mut last = String::new();
+    loop {
+        let pipeline = Pipeline::new(shared.clone(), launch.clone(), stop.clone());
+        let Err(error) = pipeline.run().await else { return };
+        // Said again only when it changes.
+        let text = error.to_string();
+        if text != last {
+            tracing::error!(launch = %launch.name, %error, "comparison interrupted; it goes on where rows were stored");
+            last = text;
+        }
+        tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(RETRY) => {} }
+    }
+}
+
+/// One partition of the pair of topics.
+struct Partition {
+    join: Join<Captured, ReplayedExchange, RangeInfo>,
+    start: i64,
+    high: i64,
+    /// Low and high as last written.
+    written: (i64, i64),
+    /// Which of the two topics is paused.
+    paused: Flow,
+}
+
+struct Pipeline {
+    shared: Shared,
+    launch: Launch,
+    stop: CancellationToken,
+    captured: Arc<str>,
+    replayed: Arc<str>,
+    classifier: Classifier,
+    partitions: BTreeMap<i32, Partition>,
+    pending: Batch,
+    pending_bytes: usize,
+    refreshed: Instant,
+}
+
+/// A batch on its way into ClickHouse, which ends when it is there, with low and high of each partition as they were written.
+type Storing<'a> = Pin<Box<dyn Future<Output = Vec<(i32, i64, i64)>> + Send + 'a>>;
+
+impl Pipeline {
+    fn new(shared: Shared, launch: Launch, stop: CancellationToken) -> Self {
+        Self {
+            captured: topics::captured(&launch.service).into(),
+            replayed: topics::replayed(&launch.service, &launch.name).into(),
+            classifier: Classifier::new(&launch, shared.settings.body.as_len()),
+            shared,
+            launch,
+            stop,
+            partitions: BTreeMap::new(),
+            pending: Batch::default(),
+            pending_bytes: 0,
+            refreshed: Instant::now(),
+        }
+    }
+
+    async fn run(mut self) -> Result<(), KafkaError> {
+        if !self.topics_exist().await? {
+            return Ok(());
+        }
+        let group = topics::comparator_group(&self.launch.name);
+        let names = [self.captured.to_string(), self.replayed.to_string()];
+        let consumer = GroupConsumer::subscribe(&self.shared.kafka, &group, &names, FetchLimits::default())?;
+        let result = self.consume(&consumer).await;
+        for partition in self.partitions.keys() {
+            self.shared.metrics.forget_partition(self.launch.name.as_str(), *partition);
+        }
+        consumer.close().await;
+        result
+    }
+
+    /// Waits for both topics, so that the group begins with both. `false` when the stop came first.
+    async fn topics_exist(&self) -> Result<bool, KafkaError> {
+        let admin = Admin::new(&self.shared.kafka)?;
+        loop {
+            let (captured, replayed) =
+                (admin.partitions(&self.captured).await?, admin.partitions(&self.replayed).await?);
+            if captured.is_some() && captured == replayed {
+                return Ok(true);
+            }
+            if let (Some(wanted), Some(found)) = (captured, replayed) {
+                return Err(KafkaError::PartitionCount { topic: self.replayed.to_string(), found, wanted });
+            }
+            tokio::select! { () = self.stop.cancelled() => return Ok(false), () = tokio::time::sleep(AWAIT_TOPIC) => {} }
+        }
+    }
+
+    async fn consume(&mut self, consumer: &GroupConsumer) -> Result<(), KafkaError> {
+        let mut flush = tokio::time::interval(self.shared.settings.flush.get());
+        flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut storing: Option<Storing<'_>> = None;
+        let stop = self.stop.clone();
+        let mut control = self.shared.control.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    self.drain(consumer, storing).await;
+                    return Ok(());
+                }
+                stored = async { storing.as_mut().expect("guarded").await }, if storing.is_some() => {
+                    storing = None;
+                    self.stored(stored);
+                    if self.pending_batches() >= 1 {
+                        storing = self.begin_storing(consumer);
+                    }
+                    self.apply_flow(consumer)?;
+                }
+                _ = flush.tick() => if storing.is_none() {
+                    storing = self.begin_storing(consumer);
+                },
+                Ok(()) = control.changed() => self.follow_rules(&control),
+                event = consumer.recv() => match event? {
+                    Event::Record(record) => {
+                        self.read(record).await;
+                        if storing.is_none() && self.pending_batches() >= 1 {
+                            storing = self.begin_storing(consumer);
+                        }
+                        self.apply_flow(consumer)?;
+                    }
+                    Event::Expired { at, first: _, last } => self.expired(&at, last),
+                    Event::Assigned(list) => self.assigned(consumer, list).await?,
+                    Event::Revoked(_) => {
+                        self.drain(consumer, storing.take()).await;
+                        self.forget();
+                        consumer.release().await?;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Rules may be changed while a launch runs; every row names the version it was compared under.
+    fn follow_rules(&mut self, control: &watch::Receiver<Arc<ControlState>>) {
+        let state = control.borrow();
+        let Some(now) = state.launches.get(&self.launch.name) else { return };
+        if now.rules != self.launch.rules || now.comparison != self.launch.comparison {
+            tracing::info!(launch = %self.launch.name, "comparison rules changed");
+            self.classifier = Classifier::new(now, self.shared.settings.body.as_len());
+            self.launch = now.clone();
+        }
+    }
+
+    /// Step 1: consume. Begins every assigned partition where the last stored row left off.
+    async fn assigned(&mut self, consumer: &GroupConsumer, list: Vec<TopicPartition>) -> Result<(), KafkaError> {
+        let otherwise =
+            |at: &TopicPartition| if at.topic == self.captured { self.launch.start_of(at.partition) } else { 0 };
+        if list.is_empty() {
+            self.forget();
+            return consumer.release().await;
+        }
+        let starts: Vec<Start> = list.into_iter().map(|at| Start { otherwise: otherwise(&at), at }).collect();
+        let started = consumer.start(&starts).await?;
+        self.forget();
+        for captured in started.iter().filter(|s| s.at.topic == self.captured) {
+            let partition = captured.at.partition;
+            let start = self.launch.start_of(partition);
+            let low = captured.committed.unwrap_or(start);
+            let replayed = started.iter().find(|s| s.at.topic == self.replayed && s.at.partition == partition);
+            let Some(replayed) = replayed else { continue };
+            let mut join = Join::new(low, replayed.position, Limits::default());
+            join.captured_gap(captured.position);
+            let (written, paused) = ((i64::MIN, i64::MIN), Flow::default());
+            self.partitions.insert(partition, Partition { join, start, high: captured.high, written, paused });
+        }
+        tracing::info!(launch = %self.launch.name, partitions = self.partitions.len(), "comparing");
+        self.settle_all();
+        Ok(())
+    }
+
+    /// Drops what belongs to partitions that are no longer this member's; whoever has them reads it again.
+    fn forget(&mut self) {
+        for partition in self.partitions.keys() {
+            self.shared.metrics.forget_partition(self.launch.name.as_str(), *partition);
+        }
+        self.partitions.clear();
+        self.pending = Batch::default();
+        self.pending_bytes = 0;
+    }
+
+    fn expired(&mut self, at: &TopicPartition, last: i64) {
+        if at.topic == self.captured
+            && let Some(partition) = self.partitions.get_mut(&at.partition)
+        {
+            partition.join.captured_gap(last + 1);
+            self.settle(at.partition);
+        }
+    }
+
+    /// Step 2: pair.
+    async fn read(&mut self, record: Consumed) {
+        let Some(Partition { join, .. }) = self.partitions.get_mut(&record.partition) else { return };
+        let (number, bytes) = (record.partition, record.payload.len());
+        if record.topic == self.captured {
+            let captured = match decode::<CapturedExchange>(&record.payload) {
+                Ok(exchange) => Captured::of(record.appended_at, exchange),
+                // The replayer puts it on the dead-letter topic and says so in its outcome.
+                Err(_) => Captured { appended_at: record.appended_at, exchange: None },
+            };
+            join.captured(record.offset, captured, bytes);
+        } else {
+            let repeated = match self.launch_record(&record) {
+                Ok(Spoken::Outcome(outcome)) => {
+                    let at = Replayed { at: record.offset, low_watermark: outcome.low_watermark };
+                    let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
+                    i64::from(!join.outcome(at, outcome.offset, *outcome, bytes))
+                }
+                Ok(Spoken::Range(range)) => {
+                    let at = Replayed { at: record.offset, low_watermark: range.low_watermark };
+                    let info = RangeInfo { reason: range.reason, replayer: range.replayer, at: range.at };
+                    let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
+                    join.skipped(at, range.first, range.last, &info)
+                }
+                Err((reason, detail)) => {
+                    self.file(&record, reason, &detail).await;
+                    let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
+                    join.unusable(record.offset);
+                    0
+                }
+            };
+            self.shared.metrics.repeated(self.launch.name.as_str(), repeated);
+        }
+        self.settle(number);
+    }
+
+    /// The replayed record, if it belongs where it stands.
+    fn launch_record(&self, record: &Consumed) -> Result<Spoken, (DeadLetterReason, String)> {
+        let any = decode_any(&record.payload).map_err(|error| (error.reason(), error.to_string()))?;
+        let (launch, partition, first, last) = match &any {
+            AnyRecord::ReplayedExchange(r) => (&r.launch, r.partition, r.offset, r.offset),
+            AnyRecord::SkippedRange(r) => (&r.launch, r.partition, r.first, r.last),
+            other => return Err((DeadLetterReason::UnexpectedKind, other.name().to_owned())),
+        };
+        if *launch != self.launch.name {
+            return Err((DeadLetterReason::UnexpectedKind, format!("of launch {launch}")));
+        }
+        if partition != record.partition {
+            return Err((DeadLetterReason::WrongPartition, format!("speaks of partition {partition}")));
+        }
+        if first < 0 || last < first || last == i64::MAX {
+            return Err((DeadLetterReason::Undecodable, format!("offsets {first} to {last}")));
+        }
+        Ok(match any {
+            AnyRecord::ReplayedExchange(record) => Spoken::Outcome(record),
+            AnyRecord::SkippedRange(record) => Spoken::Range(record),
+            _ => unreachable!("told apart above"),
+        })
+    }
+
+    /// Puts a record that cannot be used on the dead-letter topic, before anything is committed past it.
+    async fn file(&self, record: &Consumed, reason: DeadLetterReason, detail: &str) {
+        self.shared.metrics.unusable(self.launch.name.as_str());
+        let Consumed { topic, partition, offset, .. } = record;
+        tracing::warn!(%topic, partition, offset, reason = reason.as_str(), detail, "record dead-lettered");
+        let instance = self.shared.settings.instance.as_str();
+        loop {
+            let delivery = tokio::select! {
+                () = self.stop.cancelled() => return,
+                delivery = dead_letter(&self.shared.dead_letters, record, reason, detail, instance) => delivery,
+            };
+            match delivery {
+                Delivery::Acknowledged { .. } => return,
+                Delivery::Rejected(cause) | Delivery::InDoubt(cause) => {
+                    tracing::warn!(cause, "the dead letter was not acknowledged; sending it again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn settle_all(&mut self) {
+        let numbers: Vec<i32> = self.partitions.keys().copied().collect();
+        numbers.into_iter().for_each(|number| self.settle(number));
+    }
+
+    /// Step 3: diff and classify what the join settled.
+    fn settle(&mut self, number: i32) {
+        let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
+        let launch = self.launch.name.as_str();
+        for settled in join.take_settled() {
+            match self.classifier.classify(number, settled) {
+                Classified::Exchange(row) => {
+                    self.shared.metrics.settled(launch, row.outcome, row.result, 1);
+                    self.pending_bytes += row.weight();
+                    self.pending.exchanges.push(*row);
+                }
+                Classified::Range(row) => {
+                    let offsets = row.last_offset - row.first_offset + 1;
+                    self.shared.metrics.settled(launch, "skipped", "", offsets);
+                    self.pending.ranges.push(row);
+                }
+            }
+        }
+    }
+
+    /// Step 4: store, then commit. Takes the rows settled so far, and the offsets that are safe once these rows are stored.
+    fn begin_storing<'a>(&mut self, consumer: &'a GroupConsumer) -> Option<Storing<'a>> {
+        let idle = self.refreshed.elapsed() >= IDLE_REFRESH;
+        if self.pending.rows() == 0 && !idle && self.partitions.values().all(|p| p.join.low() == p.written.0) {
+            return None;
+        }
+        self.refreshed = Instant::now();
+        let mut batch = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        let mut commit = Vec::with_capacity(2 * self.partitions.len());
+        let mut progress = Vec::with_capacity(self.partitions.len());
+        for (&number, partition) in &self.partitions {
+            let point = partition.join.commit_point();
+            let at = |topic: &Arc<str>| TopicPartition { topic: topic.clone(), partition: number };
+            commit.push((at(&self.captured), point.captured));
+            commit.push((at(&self.replayed), point.replayed));
+            progress.push((number, partition.start, point.captured, partition.high, partition.written));
+        }
+        let (shared, captured) = (self.shared.clone(), self.captured.clone());
+        let (launch, service) = (self.launch.name.to_string(), self.launch.service.to_string());
+        Some(Box::pin(async move {
+            let mut written = Vec::with_capacity(progress.len());
+            for (partition, start_offset, low_offset, high, before) in progress {
+                let at = TopicPartition { topic: captured.clone(), partition };
+                // Only how much is pending rests on it, so an old one will do while the broker is away.
+                let high_offset = consumer.watermarks(&at).await.map_or(high, |(_, high)| high);
+                written.push((partition, low_offset, high_offset));
+                if before != (low_offset, high_offset) {
+                    let (launch, service, at) = (launch.clone(), service.clone(), Timestamp::now().micros());
+                    let row = WatermarkRow { launch, service, partition, start_offset, low_offset, high_offset, at };
+                    batch.watermarks.push(row);
+                }
+            }
+            // Dropping this is what ends it early; then nothing is committed.
+            shared.store.insert_until_stored(&batch, &CancellationToken::new()).await;
+            if let Err(error) = consumer.commit(&commit).await {
+                tracing::warn!(launch, %error, "offsets not committed; the next batch commits them");
+            }
+            written
+        }))
+    }
+
+    fn stored(&mut self, written: Vec<(i32, i64, i64)>) {
+        for (number, low, high) in written {
+            if let Some(partition) = self.partitions.get_mut(&number) {
+                partition.written = (low, high);
+                partition.high = high;
+                let behind = high - partition.join.low();
+                self.shared.metrics.partition(self.launch.name.as_str(), number, partition.join.in_memory(), behind);
+            }
+        }
+    }
+
+    /// Stores what was settled, if that is soon done.
+    async fn drain(&mut self, consumer: &GroupConsumer, storing: Option<Storing<'_>>) {
+        let rest = async {
+            if let Some(storing) = storing {
+                storing.await;
+            }
+            if let Some(storing) = self.begin_storing(consumer) {
+                storing.await;
+            }
+        };
+        if tokio::time::timeout(DRAIN, rest).await.is_err() {
+            tracing::info!(launch = %self.launch.name, "rows not stored in time are read again");
+        }
+    }
+
+    /// Back-pressure: pauses and resumes partitions as the joins and the unstored rows demand.
+    fn apply_flow(&mut self, consumer: &GroupConsumer) -> Result<(), KafkaError> {
+        let full = self.pending_batches() >= BATCHES_AHEAD;
+        let (mut pause, mut resume) = (Vec::new(), Vec::new());
+        for (&partition, state) in &mut self.partitions {
+            let flow = state.join.flow();
+            let paused = &mut state.paused;
+            for (topic, hold, paused) in [
+                (&self.captured, flow.hold_captured || full, &mut paused.hold_captured),
+                (&self.replayed, flow.hold_replayed || full, &mut paused.hold_replayed),
+            ] {
+                if hold != std::mem::replace(paused, hold) {
+                    let list = if hold { &mut pause } else { &mut resume };
+                    list.push(TopicPartition { topic: topic.clone(), partition });
+                }
+            }
+        }
+        if !pause.is_empty() {
+            consumer.pause(&pause)?;
+        }
+        if !resume.is_empty() {
+            consumer.resume(&resume)?;
+        }
+        Ok(())
+    }
+
+    /// Whole batches that the unstored rows make.
+    fn pending_batches(&self) -> usize {
+        (self.pending.rows() / self.shared.settings.batch_rows).max(self.pending_bytes / BATCH_BYTES)
+    }
+}
+
+/// What a record of the replayed topic says.
+enum Spoken {
+    Outcome(Box<ReplayedExchange>),
+    Range(Box<SkippedRange>),
+}

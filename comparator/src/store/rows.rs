@@ -1,0 +1,150 @@
+//! Rows as the tables of `schemas/clickhouse/` have them; the columns are explained there.
+#![allow(missing_docs)]
+
+use clickhouse::Row;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// A row of `exchanges`. Times are microseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Row, Serialize)]
+pub struct ExchangeRow {
+    pub launch: String,
+    pub service: String,
+    pub partition: i32,
+    pub captured_offset: i64,
+    pub replayed_offset: i64,
+    pub version: u64,
+    #[serde(with = "clickhouse::serde::uuid::option")]
+    pub request_id: Option<Uuid>,
+    pub route: String,
+    pub method: String,
+    pub path: String,
+    pub source: String,
+    pub agent: String,
+    pub epoch: i64,
+    pub sequence: i64,
+    pub captured_at: i64,
+    pub appended_at: i64,
+    pub intended_at: Option<i64>,
+    pub sent_at: Option<i64>,
+    pub staleness_us: Option<i64>,
+    pub primary_status: Option<u16>,
+    pub candidate_status: Option<u16>,
+    pub primary_error: String,
+    pub primary_first_byte_us: Option<i64>,
+    pub primary_us: Option<i64>,
+    pub candidate_first_byte_us: Option<i64>,
+    pub candidate_us: Option<i64>,
+    pub primary_body_bytes: Option<i64>,
+    pub candidate_body_bytes: Option<i64>,
+    pub outcome: &'static str,
+    pub reason: &'static str,
+    pub result: &'static str,
+    pub rules_version: String,
+    pub ruleset: String,
+    pub key_id: String,
+    pub candidate_ruleset: String,
+    pub candidate_key_id: String,
+    pub replayer: String,
+    pub attempt: i32,
+    #[serde(rename = "differences.signature")]
+    pub differences_signature: Vec<String>,
+    #[serde(rename = "differences.place")]
+    pub differences_place: Vec<String>,
+    #[serde(rename = "differences.kind")]
+    pub differences_kind: Vec<&'static str>,
+    #[serde(rename = "differences.transition")]
+    pub differences_transition: Vec<String>,
+    #[serde(rename = "differences.example")]
+    pub differences_example: Vec<String>,
+    #[serde(rename = "differences.primary")]
+    pub differences_primary: Vec<String>,
+    #[serde(rename = "differences.candidate")]
+    pub differences_candidate: Vec<String>,
+    #[serde(rename = "differences.count")]
+    pub differences_count: Vec<u32>,
+    pub differences_omitted: u32,
+    pub primary_body: String,
+    pub candidate_body: String,
+}
+
+impl ExchangeRow {
+    /// About how many bytes the row holds in memory.
+    pub fn weight(&self) -> usize {
+        let excerpts =
+            self.differences_primary.iter().chain(&self.differences_candidate).map(String::len).sum::<usize>();
+        let texts = self.primary_body.len() + self.candidate_body.len() + self.path.len();
+        size_of::<Self>() + 512 + texts + excerpts + 256 * self.differences_place.len()
+    }
+}
+
+/// A row of `skipped_ranges`.
+#[derive(Clone, Debug, PartialEq, Row, Serialize)]
+pub struct RangeRow {
+    pub launch: String,
+    pub service: String,
+    pub partition: i32,
+    pub first_offset: i64,
+    pub last_offset: i64,
+    pub replayed_offset: i64,
+    pub version: u64,
+    pub reason: &'static str,
+    pub replayer: String,
+    pub at: i64,
+}
+
+/// A row of `watermarks`.
+#[derive(Clone, Debug, PartialEq, Row, Serialize)]
+pub struct WatermarkRow {
+    pub launch: String,
+    pub service: String,
+    pub partition: i32,
+    pub start_offset: i64,
+    pub low_offset: i64,
+    pub high_offset: i64,
+    pub at: i64,
+}
+
+/// A row of `instance_status`.
+#[derive(Clone, Debug, PartialEq, Row, Serialize)]
+pub struct StatusRow {
+    pub instance: String,
+    pub role: &'static str,
+    pub service: String,
+    pub launch: String,
+    pub epoch: i64,
+    pub sequence: i64,
+    pub at: i64,
+    pub state: &'static str,
+    pub control_version: i64,
+    pub heard_at: Option<i64>,
+    pub last_send_at: Option<i64>,
+    pub counters: Vec<(String, i64)>,
+}
+
+/// A row of `dead_letters`.
+#[derive(Clone, Debug, PartialEq, Row, Serialize)]
+pub struct DeadLetterRow {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub reason: &'static str,
+    pub detail: String,
+    pub bytes: Vec<u8>,
+    pub instance: String,
+    pub at: i64,
+}
+
+/// A row of `launches`.
+#[derive(Clone, Debug, PartialEq, Row, Serialize)]
+pub struct LaunchRow {
+    pub launch: String,
+    pub service: String,
+    pub candidate: String,
+    pub status: &'static str,
+    pub sample: f64,
+    pub changed_by: String,
+    pub changed_why: String,
+    pub changed_at: i64,
+    pub control_version: i64,
+}

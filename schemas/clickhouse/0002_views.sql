@@ -1,0 +1,276 @@
+-- Views for people and for shadowctl. All read deduplicated rows, so redelivery changes no number in any of them.
+
+-- How often the candidate answered as the primary did. match_rate is NULL where nothing could be compared.
+CREATE OR REPLACE VIEW match_rate AS
+SELECT
+    launch,
+    service,
+    route,
+    countIf(outcome = 'completed') AS completed,
+    countIf(result = 'matched') AS matched,
+    countIf(result = 'differing') AS differing,
+    countIf(result = 'noise') AS noise,
+    countIf(result = 'expected') AS expected,
+    countIf(result = 'truncated') AS truncated,
+    countIf(result = 'incomparable') AS incomparable,
+    countIf(result = 'conflict') AS conflict,
+    matched + differing + noise + expected AS compared,
+    if(compared = 0, NULL, (matched + noise + expected) / compared) AS match_rate
+FROM exchanges FINAL
+GROUP BY launch, service, route
+HAVING completed > 0;
+
+-- Latency of completed exchanges in milliseconds: both sides, and the distribution of candidate minus primary pair by pair.
+CREATE OR REPLACE VIEW latency AS
+SELECT
+    launch,
+    service,
+    route,
+    count() AS pairs,
+    quantileExact(0.5)(primary_us) / 1000 AS primary_p50_ms,
+    quantileExact(0.9)(primary_us) / 1000 AS primary_p90_ms,
+    quantileExact(0.99)(primary_us) / 1000 AS primary_p99_ms,
+    quantileExact(0.5)(candidate_us) / 1000 AS candidate_p50_ms,
+    quantileExact(0.9)(candidate_us) / 1000 AS candidate_p90_ms,
+    quantileExact(0.99)(candidate_us) / 1000 AS candidate_p99_ms,
+    quantileExact(0.1)(candidate_us - primary_us) / 1000 AS difference_p10_ms,
+    quantileExact(0.5)(candidate_us - primary_us) / 1000 AS difference_p50_ms,
+    quantileExact(0.9)(candidate_us - primary_us) / 1000 AS difference_p90_ms,
+    quantileExact(0.99)(candidate_us - primary_us) / 1000 AS difference_p99_ms,
+    quantileExact(0.5)(staleness_us) / 1000 AS staleness_p50_ms
+FROM exchanges FINAL
+WHERE outcome = 'completed' AND primary_us IS NOT NULL AND candidate_us IS NOT NULL
+GROUP BY launch, service, route;
+
+-- Status classes and failures of both sides, over the exchanges that were sent.
+CREATE OR REPLACE VIEW errors AS
+SELECT
+    launch,
+    service,
+    route,
+    side,
+    class,
+    count() AS exchanges
+FROM
+(
+    SELECT
+        launch,
+        service,
+        route,
+        arrayJoin([
+            ('primary', multiIf(
+                primary_status IS NOT NULL, concat(toString(intDiv(primary_status, 100)), 'xx'),
+                primary_error != '', primary_error,
+                'unknown')),
+            ('candidate', multiIf(
+                candidate_status IS NOT NULL, concat(toString(intDiv(candidate_status, 100)), 'xx'),
+                reason))
+        ]) AS answer,
+        answer.1 AS side,
+        assumeNotNull(answer.2) AS class
+    FROM exchanges FINAL
+    WHERE outcome IN ('completed', 'failed')
+)
+GROUP BY launch, service, route, side, class;
+
+-- What became of every captured offset that has an outcome. Ranges are stored without their routes: their route is empty.
+CREATE OR REPLACE VIEW coverage AS
+SELECT
+    launch,
+    service,
+    route,
+    sum(offsets) AS captured,
+    sumIf(offsets, outcome = 'completed') AS completed,
+    sumIf(offsets, outcome = 'failed') AS failed,
+    sumIf(offsets, outcome = 'skipped') AS skipped,
+    sumIf(offsets, outcome = 'dead_lettered') AS dead_lettered,
+    sumMapIf(map(reason, offsets), outcome = 'failed') AS failed_by_class,
+    sumMapIf(map(reason, offsets), outcome = 'skipped') AS skipped_by_reason
+FROM
+(
+    SELECT launch, service, toString(route) AS route, toString(outcome) AS outcome, toString(reason) AS reason, 1::Int64 AS offsets
+    FROM exchanges FINAL
+    UNION ALL
+    SELECT
+        launch,
+        service,
+        '' AS route,
+        if(reason = 'outcome_lost', 'dead_lettered', 'skipped') AS outcome,
+        toString(reason) AS reason,
+        last_offset - first_offset + 1 AS offsets
+    FROM skipped_ranges FINAL
+)
+GROUP BY launch, service, route;
+
+-- One row for each signature of each differing exchange.
+CREATE OR REPLACE VIEW differences AS
+SELECT
+    launch,
+    service,
+    route,
+    partition,
+    captured_offset,
+    request_id,
+    captured_at,
+    method,
+    path,
+    primary_status,
+    candidate_status,
+    difference.signature AS signature,
+    difference.place AS place,
+    difference.kind AS kind,
+    difference.transition AS transition,
+    difference.example AS example,
+    difference.primary AS primary,
+    difference.candidate AS candidate,
+    difference.count AS places
+FROM exchanges FINAL
+ARRAY JOIN differences AS difference
+WHERE result = 'differing';
+
+-- Faults: differences with the same route, place, kind and transition. The examples are the earliest ones.
+CREATE OR REPLACE VIEW signatures AS
+SELECT
+    launch,
+    service,
+    signature,
+    route,
+    place,
+    kind,
+    transition,
+    count() AS exchanges,
+    sum(places) AS places,
+    min(captured_at) AS first_seen,
+    max(captured_at) AS last_seen,
+    arrayMap(e -> e.2, groupArraySorted(5)((tuple(captured_at, partition, captured_offset), request_id))) AS example_request_ids,
+    argMin(differences.primary, tuple(captured_at, partition, captured_offset)) AS example_primary,
+    argMin(differences.candidate, tuple(captured_at, partition, captured_offset)) AS example_candidate
+FROM differences
+GROUP BY launch, service, signature, route, place, kind, transition;
+
+-- The account of every launch by partition, from offsets and deduplicated rows only. settled_below_low counts what covers
+-- the offsets from start_offset to low_offset, overlaps counts offsets claimed by more than one row or range.
+CREATE OR REPLACE VIEW ledger_partition AS
+WITH
+    spans AS
+    (
+        SELECT launch, partition, captured_offset AS first, captured_offset AS last, toString(outcome) AS outcome, toString(result) AS result
+        FROM exchanges FINAL
+        UNION ALL
+        SELECT launch, partition, first_offset AS first, last_offset AS last, if(reason = 'outcome_lost', 'dead_lettered', 'skipped') AS outcome, '' AS result
+        FROM skipped_ranges FINAL
+    ),
+    ordered AS
+    (
+        SELECT
+            *,
+            max(toNullable(last)) OVER (PARTITION BY launch, partition ORDER BY first, last ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached
+        FROM spans
+    ),
+    counted AS
+    (
+        SELECT
+            w.launch AS launch,
+            w.service AS service,
+            w.partition AS partition,
+            w.start_offset AS start_offset,
+            w.low_offset AS low_offset,
+            greatest(w.high_offset, max(s.last) + 1, w.low_offset) AS high_offset,
+            sumIf(s.last - s.first + 1, s.outcome = 'completed') AS completed,
+            sumIf(s.last - s.first + 1, s.outcome = 'failed') AS failed,
+            sumIf(s.last - s.first + 1, s.outcome = 'skipped') AS skipped,
+            sumIf(s.last - s.first + 1, s.outcome = 'dead_lettered') AS dead_lettered,
+            countIf(s.result = 'matched') AS matched,
+            countIf(s.result = 'differing') AS differing,
+            countIf(s.result = 'noise') AS noise,
+            countIf(s.result = 'expected') AS expected,
+            countIf(s.result = 'truncated') AS truncated,
+            countIf(s.result = 'incomparable') AS incomparable,
+            countIf(s.result = 'conflict') AS conflict,
+            sumIf(least(s.last, w.low_offset - 1) - s.first + 1, s.outcome != '' AND s.first < w.low_offset) AS settled_below_low,
+            countIf(s.outcome != '' AND s.first < w.start_offset) AS before_start,
+            sumIf(least(s.last, assumeNotNull(s.reached)) - s.first + 1, s.reached IS NOT NULL AND s.first <= s.reached) AS overlaps
+        FROM (SELECT * FROM watermarks FINAL) AS w
+        LEFT JOIN ordered AS s ON s.launch = w.launch AND s.partition = w.partition
+        GROUP BY w.launch, w.service, w.partition, w.start_offset, w.low_offset, w.high_offset
+    )
+SELECT
+    launch,
+    service,
+    partition,
+    start_offset,
+    low_offset,
+    high_offset,
+    high_offset - start_offset AS captured,
+    completed,
+    failed,
+    skipped,
+    dead_lettered,
+    captured - completed - failed - skipped - dead_lettered AS pending,
+    matched,
+    differing,
+    noise,
+    expected,
+    truncated,
+    incomparable,
+    conflict,
+    completed - (matched + differing + noise + expected + truncated + incomparable + conflict) AS uncompared,
+    settled_below_low,
+    overlaps,
+    (settled_below_low = low_offset - start_offset AND overlaps = 0 AND before_start = 0 AND pending >= 0 AND uncompared >= 0) AS balanced
+FROM counted;
+
+-- captured = completed + failed + skipped + dead_lettered + pending, and
+-- completed = matched + differing + noise + expected + truncated + incomparable + conflict + uncompared.
+CREATE OR REPLACE VIEW ledger_launch AS
+SELECT
+    launch,
+    service,
+    sum(p.captured) AS captured,
+    sum(p.completed) AS completed,
+    sum(p.failed) AS failed,
+    sum(p.skipped) AS skipped,
+    sum(p.dead_lettered) AS dead_lettered,
+    sum(p.pending) AS pending,
+    sum(p.matched) AS matched,
+    sum(p.differing) AS differing,
+    sum(p.noise) AS noise,
+    sum(p.expected) AS expected,
+    sum(p.truncated) AS truncated,
+    sum(p.incomparable) AS incomparable,
+    sum(p.conflict) AS conflict,
+    sum(p.uncompared) AS uncompared,
+    sum(p.low_offset - p.start_offset) AS due,
+    sum(p.settled_below_low) AS settled_below_low,
+    sum(p.overlaps) AS overlaps,
+    min(p.balanced) AS balanced
+FROM ledger_partition AS p
+GROUP BY launch, service;
+
+-- The agents' account by epoch, from their counters. An epoch is dead when a later one of the instance exists, or when it is
+-- silent for a minute longer than the newest heartbeat of all, and it did not say that it stopped; what it had not settled
+-- then is lost with it. Requests it stored after its last heartbeat show in its sequence numbers.
+CREATE OR REPLACE VIEW ledger_agent AS
+WITH
+    newest AS (SELECT max(at) AS at FROM instance_status),
+    last_epochs AS (SELECT instance, service, max(epoch) AS epoch FROM instance_status WHERE role = 'capture_agent' GROUP BY instance, service),
+    sequences AS (SELECT agent, service, epoch, max(sequence) + 1 AS seen FROM exchanges GROUP BY agent, service, epoch)
+SELECT
+    s.service AS service,
+    s.instance AS instance,
+    s.epoch AS epoch,
+    s.at AS at,
+    s.state AS state,
+    (s.state != 'stopped' AND (s.epoch < l.epoch OR s.at < (SELECT at FROM newest) - INTERVAL 1 MINUTE)) AS dead,
+    s.counters['excluded'] AS excluded,
+    s.counters['sampled_out'] AS sampled_out,
+    s.counters['dropped'] AS dropped,
+    s.counters['acknowledged'] AS acknowledged,
+    s.counters['in_doubt'] AS in_doubt,
+    if(dead, 0, s.counters['in_flight']) AS in_flight,
+    if(dead, greatest(s.counters['seen'], q.seen), s.counters['seen']) AS seen,
+    if(dead, seen - excluded - sampled_out - dropped - acknowledged - in_doubt, 0) AS lost_with_agent,
+    (seen = excluded + sampled_out + dropped + acknowledged + in_doubt + in_flight + lost_with_agent AND lost_with_agent >= 0) AS balanced
+FROM (SELECT * FROM instance_status FINAL WHERE role = 'capture_agent') AS s
+LEFT JOIN last_epochs AS l ON l.instance = s.instance AND l.service = s.service
+LEFT JOIN sequences AS q ON q.agent = s.instance AND q.service = s.service AND q.epoch = s.epoch;
