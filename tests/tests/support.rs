@@ -1,20 +1,36 @@
-//! What the end-to-end tests share: a stack of real servers.
+//! What the end-to-end tests share: a stack of real servers, services as processes, waiting for conditions.
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(unreachable_pub, reason = "a module of several test binaries")]
 
-use std::path::PathBuf;
+mod candidate;
+mod rig;
+mod service;
+mod traffic;
 
-use shadow_devstack::{Devstack, LAUNCHER_ARG, Progress};
+use std::future::Future;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use shadow_devstack::{Devstack, KafkaChoice, LAUNCHER_ARG, Progress};
 use shadow_kafka::KafkaConfig;
+
+pub use candidate::Candidate;
+pub use rig::{Rig, Views};
+pub use service::Service;
+pub use traffic::{Traffic, service as test_service};
 
 /// The binary that is every service.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_shadowline-under-test");
+
+/// The masking key of agents and replayers in tests.
+pub const MASKING_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// Apache Kafka and ClickHouse of this test's own.
 pub async fn stack() -> Devstack {
     Devstack::builder()
         .launcher(PathBuf::from(BINARY), vec![LAUNCHER_ARG.to_owned()])
-        .kafka(shadow_devstack::KafkaChoice::Apache)
+        .kafka(KafkaChoice::Apache)
         .progress(Progress::Silent)
         .start()
         .await
@@ -24,4 +40,37 @@ pub async fn stack() -> Devstack {
 /// How to reach the stack's broker.
 pub fn kafka_of(stack: &Devstack) -> KafkaConfig {
     KafkaConfig::at(stack.brokers())
+}
+
+/// A port that nothing listened on a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    listener.local_addr().expect("a bound listener has an address").port()
+}
+
+/// Polls until `condition` gives something; fails loudly when it never does.
+pub async fn until<T, F, Fut>(what: &str, mut condition: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    let mut polls = tokio::time::interval(Duration::from_millis(50));
+    // Generous: reached only when the condition never comes true.
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        polls.tick().await;
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+    }
+}
+
+/// Runs SQL and gives the answer as tab-separated lines.
+pub async fn sql(stack: &Devstack, query: &str) -> String {
+    let answer = reqwest::Client::new().post(stack.clickhouse_url()).body(query.to_owned()).send().await;
+    let answer = answer.expect("ClickHouse answers");
+    let (ok, text) = (answer.status().is_success(), answer.text().await.expect("text"));
+    assert!(ok, "{query}\n{text}");
+    text
 }

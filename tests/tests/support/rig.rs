@@ -1,0 +1,165 @@
+//! A whole pipeline behind the agent: stack, schema, captured topic, candidate; launches, services and shadowctl on it.
+
+use std::collections::BTreeMap;
+use std::process::Output;
+
+use shadow_control::{
+    Change, Comparison, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus, Rate,
+};
+use shadow_devstack::Devstack;
+use shadow_kafka::{Admin, KafkaConfig, TopicSpec};
+use shadow_record::{LaunchName, topics};
+
+use super::traffic::{PARTITIONS, ROUTES, Traffic, service};
+use super::{BINARY, Candidate, Service, kafka_of, sql, stack, until};
+
+/// What the comparator's views say of one launch, without times.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Views(pub Vec<(&'static str, String)>);
+
+/// The pipeline.
+pub struct Rig {
+    pub stack: Devstack,
+    pub kafka: KafkaConfig,
+    pub traffic: Traffic,
+    pub candidate: Candidate,
+    pub control: ControlWriter,
+}
+
+impl Rig {
+    /// Starts servers and candidate, makes tables and topics.
+    pub async fn start() -> Self {
+        let stack = stack().await;
+        let kafka = kafka_of(&stack);
+        let traffic = Traffic::prepare(&kafka).await;
+        let control = ControlWriter::new(&kafka).expect("settings");
+        let rig = Self { stack, kafka, traffic, candidate: Candidate::start().await, control };
+        rig.shadowctl(&["schema", "apply"]).await;
+        rig
+    }
+
+    /// Puts a launch that begins at the start of the captured topic.
+    pub async fn launch(&self, name: &str, change: impl FnOnce(&mut Launch)) -> LaunchName {
+        let name: LaunchName = name.parse().expect("a name");
+        let replayed = TopicSpec::deleting(topics::replayed(&service(), &name), PARTITIONS);
+        Admin::new(&self.kafka).expect("settings").ensure_topic(&replayed).await.expect("topic");
+        let mut launch = Launch {
+            name: name.clone(),
+            service: service(),
+            candidate: self.candidate.url.parse().expect("a URL"),
+            sample: 1.0,
+            filters: Filters::default(),
+            isolation: None,
+            allow: Vec::new(),
+            comparison: Comparison::On,
+            rules: None,
+            start: BTreeMap::new(),
+            status: LaunchStatus::Active,
+            limits: LaunchLimits::default(),
+            change: Change::by("test", "test"),
+        };
+        change(&mut launch);
+        self.control.put(&ControlRecord::Launch(Box::new(launch))).await.expect("control");
+        name
+    }
+
+    /// Sets the rate of the captured topic.
+    pub async fn rate(&self, per_second: Option<f64>) {
+        let rate = Rate { topic: topics::captured(&service()), per_second, change: Change::by("test", "test") };
+        self.control.put(&ControlRecord::Rate(rate)).await.expect("control");
+    }
+
+    /// A replayer process.
+    pub fn replayer(&self, instance: &str) -> Service {
+        Service::start(
+            "replayer",
+            &format!(
+                "[service]\ninstance = \"{instance}\"\n[kafka]\nbrokers = \"{}\"\n[masking]\nroutes = {ROUTES:?}\n",
+                self.kafka.brokers
+            ),
+        )
+    }
+
+    /// A comparator process.
+    pub fn comparator(&self, instance: &str) -> Service {
+        Service::start(
+            "comparator",
+            &format!(
+                "[comparator]\ninstance = \"{instance}\"\n[kafka]\nbrokers = \"{}\"\n[clickhouse]\nurl = \"{}\"\n",
+                self.kafka.brokers,
+                self.stack.clickhouse_url()
+            ),
+        )
+    }
+
+    /// Runs shadowctl to its end; it must succeed.
+    pub async fn shadowctl(&self, args: &[&str]) -> String {
+        let output = self.try_shadowctl(args).await;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "shadowctl {args:?}: {}\n{out}{err}", output.status);
+        out.into_owned()
+    }
+
+    /// Runs shadowctl to its end.
+    pub async fn try_shadowctl(&self, args: &[&str]) -> Output {
+        tokio::process::Command::new(BINARY)
+            .arg("shadowctl")
+            .args(args)
+            .env("SHADOW_KAFKA_BROKERS", &self.kafka.brokers)
+            .env("SHADOW_CLICKHOUSE_URL", self.stack.clickhouse_url())
+            .output()
+            .await
+            .expect("shadowctl runs")
+    }
+
+    /// Waits until the launch's ledger has `captured` offsets and none is pending.
+    pub async fn settled(&self, launch: &LaunchName, captured: i64) {
+        let query = format!(
+            "SELECT captured >= {captured} AND pending = 0 AND uncompared = 0 FROM shadow.ledger_launch WHERE launch = '{launch}'"
+        );
+        until(&format!("launch {launch} to settle"), || async {
+            (sql(&self.stack, &query).await.trim() == "1").then_some(())
+        })
+        .await;
+    }
+
+    /// One number from ClickHouse.
+    pub async fn number(&self, query: &str) -> i64 {
+        let text = sql(&self.stack, query).await;
+        text.trim().parse().unwrap_or_else(|_| panic!("{query}: {text:?}"))
+    }
+
+    /// Every view of one launch.
+    pub async fn views(&self, launch: &LaunchName) -> Views {
+        let mut views = Vec::new();
+        for (view, columns, order) in [
+            ("match_rate", "* EXCEPT launch", "route"),
+            ("coverage", "* EXCEPT launch", "route"),
+            ("errors", "* EXCEPT launch", "route, side, class"),
+            ("latency", "route, pairs", "route"),
+            ("signatures", "* EXCEPT (launch, first_seen, last_seen)", "signature"),
+            ("differences", "partition, captured_offset, request_id, signature, place, primary, candidate", "ALL"),
+            ("ledger_partition", "* EXCEPT launch", "partition"),
+            ("ledger_launch", "* EXCEPT launch", "service"),
+        ] {
+            let query = format!("SELECT {columns} FROM shadow.{view} WHERE launch = '{launch}' ORDER BY {order}");
+            views.push((view, sql(&self.stack, &query).await));
+        }
+        Views(views)
+    }
+
+    /// How often every captured offset of a launch is claimed by rows and ranges: `(offsets, most claims of one)`.
+    pub async fn claims(&self, launch: &LaunchName) -> (i64, i64) {
+        let claimed = format!(
+            "SELECT partition, captured_offset AS o FROM shadow.exchanges FINAL WHERE launch = '{launch}'
+             UNION ALL
+             SELECT partition, arrayJoin(range(first_offset, last_offset + 1)) AS o FROM shadow.skipped_ranges FINAL WHERE launch = '{launch}'"
+        );
+        let query = format!(
+            "SELECT count(), max(c) FROM (SELECT partition, o, count() AS c FROM ({claimed}) GROUP BY partition, o)"
+        );
+        let text = sql(&self.stack, &query).await;
+        let (offsets, most) = text.trim().split_once('\t').expect("two columns");
+        (offsets.parse().expect("a count"), most.parse().expect("a count"))
+    }
+}
