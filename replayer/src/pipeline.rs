@@ -317,6 +317,10 @@ impl Member {
     async fn leave(mut self) {
         self.drain().await;
         self.dispatcher.abort();
+        // Also answers an assignment that came just now; the client waits for that before it closes.
+        if let Err(error) = self.consumer.release().await {
+            tracing::debug!(%error, "partitions not released before leaving");
+        }
         match Arc::try_unwrap(self.consumer) {
             Ok(consumer) => consumer.close().await,
             // A commit that is still unanswered holds the consumer, which leaves the group when that ends.

@@ -1,0 +1,246 @@
+//! The replayer on a real broker: captured records in, outcomes out.
+//!
+//! One stack for all scenarios, each on a service of its own. Without the usual harness, because the stack is started through
+//! this very executable. `cargo test -p replayer --test replay NAME` runs the scenarios whose name contains NAME.
+
+mod bench;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use bench::{Answers, Bench, Candidate};
+use shadow_control::{Change, ControlRecord, LaunchStatus, Upstream};
+use shadow_devstack::{Devstack, KafkaChoice};
+use shadow_kafka::Admin;
+use shadow_record::{State, Withheld, encode, topics};
+
+macro_rules! scenarios {
+    ($brokers:expr, $only:expr; $($name:ident),* $(,)?) => {
+        $(if stringify!($name).contains($only.as_str()) {
+            let start = Instant::now();
+            $name($brokers).await;
+            println!("scenario {} ... ok ({:.1} s)", stringify!($name), start.elapsed().as_secs_f64());
+        })*
+    };
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = shadow_devstack::launcher_requested() {
+        return code;
+    }
+    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
+    let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
+    runtime.block_on(async {
+        let stack = Devstack::builder().kafka(KafkaChoice::Apache).start().await.expect("the stack starts");
+        let brokers = stack.brokers();
+        scenarios!(brokers, only;
+            every_captured_offset_is_covered_once,
+            a_launch_begins_at_its_start_offsets,
+            nothing_is_sent_while_paused,
+            requests_in_flight_are_killed_by_a_pause,
+            the_work_moves_with_its_partitions,
+            a_production_target_is_refused_before_anything_is_consumed,
+            a_full_window_stops_reading_and_goes_on,
+        );
+        stack.stop().await;
+    });
+    ExitCode::SUCCESS
+}
+
+/// Every kind of record, a poison record and a gap, over two partitions.
+async fn every_captured_offset_is_covered_once(brokers: &str) {
+    let mut bench = Bench::new(brokers, "kinds", 2).await;
+    let candidate = Candidate::start(Answers::AtOnce).await;
+    let mut expected = Vec::new();
+    for n in 0..200 {
+        let partition = n % 2;
+        let (payload, label) = match n / 2 % 10 {
+            3 => (encode(&bench.exchange("POST", "/items/1")), "unsafe_method"),
+            5 => (b"not a record".to_vec().into(), "dead_lettered"),
+            7 => {
+                let mut exchange = bench.exchange("GET", "/items/1");
+                exchange.request.body.content = None;
+                exchange.request.body.withheld = Some(Withheld::Truncated);
+                (encode(&exchange), "unreplayable_body")
+            }
+            8 => (encode(&bench.exchange("HEAD", "/items/1")), "filtered"),
+            9 => (encode(&bench.exchange("GET", "/a/../b")), "request_invalid"),
+            _ => (encode(&bench.exchange("GET", "/items/1")), "completed"),
+        };
+        let offset = bench.capture(partition, &payload).await;
+        expected.push((partition, offset, label));
+    }
+    expected.push((0, append_gap(&mut bench).await, "no_record"));
+    let exchange = encode(&bench.exchange("GET", "/last"));
+    expected.push((0, bench.capture(0, &exchange).await, "completed"));
+
+    let mut launch = bench.launch(&candidate);
+    launch.filters.methods = vec!["GET".to_owned(), "POST".to_owned()];
+    bench.put(launch).await;
+    let replayer = bench.replayer("kinds-1");
+    let account = bench.outcomes().await;
+    for (partition, offset, label) in expected {
+        assert_eq!(account.label(partition, offset), label, "partition {partition}, offset {offset}");
+    }
+    assert_eq!(account.duplicates, 0);
+    assert_eq!(account.counts()["completed"], candidate.asked());
+    replayer.stop().await;
+
+    let replayer = bench.replayer("kinds-1");
+    bench.heartbeat("kinds-1", |s| s.state == State::Running).await;
+    let again = bench.outcomes().await;
+    assert_eq!((again.duplicates, candidate.asked()), (0, account.counts()["completed"]));
+    replayer.stop().await;
+}
+
+/// Leaves an offset without a record, as transactions and compaction do, and gives it.
+async fn append_gap(bench: &mut Bench) -> i64 {
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    let exchange = encode(&bench.exchange("GET", "/in-transaction"));
+    let topic = topics::captured(&bench.service);
+    let brokers = bench.kafka.brokers.clone();
+    let written = tokio::task::spawn_blocking(move || {
+        let mut config = rdkafka::ClientConfig::new();
+        config.set("bootstrap.servers", brokers).set("transactional.id", "gap");
+        let producer: BaseProducer = config.create().unwrap();
+        let patience = std::time::Duration::from_secs(30);
+        producer.init_transactions(patience).unwrap();
+        producer.begin_transaction().unwrap();
+        producer.send(BaseRecord::<(), _>::to(&topic).partition(0).payload(&exchange[..])).unwrap();
+        producer.commit_transaction(patience)
+    });
+    written.await.unwrap().unwrap();
+    // The record and its marker; the broker writes the marker after it has answered.
+    let gap = bench.ends[&0] + 1;
+    let (admin, captured) = (Admin::new(&bench.kafka).unwrap(), topics::captured(&bench.service));
+    while admin.watermarks(&captured, 0).await.unwrap().1 <= gap {
+        tokio::task::yield_now().await;
+    }
+    gap
+}
+
+async fn a_launch_begins_at_its_start_offsets(brokers: &str) {
+    let mut bench = Bench::new(brokers, "starts", 1).await;
+    let candidate = Candidate::start(Answers::AtOnce).await;
+    bench.capture_requests(10).await;
+    let mut launch = bench.launch(&candidate);
+    launch.start = [(0, 7)].into();
+    bench.put(launch).await;
+    let replayer = bench.replayer("starts-1");
+    candidate.asked_at_least(3).await;
+    bench.heartbeat("starts-1", |s| s.counters.get("completed") == Some(&3)).await;
+    replayer.stop().await;
+    assert_eq!(candidate.asked(), 3);
+}
+
+async fn nothing_is_sent_while_paused(brokers: &str) {
+    let mut bench = Bench::new(brokers, "pauses", 2).await;
+    let candidate = Candidate::start(Answers::AtOnce).await;
+    bench.put(bench.launch(&candidate)).await;
+    let replayer = bench.replayer("pauses-1");
+    bench.capture_requests(20).await;
+    candidate.asked_at_least(20).await;
+
+    let version = bench.pause_all(true).await;
+    let paused = bench.acknowledged("pauses-1", version, State::Paused).await;
+    let heard = paused.heard_at.expect("it says when it heard");
+    assert!(paused.last_send_at.unwrap() <= heard);
+    let asked = candidate.asked();
+    bench.capture_requests(100).await;
+    let later = bench.heartbeat("pauses-1", |s| s.sequence > paused.sequence + 4).await;
+    assert_eq!((later.last_send_at, candidate.asked()), (paused.last_send_at, asked));
+
+    // A pause holds across a restart.
+    replayer.stop().await;
+    let replayer = bench.replayer("pauses-1");
+    let restarted = bench.heartbeat("pauses-1", |s| s.epoch > paused.epoch && s.state == State::Paused).await;
+    bench.heartbeat("pauses-1", |s| s.epoch == restarted.epoch && s.sequence > restarted.sequence + 4).await;
+    assert_eq!(candidate.asked(), asked);
+
+    bench.pause_all(false).await;
+    let account = bench.outcomes().await;
+    assert_eq!((account.duplicates, account.counts()["completed"], candidate.asked()), (0, 120, 120));
+    replayer.stop().await;
+}
+
+async fn requests_in_flight_are_killed_by_a_pause(brokers: &str) {
+    let mut bench = Bench::new(brokers, "kills", 1).await;
+    let candidate = Candidate::start(Answers::Held).await;
+    let mut launch = bench.launch(&candidate);
+    launch.limits.max_in_flight = 5;
+    bench.put(launch.clone()).await;
+    let replayer = bench.replayer("kills-1");
+    bench.capture_requests(8).await;
+    candidate.asked_at_least(5).await;
+    launch.status = LaunchStatus::Paused;
+    let version = bench.put(launch.clone()).await;
+    bench.acknowledged("kills-1", version, State::Paused).await;
+    bench.heartbeat("kills-1", |s| s.counters.get("failed_killed") == Some(&5)).await;
+    launch.status = LaunchStatus::Active;
+    bench.put(launch).await;
+    candidate.asked_at_least(8).await;
+    candidate.let_go();
+    let account = bench.outcomes().await;
+    assert_eq!(account.counts(), [("completed", 3), ("killed", 5)].into());
+    replayer.stop().await;
+}
+
+async fn the_work_moves_with_its_partitions(brokers: &str) {
+    let mut bench = Bench::new(brokers, "moves", 4).await;
+    let candidate = Candidate::start(Answers::AtOnce).await;
+    bench.put(bench.launch(&candidate)).await;
+    bench.rate(Some(200.0)).await;
+    bench.capture_requests(400).await;
+    let first = bench.replayer("moves-1");
+    candidate.asked_at_least(50).await;
+    let second = bench.replayer("moves-2");
+    bench.heartbeat("moves-2", |s| s.counters.get("completed").is_some_and(|n| *n >= 20)).await;
+    first.stop().await;
+    bench.rate(None).await;
+    let account = bench.outcomes().await;
+    assert_eq!((account.duplicates, account.counts()["completed"], candidate.asked()), (0, 400, 400));
+    second.stop().await;
+}
+
+async fn a_production_target_is_refused_before_anything_is_consumed(brokers: &str) {
+    let mut bench = Bench::new(brokers, "refused", 1).await;
+    let candidate = Candidate::start(Answers::AtOnce).await;
+    let upstream = ControlRecord::Upstream(Upstream {
+        service: bench.service.clone(),
+        instance: "a1".to_owned(),
+        addresses: vec![candidate.address.to_string()],
+        change: Change::by("a1", ""),
+    });
+    bench.control.put(&upstream).await.unwrap();
+    bench.capture_requests(3).await;
+    bench.put(bench.launch(&candidate)).await;
+    let replayer = bench.replayer("refused-1");
+    let shut = bench.heartbeat("refused-1", |s| s.state == State::Paused).await;
+    bench.heartbeat("refused-1", |s| s.sequence > shut.sequence + 4).await;
+    let replayed = topics::replayed(&bench.service, &bench.launch);
+    assert_eq!(Admin::new(&bench.kafka).unwrap().partitions(&replayed).await.unwrap(), None);
+    assert_eq!(candidate.asked(), 0);
+
+    bench.control.delete(&upstream.key()).await.unwrap();
+    assert_eq!(bench.outcomes().await.counts()["completed"], 3);
+    bench.control.put(&upstream).await.unwrap();
+    bench.heartbeat("refused-1", |s| s.sequence > shut.sequence && s.state == State::Paused).await;
+    replayer.stop().await;
+}
+
+async fn a_full_window_stops_reading_and_goes_on(brokers: &str) {
+    let mut bench = Bench::new(brokers, "windows", 2).await;
+    let candidate = Candidate::start(Answers::AtOnce).await;
+    let mut launch = bench.launch(&candidate);
+    launch.sample = 0.5;
+    bench.put(launch).await;
+    bench.capture_requests(1000).await;
+    let replayer = bench.replayer_with("windows-1", |config| config.replay.window_records = 8);
+    let account = bench.outcomes().await;
+    let counts = account.counts();
+    assert_eq!((account.duplicates, counts["completed"] + counts[bench::SAMPLED_OUT]), (0, 1000));
+    assert!((350..650).contains(&counts["completed"]), "{counts:?}");
+    assert_eq!(account.attempts.len(), candidate.asked());
+    replayer.stop().await;
+}
