@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use shadow_runtime::telemetry::{self, LogConfig, LogFormat, LogLevel};
 
 use crate::cli::Cli;
 use crate::failure::Failure;
@@ -39,12 +40,22 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { failure::Kind::Usage.into() } else { ExitCode::SUCCESS };
         }
     };
+    start_log();
     match drive(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::complain(&failure);
             failure.kind.into()
         }
+    }
+}
+
+/// Warnings only, or what `SHADOW_LOG_LEVEL` asks for: answers are not log lines.
+fn start_log() {
+    let level = std::env::var("SHADOW_LOG_LEVEL").unwrap_or_else(|_| "warn".to_owned());
+    match LogLevel::try_from(level) {
+        Ok(level) => telemetry::init(&LogConfig { format: LogFormat::Pretty, level }),
+        Err(error) => output::note(&format!("SHADOW_LOG_LEVEL is ignored: {error}")),
     }
 }
 

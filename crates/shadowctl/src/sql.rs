@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clickhouse::Client;
 use serde::de::DeserializeOwned;
+use shadow_runtime::Secret;
 use url::Url;
 
 use crate::failure::{CLICKHOUSE_REMEDY, Failure};
@@ -31,8 +32,10 @@ pub(crate) struct ClickHouseArgs {
 /// A connection to ClickHouse.
 #[derive(Clone)]
 pub(crate) struct Sql {
-    client: Client,
+    pub(crate) client: Client,
     url: String,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<Secret>,
     pub(crate) database: String,
 }
 
@@ -54,14 +57,16 @@ impl Sql {
             // Numbers as numbers, and no half an answer when a query fails on its way.
             .with_setting("output_format_json_quote_64bit_integers", "0")
             .with_setting("wait_end_of_query", "1");
-        if let Some(user) = credential("SHADOW_CLICKHOUSE_USER")? {
+        let user = credential("SHADOW_CLICKHOUSE_USER")?;
+        if let Some(user) = &user {
             client = client.with_user(user);
         }
-        if let Some(password) = credential("SHADOW_CLICKHOUSE_PASSWORD")? {
-            client = client.with_password(password);
+        let password = credential("SHADOW_CLICKHOUSE_PASSWORD")?.map(Secret::new);
+        if let Some(password) = &password {
+            client = client.with_password(password.expose());
         }
         let url = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { client, url, database: args.clickhouse_database.clone() })
+        Ok(Self { client, url, user, password, database: args.clickhouse_database.clone() })
     }
 
     /// All rows of a query; its `{name:Type}` parameters are filled from `parameters`.
@@ -85,25 +90,8 @@ impl Sql {
         })
     }
 
-    /// Runs one statement outside any database.
-    ///
-    /// # Errors
-    /// As [`Sql::rows`].
-    pub(crate) async fn execute(&self, sql: &str) -> Result<(), Failure> {
-        self.client.query_raw(sql).execute().await.map_err(|error| self.failure(&error))
-    }
-
-    /// Runs one statement in the database.
-    ///
-    /// # Errors
-    /// As [`Sql::rows`].
-    pub(crate) async fn execute_within(&self, sql: &str) -> Result<(), Failure> {
-        let client = self.client.clone().with_database(&self.database);
-        client.query_raw(sql).execute().await.map_err(|error| self.failure(&error))
-    }
-
     /// Says what to do about an error, by what ClickHouse calls it.
-    fn failure(&self, error: &clickhouse::error::Error) -> Failure {
+    pub(crate) fn failure(&self, error: &clickhouse::error::Error) -> Failure {
         use clickhouse::error::Error;
         let url = &self.url;
         match error {

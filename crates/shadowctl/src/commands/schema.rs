@@ -1,6 +1,7 @@
-//! `shadowctl schema apply`: creates ClickHouse's database, tables and views. Safe to run again; the comparator itself needs
-//! no rights to create anything.
+//! `shadowctl schema`: creates ClickHouse's database, tables and views. Safe to run again; the comparator itself needs no
+//! right to create anything, so it does not do this when it starts.
 
+use comparator::schema::{self, MIGRATIONS};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -18,67 +19,47 @@ pub(crate) enum SchemaCommand {
     Print,
 }
 
-/// The files of `schemas/clickhouse`, in order.
-pub(crate) const FILES: &[(&str, &str)] = &[
-    ("0001_tables.sql", include_str!("../../../../schemas/clickhouse/0001_tables.sql")),
-    ("0002_views.sql", include_str!("../../../../schemas/clickhouse/0002_views.sql")),
-];
-
 pub(crate) async fn run(sql: &Sql, command: SchemaCommand) -> Result<(), Failure> {
     match command {
         SchemaCommand::Print => {
-            let files: Vec<&str> = FILES.iter().map(|(_, text)| *text).collect();
+            let files: Vec<&str> = MIGRATIONS.iter().map(|(_, text)| *text).collect();
             crate::output::print(&files.join("\n"))
         }
-        SchemaCommand::Apply { output } => output.show(&apply(sql).await?, |applied| {
-            let Applied { database, files, statements } = applied;
-            format!("database {database} is up to date: {statements} statements of {}", files.join(", "))
-        }),
+        SchemaCommand::Apply { output } => output.show(&apply(sql).await?, Applied::render),
     }
 }
 
-/// What was run.
+/// What was done.
 #[derive(Debug, Serialize)]
 pub(crate) struct Applied {
     database: String,
-    files: Vec<&'static str>,
-    statements: usize,
+    /// Migrations that were run now, in order.
+    applied: Vec<&'static str>,
 }
 
-/// Runs every statement of every file.
+impl Applied {
+    fn render(&self) -> String {
+        let Self { database, applied } = self;
+        match applied.as_slice() {
+            [] => format!("database {database} was up to date"),
+            applied => format!("database {database} is up to date: applied {}", applied.join(", ")),
+        }
+    }
+}
+
+/// Brings the database up to date.
 ///
 /// # Errors
-/// With the file and statement that was refused.
+/// With the statement that was refused.
 pub(crate) async fn apply(sql: &Sql) -> Result<Applied, Failure> {
-    sql.execute(&format!("CREATE DATABASE IF NOT EXISTS {}", quoted(&sql.database))).await?;
-    let mut applied = Applied { database: sql.database.clone(), files: Vec::new(), statements: 0 };
-    for (name, text) in FILES {
-        for statement in statements(text) {
-            sql.execute_within(statement).await.map_err(|failure| Failure {
-                cause: format!("{name}, `{}`: {}", first_line(statement), failure.cause),
-                ..failure
-            })?;
-            applied.statements += 1;
+    let applied = schema::apply(&sql.client, &sql.database).await.map_err(|error| {
+        let failure = sql.failure(&error.source);
+        Failure {
+            cause: format!("migration {}, statement {}: {}", error.migration, error.number, failure.cause),
+            ..failure
         }
-        applied.files.push(name);
-    }
-    Ok(applied)
-}
-
-/// A name as ClickHouse quotes it.
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
-}
-
-/// The statements of a file: each ends with a semicolon at the end of a line.
-fn statements(text: &str) -> impl Iterator<Item = &str> {
-    text.split(";\n").map(str::trim).filter(|statement| {
-        statement.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--"))
-    })
-}
-
-fn first_line(statement: &str) -> &str {
-    statement.lines().find(|line| !line.starts_with("--") && !line.is_empty()).unwrap_or_default()
+    })?;
+    Ok(Applied { database: sql.database.clone(), applied })
 }
 
 #[cfg(test)]
@@ -86,21 +67,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_folder_is_applied_in_order() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/clickhouse");
-        let mut found: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".sql"))
-            .collect();
-        found.sort();
-        assert_eq!(FILES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), found);
-    }
-
-    #[test]
-    fn a_file_is_cut_into_its_statements() {
-        let text = "-- one\nCREATE a\n(\n  b\n);\n\n-- two; not cut\nCREATE c;\n-- the end\n";
-        let found: Vec<_> = statements(text).map(first_line).collect();
-        assert_eq!(found, ["CREATE a", "CREATE c"]);
+    fn it_says_what_was_applied_or_that_nothing_was_left_to_do() {
+        let applied = |applied| Applied { database: "shadow".to_owned(), applied }.render();
+        assert_eq!(applied(vec![]), "database shadow was up to date");
+        assert_eq!(applied(vec!["1", "2"]), "database shadow is up to date: applied 1, 2");
     }
 }

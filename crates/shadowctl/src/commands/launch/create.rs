@@ -111,7 +111,7 @@ impl fmt::Display for Created {
             _ => ("active", format!("`shadowctl report {name}` tells what it found")),
         };
         writeln!(f, "launch {name} created, {state} (control version {})", self.version)?;
-        let (share, partitions) = (words::share(sample), self.partitions);
+        let (share, partitions) = (words::share(*sample), self.partitions);
         writeln!(f, "  replays {share} of {} ({partitions} partitions) to {candidate}", topics::captured(service))?;
         if isolation.is_none() {
             writeln!(f, "  safe methods only (GET, HEAD, OPTIONS, TRACE): no isolation was declared (--isolation)")?;

@@ -44,7 +44,7 @@ impl<'a> Shown<'a> {
             ("status", self.state()),
             ("service", service.to_string()),
             ("candidate", candidate.to_string()),
-            ("sample", words::share(sample)),
+            ("sample", words::share(*sample)),
             ("rate", words::rate(self.rate_per_second)),
             ("methods", list(&filters.methods, "all")),
             ("routes", list(&filters.routes, "all")),

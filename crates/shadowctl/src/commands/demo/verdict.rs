@@ -1,0 +1,183 @@
+//! Whether a rehearsal of the shop found what was seeded, no less and no more. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use capture_agent::Account;
+use serde::Serialize;
+use shadow_devstack::KafkaKind;
+use shadow_shop::{Fault, LoadReport, Seeded};
+
+use super::world::World;
+use crate::commands::devstack;
+use crate::commands::report::Report;
+use crate::failure::Failure;
+use crate::table::Table;
+use crate::words::count;
+
+/// One finding: a difference, or a slower route.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct Finding {
+    route: String,
+    place: String,
+    kind: String,
+    transition: String,
+}
+
+impl Finding {
+    fn slow(route: &str) -> Self {
+        let [place, kind, transition] = ["latency", "slower", ""].map(str::to_owned);
+        Self { route: route.to_owned(), place, kind, transition }
+    }
+}
+
+/// What was seeded against what was found.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Outcome {
+    as_expected: bool,
+    regressions: Vec<Regression>,
+    /// Found, but not seeded.
+    unexpected: Vec<Finding>,
+}
+
+/// One seeded regression and how it showed.
+#[derive(Clone, Debug, Serialize)]
+struct Regression {
+    name: &'static str,
+    route: &'static str,
+    why: &'static str,
+    /// Exchanges on which its first sign showed; pairs of the route for a slow one.
+    exchanges: u64,
+    missing: Vec<Finding>,
+}
+
+impl Outcome {
+    pub(super) fn of(seeded: &[Seeded], report: &Report) -> Self {
+        let found = findings(report);
+        let mut unexpected: BTreeSet<&Finding> = found.keys().collect();
+        let mut regressions = Vec::new();
+        for seeded in seeded {
+            let signs = signs(seeded);
+            for sign in &signs {
+                unexpected.remove(sign);
+            }
+            regressions.push(Regression {
+                name: seeded.name,
+                route: seeded.route,
+                why: seeded.why,
+                exchanges: signs.first().and_then(|sign| found.get(sign)).copied().unwrap_or(0),
+                missing: signs.into_iter().filter(|sign| !found.contains_key(sign)).collect(),
+            });
+        }
+        let unexpected: Vec<Finding> = unexpected.into_iter().cloned().collect();
+        let complete = regressions.iter().all(|regression| regression.missing.is_empty());
+        Self { as_expected: complete && unexpected.is_empty() && report.ledger.balanced == 1, regressions, unexpected }
+    }
+
+    pub(super) fn render(&self) -> String {
+        let mut table = Table::new(&["seeded regression", "route", ">exchanges", "found", "what it is"]);
+        for regression in &self.regressions {
+            table.row([
+                regression.name.to_owned(),
+                regression.route.to_owned(),
+                count(regression.exchanges),
+                if regression.missing.is_empty() { "yes" } else { "NO" }.to_owned(),
+                regression.why.to_owned(),
+            ]);
+        }
+        let mut text = table.render();
+        let missing = self.regressions.iter().flat_map(|regression| &regression.missing);
+        for (word, finding) in missing.map(|f| ("MISSING", f)).chain(self.unexpected.iter().map(|f| ("UNEXPECTED", f)))
+        {
+            let Finding { route, place, kind, transition } = finding;
+            text.push_str(&format!("{word}: {route}  {place}  {kind}  {transition}\n"));
+        }
+        if self.as_expected {
+            text.push_str(&format!("found exactly the {} seeded regressions\n", self.regressions.len()));
+        }
+        text
+    }
+
+    /// # Errors
+    /// When something is missing or was not seeded.
+    pub(super) fn verdict(&self) -> Result<(), Failure> {
+        if self.as_expected {
+            return Ok(());
+        }
+        Err(Failure::negative(
+            "what was found is not exactly what was seeded",
+            "the table above tells what is missing or was not seeded; fewer than 2,000 requests may not meet every one",
+        ))
+    }
+}
+
+/// Everything the report holds against the candidate, with how often.
+fn findings(report: &Report) -> BTreeMap<Finding, u64> {
+    let differences = report.signatures.iter().map(|s| {
+        let [route, place, kind, transition] = [&s.route, &s.place, &s.kind, &s.transition].map(Clone::clone);
+        (Finding { route, place, kind, transition }, s.exchanges)
+    });
+    differences.chain(report.slower().map(|latency| (Finding::slow(&latency.route), latency.pairs))).collect()
+}
+
+/// How a seeded regression must show.
+fn signs(seeded: &Seeded) -> Vec<Finding> {
+    if matches!(seeded.fault, Fault::Slow { .. }) {
+        return vec![Finding::slow(seeded.route)];
+    }
+    let sign = |difference: &shadow_shop::SeededDifference| Finding {
+        route: seeded.route.to_owned(),
+        place: difference.place.to_owned(),
+        kind: difference.kind.to_owned(),
+        transition: difference.transition.to_owned(),
+    };
+    seeded.differences.iter().map(sign).collect()
+}
+
+/// What `--json` writes.
+#[derive(Debug, Serialize)]
+pub(super) struct Written<'a> {
+    as_expected: bool,
+    broker: &'static str,
+    load: WrittenLoad,
+    /// The agent's account.
+    agent: BTreeMap<String, i64>,
+    outcome: &'a Outcome,
+    report: &'a Report,
+}
+
+#[derive(Debug, Serialize)]
+struct WrittenLoad {
+    sent: u64,
+    succeeded: u64,
+    failed: u64,
+    elapsed_ms: f64,
+    max_lag_ms: f64,
+}
+
+impl<'a> Written<'a> {
+    pub(super) fn of(
+        world: &World,
+        load: &LoadReport,
+        account: &Account,
+        outcome: &'a Outcome,
+        report: &'a Report,
+    ) -> Self {
+        let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1000.0;
+        let LoadReport { sent, succeeded, failed, .. } = *load;
+        Self {
+            as_expected: outcome.as_expected,
+            broker: broker(world.kind),
+            load: WrittenLoad { sent, succeeded, failed, elapsed_ms: ms(load.elapsed), max_lag_ms: ms(load.max_lag) },
+            agent: account.counters(),
+            outcome,
+            report,
+        }
+    }
+}
+
+fn broker(kind: KafkaKind) -> &'static str {
+    devstack::kind(kind)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! Verdicts over reports made by hand.
+
+use super::*;
+use crate::commands::ledger::LaunchLedger;
+use crate::commands::report::{Latency, SignatureRow};
+use crate::failure::Kind;
+
+/// A report of exactly what is seeded.
+fn report() -> Report {
+    let mut report = Report { ledger: LaunchLedger { balanced: 1, ..Default::default() }, ..Default::default() };
+    for seeded in shadow_shop::seeded() {
+        for sign in signs(&seeded) {
+            if sign.kind == "slower" {
+                let [primary_p50_ms, candidate_p50_ms, difference_p50_ms] = [6.0, 61.0, 55.0];
+                let route = sign.route;
+                let times =
+                    Latency { route, primary_p50_ms, candidate_p50_ms, difference_p50_ms, ..Default::default() };
+                report.latency.push(Latency { pairs: 90, ..times });
+            } else {
+                let Finding { route, place, kind, transition } = sign;
+                report.signatures.push(SignatureRow {
+                    route,
+                    place,
+                    kind,
+                    transition,
+                    exchanges: 7,
+                    ..Default::default()
+                });
+            }
+        }
+    }
+    report
+}
+
+#[test]
+fn exactly_the_seeded_regressions_are_what_is_expected() {
+    let outcome = Outcome::of(&shadow_shop::seeded(), &report());
+    assert!(outcome.verdict().is_ok());
+    insta::assert_snapshot!(outcome.render());
+}
+
+#[test]
+fn a_regression_that_was_not_found_is_named() {
+    for index in 0..report().signatures.len() {
+        let mut report = report();
+        let gone = report.signatures.remove(index);
+        let outcome = Outcome::of(&shadow_shop::seeded(), &report);
+        assert_eq!(outcome.verdict().unwrap_err().kind, Kind::Negative);
+        let text = outcome.render();
+        assert!(text.contains("MISSING") && text.contains(&gone.place), "{text}");
+    }
+    let mut fast = report();
+    fast.latency.clear();
+    assert!(Outcome::of(&shadow_shop::seeded(), &fast).verdict().is_err());
+}
+
+#[test]
+fn a_finding_that_was_not_seeded_is_named() {
+    let mut report = report();
+    report.signatures.push(SignatureRow {
+        route: "GET /health".into(),
+        place: "$.status".into(),
+        ..Default::default()
+    });
+    let outcome = Outcome::of(&shadow_shop::seeded(), &report);
+    assert!(outcome.verdict().is_err());
+    assert!(outcome.render().contains("UNEXPECTED: GET /health  $.status"));
+}
+
+#[test]
+fn no_account_that_does_not_balance_is_as_expected() {
+    let mut report = report();
+    report.ledger.balanced = 0;
+    assert!(Outcome::of(&shadow_shop::seeded(), &report).verdict().is_err());
+}
