@@ -140,7 +140,8 @@ async fn throughput() {
 
     let started = Instant::now();
     let group =
-        GroupConsumer::subscribe(&rig.kafka, "bench", &[topics::captured(&test_service())], FetchLimits::default()).unwrap();
+        GroupConsumer::subscribe(&rig.kafka, "bench", &[topics::captured(&test_service())], FetchLimits::default())
+            .unwrap();
     let mut read = 0;
     let mut reading = started;
     while read < RECORDS {
@@ -255,4 +256,3 @@ async fn outage(length: Duration) {
     println!("outage: all requests answered; the agent's account balances");
     rig.stack.stop().await;
 }
-

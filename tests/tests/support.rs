@@ -2,9 +2,14 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(unreachable_pub, reason = "a module of several test binaries")]
 
+// Spelled out, because the benchmarks load this file by path too.
+#[path = "support/candidate.rs"]
 mod candidate;
+#[path = "support/rig.rs"]
 mod rig;
+#[path = "support/service.rs"]
 mod service;
+#[path = "support/traffic.rs"]
 mod traffic;
 
 use std::future::Future;
