@@ -10,9 +10,6 @@ use shadow_record::{
 use crate::pair::Settled;
 use crate::store::{ExchangeRow, RangeRow};
 
-#[cfg(test)]
-mod tests;
-
 /// A record of the captured topic; `exchange` is `None` when it could not be read.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]

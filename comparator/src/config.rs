@@ -118,3 +118,29 @@ impl ServiceConfig for Config {
         problems
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_works_and_unknown_keys_are_refused() {
+        let config: Config = toml::from_str(EXAMPLE).unwrap();
+        assert!(config.check().is_empty());
+        assert!(toml::from_str::<Config>("[clickhouse]\nurll = \"http://a\"").is_err());
+    }
+
+    #[test]
+    fn what_cannot_work_is_reported_with_its_key() {
+        let text =
+            "[clickhouse]\nurl = \"tcp://a:9000\"\ndatabase = \"\"\n[comparator]\nflush = \"1us\"\nbatch_rows = 0";
+        let config: Config = toml::from_str(text).unwrap();
+        let problems: Vec<String> = config.check().iter().map(ToString::to_string).collect();
+        for (problem, key) in
+            problems.iter().zip(["clickhouse.url", "clickhouse.database", "comparator.flush", "comparator.batch_rows"])
+        {
+            assert!(problem.contains(key), "{problem}");
+        }
+        assert_eq!(problems.len(), 4);
+    }
+}

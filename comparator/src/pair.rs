@@ -254,6 +254,11 @@ impl<C, O, G: Clone> Join<C, O, G> {
         self.flow
     }
 
+    /// The first offset that the captured cursor has not passed.
+    pub fn captured_next(&self) -> i64 {
+        self.captured_next
+    }
+
     /// The lowest offset that is not settled.
     pub fn low(&self) -> i64 {
         self.low

@@ -22,12 +22,11 @@ use std::time::Duration;
 
 use shadow_control::{ControlState, Launch};
 use shadow_kafka::{
-    Admin, Consumed, Delivery, Event, FetchLimits, GroupConsumer, KafkaConfig, KafkaError, Producer, Start,
+    Admin, Consumed, Delivery, Event, FetchLimits, GroupConsumer, KafkaConfig, KafkaError, Producer, Start, Started,
     TopicPartition, dead_letter,
 };
 use shadow_record::{
-    AnyRecord, CapturedExchange, DeadLetterReason, ReplayedExchange, SkippedRange, Timestamp, decode, decode_any,
-    topics,
+    AnyRecord, CapturedExchange, DeadLetterReason, ReplayedExchange, Timestamp, decode, decode_any, topics,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -181,13 +180,13 @@ impl Pipeline {
                 Ok(()) = control.changed() => self.follow_rules(&control),
                 event = consumer.recv() => match event? {
                     Event::Record(record) => {
-                        self.read(record).await;
+                        self.read(consumer, record).await;
                         if storing.is_none() && self.pending_batches() >= 1 {
                             storing = self.begin_storing(consumer);
                         }
                         self.apply_flow(consumer)?;
                     }
-                    Event::Expired { at, first: _, last } => self.expired(&at, last),
+                    Event::Expired { at, first, last } => self.expired(&at, first, last),
                     Event::Assigned(list) => self.assigned(consumer, list).await?,
                     Event::Revoked(_) => {
                         self.drain(consumer, storing.take()).await;
@@ -221,6 +220,11 @@ impl Pipeline {
         let starts: Vec<Start> = list.into_iter().map(|at| Start { otherwise: otherwise(&at), at }).collect();
         let started = consumer.start(&starts).await?;
         self.forget();
+        for Started { at, expired, .. } in &started {
+            if let Some((first, last)) = expired {
+                self.report_expired(at, *first, *last);
+            }
+        }
         for captured in started.iter().filter(|s| s.at.topic == self.captured) {
             let partition = captured.at.partition;
             let start = self.launch.start_of(partition);
@@ -247,7 +251,8 @@ impl Pipeline {
         self.pending_bytes = 0;
     }
 
-    fn expired(&mut self, at: &TopicPartition, last: i64) {
+    fn expired(&mut self, at: &TopicPartition, first: i64, last: i64) {
+        self.report_expired(at, first, last);
         if at.topic == self.captured
             && let Some(partition) = self.partitions.get_mut(&at.partition)
         {
@@ -256,9 +261,13 @@ impl Pipeline {
         }
     }
 
+    fn report_expired(&self, at: &TopicPartition, first: i64, last: i64) {
+        let TopicPartition { topic, partition } = at;
+        tracing::warn!(launch = %self.launch.name, %topic, partition, first, last, "retention took records before they were compared");
+    }
+
     /// Step 2: pair.
-    async fn read(&mut self, record: Consumed) {
-        let Some(Partition { join, .. }) = self.partitions.get_mut(&record.partition) else { return };
+    async fn read(&mut self, consumer: &GroupConsumer, record: Consumed) {
         let (number, bytes) = (record.partition, record.payload.len());
         if record.topic == self.captured {
             let captured = match decode::<CapturedExchange>(&record.payload) {
@@ -266,23 +275,29 @@ impl Pipeline {
                 // The replayer puts it on the dead-letter topic and says so in its outcome.
                 Err(_) => Captured { appended_at: record.appended_at, exchange: None },
             };
+            let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
             join.captured(record.offset, captured, bytes);
         } else {
-            let repeated = match self.launch_record(&record) {
-                Ok(Spoken::Outcome(outcome)) => {
-                    let at = Replayed { at: record.offset, low_watermark: outcome.low_watermark };
-                    let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
-                    i64::from(!join.outcome(at, outcome.offset, *outcome, bytes))
+            let mut spoken = self.launch_record(&record);
+            if let Ok(Spoken { last, .. }) = &spoken
+                && !self.was_captured(consumer, number, *last).await
+            {
+                spoken =
+                    Err((DeadLetterReason::Undecodable, format!("speaks of offset {last}, which was never captured")));
+            }
+            if let Err((reason, detail)) = &spoken {
+                self.file(&record, *reason, detail).await;
+            }
+            let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
+            let repeated = match spoken {
+                Ok(Spoken { low_watermark, first, last, what }) => {
+                    let at = Replayed { at: record.offset, low_watermark };
+                    match what {
+                        What::Outcome(outcome) => i64::from(!join.outcome(at, first, *outcome, bytes)),
+                        What::Range(info) => join.skipped(at, first, last, &info),
+                    }
                 }
-                Ok(Spoken::Range(range)) => {
-                    let at = Replayed { at: record.offset, low_watermark: range.low_watermark };
-                    let info = RangeInfo { reason: range.reason, replayer: range.replayer, at: range.at };
-                    let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
-                    join.skipped(at, range.first, range.last, &info)
-                }
-                Err((reason, detail)) => {
-                    self.file(&record, reason, &detail).await;
-                    let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
+                Err(_) => {
                     join.unusable(record.offset);
                     0
                 }
@@ -292,28 +307,46 @@ impl Pipeline {
         self.settle(number);
     }
 
+    /// Whether the captured partition reaches as far as `offset`. One that is made up would let the captured cursor run
+    /// ahead without bound. The broker is asked only about offsets beyond all that were seen.
+    async fn was_captured(&mut self, consumer: &GroupConsumer, number: i32, offset: i64) -> bool {
+        let at = TopicPartition { topic: self.captured.clone(), partition: number };
+        let Some(partition) = self.partitions.get_mut(&number) else { return true };
+        if offset < partition.high.max(partition.join.captured_next()) {
+            return true;
+        }
+        match consumer.watermarks(&at).await {
+            Ok((_, high)) => partition.high = high,
+            // The broker gave the record a moment ago; without it there is no telling, and no more records to read ahead.
+            Err(_) => return true,
+        }
+        offset < partition.high
+    }
+
     /// The replayed record, if it belongs where it stands.
     fn launch_record(&self, record: &Consumed) -> Result<Spoken, (DeadLetterReason, String)> {
         let any = decode_any(&record.payload).map_err(|error| (error.reason(), error.to_string()))?;
-        let (launch, partition, first, last) = match &any {
-            AnyRecord::ReplayedExchange(r) => (&r.launch, r.partition, r.offset, r.offset),
-            AnyRecord::SkippedRange(r) => (&r.launch, r.partition, r.first, r.last),
+        let (launch, partition, spoken) = match any {
+            AnyRecord::ReplayedExchange(r) => {
+                let (first, last, low_watermark) = (r.offset, r.offset, r.low_watermark);
+                (r.launch.clone(), r.partition, Spoken { low_watermark, first, last, what: What::Outcome(r) })
+            }
+            AnyRecord::SkippedRange(r) => {
+                let what = What::Range(RangeInfo { reason: r.reason, replayer: r.replayer, at: r.at });
+                (r.launch, r.partition, Spoken { low_watermark: r.low_watermark, first: r.first, last: r.last, what })
+            }
             other => return Err((DeadLetterReason::UnexpectedKind, other.name().to_owned())),
         };
-        if *launch != self.launch.name {
+        if launch != self.launch.name {
             return Err((DeadLetterReason::UnexpectedKind, format!("of launch {launch}")));
         }
         if partition != record.partition {
             return Err((DeadLetterReason::WrongPartition, format!("speaks of partition {partition}")));
         }
-        if first < 0 || last < first || last == i64::MAX {
-            return Err((DeadLetterReason::Undecodable, format!("offsets {first} to {last}")));
+        if spoken.first < 0 || spoken.last < spoken.first {
+            return Err((DeadLetterReason::Undecodable, format!("offsets {} to {}", spoken.first, spoken.last)));
         }
-        Ok(match any {
-            AnyRecord::ReplayedExchange(record) => Spoken::Outcome(record),
-            AnyRecord::SkippedRange(record) => Spoken::Range(record),
-            _ => unreachable!("told apart above"),
-        })
+        Ok(spoken)
     }
 
     /// Puts a record that cannot be used on the dead-letter topic, before anything is committed past it.
@@ -369,7 +402,7 @@ impl Pipeline {
             return None;
         }
         self.refreshed = Instant::now();
-        let mut batch = std::mem::take(&mut self.pending);
+        let batch = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         let mut commit = Vec::with_capacity(2 * self.partitions.len());
         let mut progress = Vec::with_capacity(self.partitions.len());
@@ -383,7 +416,10 @@ impl Pipeline {
         let (shared, captured) = (self.shared.clone(), self.captured.clone());
         let (launch, service) = (self.launch.name.to_string(), self.launch.service.to_string());
         Some(Box::pin(async move {
-            let mut written = Vec::with_capacity(progress.len());
+            // Dropping this is what ends it early; then nothing is committed.
+            let never = CancellationToken::new();
+            shared.store.insert_until_stored(&batch, &never).await;
+            let (mut written, mut watermarks) = (Vec::with_capacity(progress.len()), Vec::new());
             for (partition, start_offset, low_offset, high, before) in progress {
                 let at = TopicPartition { topic: captured.clone(), partition };
                 // Only how much is pending rests on it, so an old one will do while the broker is away.
@@ -392,11 +428,12 @@ impl Pipeline {
                 if before != (low_offset, high_offset) {
                     let (launch, service, at) = (launch.clone(), service.clone(), Timestamp::now().micros());
                     let row = WatermarkRow { launch, service, partition, start_offset, low_offset, high_offset, at };
-                    batch.watermarks.push(row);
+                    watermarks.push(row);
                 }
             }
-            // Dropping this is what ends it early; then nothing is committed.
-            shared.store.insert_until_stored(&batch, &CancellationToken::new()).await;
+            // After the rows they speak of.
+            let watermarks = Batch { watermarks, ..Batch::default() };
+            shared.store.insert_until_stored(&watermarks, &never).await;
             if let Err(error) = consumer.commit(&commit).await {
                 tracing::warn!(launch, %error, "offsets not committed; the next batch commits them");
             }
@@ -462,8 +499,15 @@ impl Pipeline {
     }
 }
 
-/// What a record of the replayed topic says.
-enum Spoken {
+/// What a record of the replayed topic says about which captured offsets.
+struct Spoken {
+    low_watermark: i64,
+    first: i64,
+    last: i64,
+    what: What,
+}
+
+enum What {
     Outcome(Box<ReplayedExchange>),
-    Range(Box<SkippedRange>),
+    Range(RangeInfo),
 }

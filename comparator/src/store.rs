@@ -131,16 +131,16 @@ impl Store {
     /// [`StoreError`]; any part may be stored.
     pub async fn insert(&self, batch: &Batch) -> Result<(), StoreError> {
         let Batch { exchanges, ranges, watermarks, statuses, dead_letters, launches } = batch;
-        self.into_table("exchanges", exchanges).await?;
-        self.into_table("skipped_ranges", ranges).await?;
+        self.insert_rows("exchanges", exchanges).await?;
+        self.insert_rows("skipped_ranges", ranges).await?;
         // After the rows they speak of.
-        self.into_table("watermarks", watermarks).await?;
-        self.into_table("instance_status", statuses).await?;
-        self.into_table("dead_letters", dead_letters).await?;
-        self.into_table("launches", launches).await
+        self.insert_rows("watermarks", watermarks).await?;
+        self.insert_rows("instance_status", statuses).await?;
+        self.insert_rows("dead_letters", dead_letters).await?;
+        self.insert_rows("launches", launches).await
     }
 
-    async fn into_table<R>(&self, table: &str, rows: &[R]) -> Result<(), StoreError>
+    async fn insert_rows<R>(&self, table: &str, rows: &[R]) -> Result<(), StoreError>
     where
         R: RowOwned + RowWrite,
     {

@@ -1,5 +1,7 @@
 //! One snapshot per case: what two answers differ in, as reports show it.
 
+#![allow(clippy::unwrap_used)]
+
 use shadow_diff::{Rules, compare};
 use shadow_record::{Body, Header, Response};
 

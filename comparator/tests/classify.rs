@@ -1,0 +1,122 @@
+//! Rows from settled offsets.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use comparator::classify::{Captured, Classified, Classifier, RangeInfo};
+use comparator::pair::Settled;
+use comparator::store::ExchangeRow;
+use shadow_control::Comparison;
+use shadow_record::{Outcome, ReplayedExchange, SkipReason, Timestamp};
+use support::{NOON, answer, captured, id, launch, replayed};
+
+const ROUTE: &str = "GET /orders/{id}";
+
+fn row(captured: Option<Captured>, outcome: Option<ReplayedExchange>) -> ExchangeRow {
+    row_under(&Classifier::new(&launch("v2"), 64), captured, outcome)
+}
+
+fn row_under(classifier: &Classifier, captured: Option<Captured>, outcome: Option<ReplayedExchange>) -> ExchangeRow {
+    match classifier.classify(3, Settled::Pair { offset: 5, captured, outcome, replayed_at: 8 }) {
+        Classified::Exchange(row) => *row,
+        Classified::Range(_) => panic!("one offset makes one exchange"),
+    }
+}
+
+fn primary(body: &str) -> Option<Captured> {
+    Some(Captured::of(Timestamp(NOON), captured(1, ROUTE, answer(200, body))))
+}
+
+fn candidate(body: &str) -> ReplayedExchange {
+    replayed("v2", 3, 5, 1, Outcome::Completed(answer(200, body)))
+}
+
+#[test]
+fn an_equal_answer_matches_and_keeps_no_bodies() {
+    let row = row(primary(r#"{"a":1}"#), Some(candidate(r#"{"a":1.0}"#)));
+    assert_eq!((row.outcome, row.result, row.rules_version.as_str()), ("completed", "matched", "7"));
+    assert_eq!((row.primary_body.as_str(), row.differences_place.len()), ("", 0));
+    assert_eq!(row.staleness_us, Some(10_100));
+}
+
+#[test]
+fn a_differing_answer_carries_its_differences_and_bounded_bodies() {
+    let long = format!(r#"{{"a":2,"b":"{}"}}"#, "ä".repeat(100));
+    let row = row(primary(r#"{"a":1}"#), Some(candidate(&long)));
+    assert_eq!(row.result, "differing");
+    assert_eq!(row.differences_place, ["$.a", "$.b"]);
+    assert_eq!(row.differences_kind, ["value", "added"]);
+    assert_eq!(row.primary_body, r#"{"a":1}"#);
+    assert!(row.candidate_body.len() <= 64 && row.candidate_body.ends_with('ä'), "{}", row.candidate_body);
+}
+
+#[test]
+fn another_request_id_is_a_conflict_and_not_a_difference() {
+    let mut other = candidate(r#"{"a":2}"#);
+    other.request_id = Some(id(99));
+    let row = row(primary(r#"{"a":1}"#), Some(other));
+    assert_eq!((row.outcome, row.result), ("completed", "conflict"));
+    assert!(row.differences_place.is_empty());
+}
+
+#[test]
+fn answers_under_different_keys_are_incomparable() {
+    let mut other = candidate(r#"{"a":2}"#);
+    other.key_id = "k2".to_owned();
+    assert_eq!(row(primary(r#"{"a":1}"#), Some(other)).result, "incomparable");
+}
+
+#[test]
+fn a_launch_without_comparison_only_records() {
+    let mut off = launch("v2");
+    off.comparison = Comparison::Off;
+    let row = row_under(&Classifier::new(&off, 64), primary("1"), Some(candidate("2")));
+    assert_eq!((row.outcome, row.result, row.candidate_status), ("completed", "", Some(200)));
+}
+
+#[test]
+fn what_cannot_be_compared_for_lack_of_a_record_is_dead_lettered_with_its_reason() {
+    let unreadable = Captured { appended_at: Timestamp(NOON + 7), exchange: None };
+    let reasons = [
+        (row(None, Some(candidate("1"))), "captured_lost"),
+        (row(Some(unreadable.clone()), Some(candidate("1"))), "undecodable"),
+        (row(Some(unreadable), Some(replayed("v2", 3, 5, 1, Outcome::DeadLettered))), "undecodable"),
+        (row(primary("1"), None), "outcome_lost"),
+    ];
+    for (row, reason) in reasons {
+        assert_eq!((row.outcome, row.reason, row.result), ("dead_lettered", reason, ""));
+        assert!(row.captured_at >= NOON, "the append time stands in");
+    }
+}
+
+#[test]
+fn what_was_not_sent_stays_skipped_even_without_its_record() {
+    let row = row(None, Some(replayed("v2", 3, 5, 1, Outcome::Skipped(SkipReason::TooOld))));
+    assert_eq!((row.outcome, row.reason), ("skipped", "too_old"));
+}
+
+#[test]
+fn the_first_outcome_wins_and_the_whole_row_wins_over_its_half() {
+    let version = |replayed_at, captured| {
+        let settled = Settled::Pair { offset: 5, captured, outcome: Some(candidate("1")), replayed_at };
+        match Classifier::new(&launch("v2"), 0).classify(0, settled) {
+            Classified::Exchange(row) => row.version,
+            Classified::Range(row) => row.version,
+        }
+    };
+    assert!(version(8, primary("1")) > version(8, None));
+    assert!(version(8, None) > version(9, primary("1")));
+}
+
+#[test]
+fn a_range_keeps_its_reason_and_a_lost_one_says_so() {
+    let info = RangeInfo { reason: SkipReason::Expired, replayer: "r".to_owned(), at: Timestamp(NOON) };
+    let classifier = Classifier::new(&launch("v2"), 0);
+    let reason = |settled| match classifier.classify(0, settled) {
+        Classified::Range(row) => (row.first_offset, row.last_offset, row.reason),
+        Classified::Exchange(_) => panic!("a range stays a range"),
+    };
+    assert_eq!(reason(Settled::Skipped { first: 1, last: 4, range: info, replayed_at: 0 }), (1, 4, "expired"));
+    assert_eq!(reason(Settled::Lost { first: 5, last: 6, replayed_at: 0 }), (5, 6, "outcome_lost"));
+}

@@ -1,0 +1,50 @@
+//! Store, schema, views and the whole pipeline against a real ClickHouse and a real Kafka.
+//!
+//! This binary is also the launcher of the servers, so it has its own `main`; it takes libtest's arguments.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "clickhouse/pipeline.rs"]
+mod pipeline;
+#[path = "clickhouse/stack.rs"]
+mod stack;
+mod support;
+#[path = "clickhouse/views.rs"]
+mod views;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use stack::Stack;
+
+fn main() -> ExitCode {
+    if let Some(code) = shadow_devstack::launcher_requested() {
+        return code;
+    }
+    let arguments = Arguments::from_args();
+    let stack = Stack::new();
+    macro_rules! trials {
+        ($($module:ident :: $name:ident),* $(,)?) => {
+            vec![$({
+                let stack = stack.clone();
+                Trial::test(stringify!($name), move || { stack.run($module::$name); Ok(()) })
+            }),*]
+        };
+    }
+    let trials = trials![
+        views::applying_the_schema_twice_changes_nothing,
+        views::every_query_of_the_cookbook_gives_rows,
+        views::storing_everything_again_changes_no_view,
+        views::the_views_say_what_was_stored,
+        views::a_hole_or_an_overlap_unbalances_the_ledger,
+        views::an_agent_that_died_shows_what_was_lost_with_it,
+        views::inserting_is_the_only_right_the_store_needs,
+        views::a_missing_table_is_explained_with_its_remedy,
+        views::rows_are_kept_until_clickhouse_is_back,
+        pipeline::every_offset_is_covered_once_whatever_stands_in_the_topics,
+        pipeline::a_comparator_that_dies_at_any_moment_changes_no_view,
+    ];
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(stack);
+    conclusion.exit_code()
+}

@@ -1,0 +1,216 @@
+//! The comparator as a whole, from topics to views.
+
+use std::time::Duration;
+
+use comparator::config::{ComparatorSection, Config};
+use shadow_control::{ControlRecord, ControlWriter, Launch, ensure_shared_topics};
+use shadow_kafka::{Admin, Delivery, KafkaConfig, Outgoing, Producer, ProducerLimits, TopicSpec};
+use shadow_record::{CapturedExchange, Outcome, SkipReason, encode, topics};
+use shadow_runtime::units::HumanDuration;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::stack::Place;
+use crate::support::{faulty, launch, range, replayed, traffic};
+
+/// Every comparator compares every launch, so only one test may have a launch at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// A launch with its topics and a producer.
+struct Line {
+    kafka: KafkaConfig,
+    launch: Launch,
+    producer: Producer,
+    control: ControlWriter,
+}
+
+impl Line {
+    async fn lay(place: &Place, name: &str, partitions: i32) -> Self {
+        let kafka = KafkaConfig::at(&place.brokers);
+        let mut launch = launch(name);
+        launch.service = name.parse().unwrap();
+        let admin = Admin::new(&kafka).unwrap();
+        ensure_shared_topics(&admin).await.unwrap();
+        for topic in [topics::captured(&launch.service), topics::replayed(&launch.service, &launch.name)] {
+            admin.ensure_topic(&TopicSpec::deleting(topic, partitions)).await.unwrap();
+        }
+        let control = ControlWriter::new(&kafka).unwrap();
+        control.put(&ControlRecord::Launch(Box::new(launch.clone()))).await.unwrap();
+        let producer = Producer::new(&kafka, &ProducerLimits::default()).unwrap();
+        Self { kafka, launch, producer, control }
+    }
+
+    async fn lift(self) {
+        self.control.delete(&ControlRecord::launch_key(&self.launch.name)).await.unwrap();
+    }
+
+    async fn publish(&self, topic: &str, partition: i32, payload: &[u8]) {
+        let out = Outgoing { topic, partition: Some(partition), key: None, payload };
+        let delivery = self.producer.publish(out).await;
+        assert!(matches!(delivery, Delivery::Acknowledged { .. }), "{delivery:?}");
+    }
+
+    async fn capture(&self, partition: i32, payload: &[u8]) {
+        self.publish(&topics::captured(&self.launch.service), partition, payload).await;
+    }
+
+    async fn replay(&self, partition: i32, payload: &[u8]) {
+        self.publish(&topics::replayed(&self.launch.service, &self.launch.name), partition, payload).await;
+    }
+
+    fn outcome(&self, partition: i32, offset: i64, low_watermark: i64, outcome: Outcome) -> Vec<u8> {
+        let mut record = replayed(self.launch.name.as_str(), partition, offset, offset, outcome);
+        record.low_watermark = low_watermark;
+        encode(&record).to_vec()
+    }
+
+    fn config(&self, place: &Place, instance: &str) -> Config {
+        Config {
+            comparator: ComparatorSection {
+                instance: instance.parse().unwrap(),
+                flush: HumanDuration::from_millis(20),
+                batch_rows: 50,
+                ..ComparatorSection::default()
+            },
+            clickhouse: place.clickhouse.clone(),
+            kafka: self.kafka.clone(),
+            ..Config::default()
+        }
+    }
+
+    fn start(&self, place: &Place, instance: &str) -> (JoinHandle<anyhow::Result<()>>, CancellationToken) {
+        let stop = CancellationToken::new();
+        (tokio::spawn(comparator::run(self.config(place, instance), stop.clone())), stop)
+    }
+}
+
+async fn until(place: &Place, sql: &str, wanted: &str) {
+    let mut polls = tokio::time::interval(Duration::from_millis(50));
+    let mut last = String::new();
+    for _ in 0..2400 {
+        polls.tick().await;
+        last = place.query(sql).await;
+        if last.trim() == wanted {
+            return;
+        }
+    }
+    panic!("{sql}\ngave {last}instead of {wanted}");
+}
+
+pub(crate) async fn every_offset_is_covered_once_whatever_stands_in_the_topics(place: Place) {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let line = Line::lay(&place, "odd", 2).await;
+    let (running, stop) = line.start(&place, "c1");
+    for (number, record) in traffic(150).iter().enumerate() {
+        for partition in 0..2 {
+            let garbage = number == 30 && partition == 0;
+            let payload = encode(record);
+            line.capture(partition, if garbage { b"garbage" } else { &payload }).await;
+        }
+    }
+    for partition in 0..2 {
+        // Outcomes come five at a time in reverse; 20 to 29 are a range; 41 rots; 55 comes twice; the last are 100 to 149.
+        let skipped = encode(&range("odd", partition, 20, 29, SkipReason::SampledOut));
+        for block in (0..150).step_by(5) {
+            if block == 20 {
+                line.replay(partition, &skipped).await;
+            }
+            if (20..30).contains(&block) {
+                continue;
+            }
+            for offset in (block..block + 5).rev() {
+                let outcome = match offset {
+                    30 if partition == 0 => Outcome::DeadLettered,
+                    _ => faulty(offset),
+                };
+                let payload = line.outcome(partition, offset, block, outcome);
+                line.replay(partition, if offset == 41 { b"rotten" } else { &payload }).await;
+                if offset == 55 {
+                    line.replay(partition, &line.outcome(partition, 55, block, Outcome::DeadLettered)).await;
+                }
+            }
+        }
+    }
+    // Records that do not belong here.
+    line.replay(0, &line.outcome(1, 3, 150, faulty(4))).await;
+    line.replay(1, &encode(&traffic(1)[0])).await;
+    let mut foreign = replayed("other", 0, 3, 3, faulty(4));
+    foreign.low_watermark = 3;
+    line.replay(0, &encode(&foreign)).await;
+    line.replay(0, &encode(&range("odd", 0, 9, 3, SkipReason::Filtered))).await;
+    line.replay(1, &line.outcome(1, 1 << 50, 1 << 50, faulty(5))).await;
+
+    until(&place, "SELECT captured, pending, balanced FROM ledger_launch WHERE launch = 'odd'", "300\t0\t1").await;
+    let reasons = "SELECT outcome, reason, count() FROM exchanges FINAL WHERE launch = 'odd' AND outcome = 'dead_lettered' \
+                   GROUP BY ALL ORDER BY ALL";
+    // By `faulty`: 17 of every 20 offsets, and offset 30 of one partition, were dead-lettered by the replayer.
+    assert_eq!(place.query(reasons).await, "dead_lettered\toutcome_lost\t2\ndead_lettered\tundecodable\t15\n");
+    let ranges = "SELECT partition, first_offset, last_offset, reason FROM skipped_ranges FINAL ORDER BY ALL";
+    assert_eq!(place.query(ranges).await, "0\t20\t29\tsampled_out\n1\t20\t29\tsampled_out\n");
+    // The rest was filed with its reason, and the bookkeeping stored it.
+    let letters = "SELECT reason, count() FROM dead_letters FINAL WHERE topic = 'shadow.replayed.odd.odd' GROUP BY ALL ORDER BY ALL";
+    until(&place, letters, "undecodable\t4\nunexpected_kind\t2\nwrong_partition\t1").await;
+    until(&place, "SELECT count() FROM launches FINAL WHERE launch = 'odd'", "1").await;
+    until(&place, "SELECT state FROM instance_status FINAL WHERE role = 'comparator' AND instance = 'c1'", "running")
+        .await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+
+    // Another comparator takes over where rows were stored, and nothing changes.
+    let before = place.views().await;
+    let (running, stop) = line.start(&place, "c2");
+    line.capture(0, &encode(&traffic(151)[150])).await;
+    line.replay(0, &line.outcome(0, 150, 150, faulty(5))).await;
+    until(&place, "SELECT captured, pending, balanced FROM ledger_launch WHERE launch = 'odd'", "301\t0\t1").await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    place.query("ALTER TABLE exchanges DELETE WHERE captured_offset = 150 SETTINGS mutations_sync = 2").await;
+    let undone = "INSERT INTO watermarks SELECT launch, service, partition, start_offset, 150, 150, now64(6) + 60 FROM watermarks FINAL";
+    place.query(undone).await;
+    assert_eq!(place.views().await, before);
+    line.lift().await;
+}
+
+pub(crate) async fn a_comparator_that_dies_at_any_moment_changes_no_view(place: Place) {
+    const RECORDS: i64 = 1500;
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let line = Line::lay(&place, "dying", 1).await;
+    let records: Vec<CapturedExchange> = traffic(RECORDS);
+    let mut published = 0;
+    for life in 0..6 {
+        let (running, stop) = line.start(&place, &format!("c{life}"));
+        let until_here = RECORDS * (life + 1) / 6;
+        for offset in published..until_here {
+            line.capture(0, &encode(&records[offset as usize])).await;
+            // The outcome of every second offset comes after that of the next.
+            if offset % 2 == 1 {
+                for spoken in [offset, offset - 1] {
+                    line.replay(0, &line.outcome(0, spoken, offset - 1, faulty(spoken))).await;
+                }
+            }
+        }
+        published = until_here;
+        // It dies wherever it is now, with rows stored and not committed, or settled and not stored.
+        let some = format!("SELECT count() > {} FROM exchanges FINAL", published - 200);
+        until(&place, &some, "1").await;
+        running.abort();
+        let _ = running.await;
+        stop.cancel();
+    }
+    let (running, stop) = line.start(&place, "last");
+    until(&place, "SELECT captured, pending, balanced FROM ledger_launch WHERE launch = 'dying'", "1500\t0\t1").await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    let expected = |wanted: fn(&Outcome) -> bool| (0..RECORDS).filter(|o| wanted(&faulty(*o))).count();
+    let counts = "SELECT sum(completed), sum(failed), sum(skipped), sum(dead_lettered) FROM coverage";
+    let wanted = format!(
+        "{}\t{}\t{}\t{}",
+        expected(|o| matches!(o, Outcome::Completed(_))),
+        expected(|o| matches!(o, Outcome::Failed(_))),
+        expected(|o| matches!(o, Outcome::Skipped(_))),
+        expected(|o| matches!(o, Outcome::DeadLettered)),
+    );
+    assert_eq!(place.query(counts).await.trim(), wanted);
+    line.lift().await;
+}

@@ -1,0 +1,233 @@
+//! The tables and views, with rows as the pipeline makes them.
+
+use comparator::config::ClickHouseConfig;
+use comparator::metrics::Metrics;
+use comparator::schema;
+use comparator::store::{Batch, DeadLetterRow, LaunchRow, StatusRow, Store, StoreError, WatermarkRow};
+use shadow_runtime::Secret;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::stack::{INSERTER, Place, VIEWS};
+use crate::support::{NOON, launch, settled, traffic};
+
+/// Two launches of one service, two partitions, and everything beside the flow.
+fn world() -> Batch {
+    let mut all = Batch::default();
+    for name in ["checkout-v2", "checkout-v3"] {
+        for partition in 0..2 {
+            let replayed_to = if name == "checkout-v2" { 300 } else { 4 };
+            let (batch, low) = settled(&launch(name), partition, &traffic(350), replayed_to);
+            all.exchanges.extend(batch.exchanges);
+            all.ranges.extend(batch.ranges);
+            all.watermarks.push(watermark(name, partition, low, 350));
+        }
+        all.launches.push(LaunchRow {
+            launch: name.to_owned(),
+            service: "shop".to_owned(),
+            candidate: "http://127.0.0.1:9/".to_owned(),
+            status: "active",
+            sample: 1.0,
+            changed_by: "test".to_owned(),
+            changed_why: "test".to_owned(),
+            changed_at: NOON,
+            control_version: 3,
+        });
+    }
+    all.statuses.push(agent(
+        5,
+        9,
+        "running",
+        &[("seen", 700), ("acknowledged", 690), ("dropped", 10), ("dropped.queue_full", 10)],
+    ));
+    all.dead_letters.push(DeadLetterRow {
+        topic: "shadow.captured.shop".to_owned(),
+        partition: 0,
+        offset: 17,
+        reason: "undecodable",
+        detail: "not Avro".to_owned(),
+        bytes: vec![0, 159, 146, 150],
+        instance: "replayer-1".to_owned(),
+        at: NOON,
+    });
+    all
+}
+
+fn watermark(launch: &str, partition: i32, low_offset: i64, high_offset: i64) -> WatermarkRow {
+    let (launch, service) = (launch.to_owned(), "shop".to_owned());
+    WatermarkRow { launch, service, partition, start_offset: 0, low_offset, high_offset, at: NOON }
+}
+
+fn agent(epoch: i64, sequence: i64, state: &'static str, counters: &[(&str, i64)]) -> StatusRow {
+    StatusRow {
+        instance: "agent-1".to_owned(),
+        role: "capture_agent",
+        service: "shop".to_owned(),
+        launch: String::new(),
+        epoch,
+        sequence,
+        at: NOON + epoch,
+        state,
+        control_version: 3,
+        heard_at: None,
+        last_send_at: None,
+        counters: counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+    }
+}
+
+pub(crate) async fn applying_the_schema_twice_changes_nothing(place: Place) {
+    place.store.insert(&world()).await.unwrap();
+    let before = place.views().await;
+    let again = schema::apply(&place.client, &place.clickhouse.database).await.unwrap();
+    assert!(again.is_empty(), "{again:?}");
+    place.query("TRUNCATE TABLE schema_migrations").await;
+    let again = schema::apply(&place.client, &place.clickhouse.database).await.unwrap();
+    assert_eq!(again.len(), schema::MIGRATIONS.len(), "every statement may be run again");
+    assert_eq!(place.views().await, before);
+}
+
+pub(crate) async fn every_query_of_the_cookbook_gives_rows(place: Place) {
+    place.store.insert(&world()).await.unwrap();
+    let page = include_str!("../../../docs/sql.md");
+    let queries: Vec<&str> = page.split("```sql\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(queries.len() >= 12);
+    for query in queries {
+        let answer = place.query(query.trim().trim_end_matches(';')).await;
+        assert!(!answer.is_empty(), "no row from\n{query}");
+    }
+    for view in VIEWS {
+        assert!(
+            page.contains(&format!("`{view}`")) || page.contains(&format!("FROM {view}\n")),
+            "{view} is in no recipe"
+        );
+    }
+}
+
+pub(crate) async fn storing_everything_again_changes_no_view(place: Place) {
+    let world = world();
+    place.store.insert(&world).await.unwrap();
+    let before = place.views().await;
+    // Again whole, then in other batches and another order, with outcomes that came second.
+    place.store.insert(&world).await.unwrap();
+    let mut late = world.clone();
+    late.exchanges.reverse();
+    for row in &mut late.exchanges {
+        row.version -= 100;
+        row.replayed_offset += 50;
+        row.result = "differing";
+        row.candidate_us = Some(999_999);
+    }
+    for chunk in late.exchanges.chunks(37) {
+        place.store.insert(&Batch { exchanges: chunk.to_vec(), ..Batch::default() }).await.unwrap();
+    }
+    assert_eq!(place.views().await, before);
+    place.query("OPTIMIZE TABLE exchanges FINAL").await;
+    assert_eq!(place.views().await, before);
+}
+
+pub(crate) async fn the_views_say_what_was_stored(place: Place) {
+    place.store.insert(&world()).await.unwrap();
+    // 300 offsets twice. Three ranges of ten; of each kind of `faulty` 15, less the wrong prices and the 500s in the ranges.
+    let ledger = "SELECT captured, completed, failed, skipped, dead_lettered, pending, matched, differing, due, balanced \
+                  FROM ledger_launch WHERE launch = 'checkout-v2'";
+    assert_eq!(place.query(ledger).await, "700\t450\t30\t90\t30\t100\t402\t48\t600\t1\n");
+    let signatures = "SELECT place, kind, transition, sum(exchanges) FROM signatures WHERE launch = 'checkout-v2' \
+                      GROUP BY ALL ORDER BY ALL";
+    let found = place.query(signatures).await;
+    assert!(found.contains("$.price\tvalue\tchanged\t"), "{found}");
+    assert!(found.contains("status\tstatus\t200->500\t"), "{found}");
+    let behind = "SELECT launch, pending FROM ledger_launch ORDER BY launch";
+    assert_eq!(place.query(behind).await, "checkout-v2\t100\ncheckout-v3\t680\n");
+    let timeouts =
+        "SELECT sum(exchanges) FROM errors WHERE launch = 'checkout-v2' AND side = 'candidate' AND class = 'timeout'";
+    assert_eq!(place.query(timeouts).await, "30\n");
+}
+
+pub(crate) async fn a_hole_or_an_overlap_unbalances_the_ledger(place: Place) {
+    let balanced = "SELECT balanced FROM ledger_launch WHERE launch = 'checkout-v2'";
+    let mut world = world();
+    let hole = world.exchanges.iter().position(|row| row.captured_offset == 50).unwrap();
+    let missing = world.exchanges.remove(hole);
+    place.store.insert(&world).await.unwrap();
+    assert_eq!(place.query(balanced).await, "0\n", "an offset below the watermark without a row");
+    place.store.insert(&Batch { exchanges: vec![missing], ..Batch::default() }).await.unwrap();
+    assert_eq!(place.query(balanced).await, "1\n");
+    let mut twice = world.ranges[0].clone();
+    (twice.first_offset, twice.last_offset) = (20, 21);
+    place.store.insert(&Batch { ranges: vec![twice], ..Batch::default() }).await.unwrap();
+    assert_eq!(place.query(balanced).await, "0\n", "an offset in a row and in a range");
+}
+
+pub(crate) async fn an_agent_that_died_shows_what_was_lost_with_it(place: Place) {
+    let mut batch = world();
+    // The last heartbeat knew of 300 requests; rows show that there were at least 350.
+    batch.statuses = vec![
+        agent(5, 8, "running", &[("seen", 200), ("acknowledged", 200)]),
+        agent(5, 9, "running", &[("seen", 300), ("acknowledged", 280), ("in_flight", 15), ("dropped", 5)]),
+        agent(9, 1, "running", &[("seen", 40), ("acknowledged", 30), ("in_flight", 10)]),
+    ];
+    place.store.insert(&batch).await.unwrap();
+    let account =
+        "SELECT epoch, dead, seen, acknowledged, in_flight, lost_with_agent, balanced FROM ledger_agent ORDER BY epoch";
+    assert_eq!(place.query(account).await, "5\t1\t300\t280\t0\t15\t1\n9\t0\t40\t30\t10\t0\t1\n");
+}
+
+pub(crate) async fn inserting_is_the_only_right_the_store_needs(place: Place) {
+    let config = ClickHouseConfig {
+        user: INSERTER.0.to_owned(),
+        password: Some(Secret::new(INSERTER.1)),
+        ..place.clickhouse.clone()
+    };
+    let store = Store::new(&config, Metrics::default());
+    store.check().await.unwrap();
+    store.insert(&world()).await.unwrap();
+    assert_eq!(place.query("SELECT balanced FROM ledger_launch WHERE launch = 'checkout-v2'").await, "1\n");
+    let read = config.client().query("SELECT count() FROM exchanges").fetch_one::<u64>().await;
+    assert!(read.is_err(), "the user of this test may not read");
+}
+
+pub(crate) async fn a_missing_table_is_explained_with_its_remedy(place: Place) {
+    place.query("DROP TABLE exchanges").await;
+    let check = place.store.check().await.unwrap_err();
+    let insert = place.store.insert(&world()).await.unwrap_err();
+    for error in [check, insert] {
+        assert!(matches!(error, StoreError::Schema { .. }), "{error:?}");
+        assert!(error.to_string().contains("shadowctl schema apply"), "{error}");
+    }
+    let config = ClickHouseConfig { database: "not_there".to_owned(), ..place.clickhouse.clone() };
+    let error = Store::new(&config, Metrics::default()).check().await.unwrap_err();
+    assert!(error.to_string().contains("shadowctl schema apply"), "{error}");
+    let config = ClickHouseConfig { password: Some(Secret::new("wrong")), ..place.clickhouse.clone() };
+    let error = Store::new(&config, Metrics::default()).check().await.unwrap_err();
+    assert!(error.to_string().contains("password"), "{error}");
+}
+
+pub(crate) async fn rows_are_kept_until_clickhouse_is_back(place: Place) {
+    // A port that nothing listens on until the first attempt has failed.
+    let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = reserved.local_addr().unwrap();
+    drop(reserved);
+    let url = format!("http://{address}").parse().unwrap();
+    let store = Store::new(&ClickHouseConfig { url, ..place.clickhouse.clone() }, Metrics::default());
+    let world = world();
+    let error = store.insert(&world).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+    assert!(error.to_string().contains("clickhouse.url"), "{error}");
+    let stop = CancellationToken::new();
+    let real = place.clickhouse.url.socket_addrs(|| None).unwrap()[0];
+    let forward = async {
+        let listener = TcpListener::bind(address).await.unwrap();
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(real).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    };
+    tokio::select! {
+        stored = store.insert_until_stored(&world, &stop) => assert!(stored),
+        () = forward => {}
+    }
+    assert_eq!(place.query("SELECT balanced FROM ledger_launch WHERE launch = 'checkout-v2'").await, "1\n");
+}

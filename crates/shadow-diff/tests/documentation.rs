@@ -1,0 +1,15 @@
+//! The rules that the documentation shows can be used.
+
+#![allow(clippy::unwrap_used)]
+
+use shadow_diff::Rules;
+
+#[test]
+fn every_rules_block_of_the_page_parses() {
+    let page = include_str!("../../../docs/comparison.md");
+    let blocks: Vec<&str> = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        Rules::parse(block).unwrap();
+    }
+}
