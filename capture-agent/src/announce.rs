@@ -1,0 +1,163 @@
+//! What the agent tells the rest of the flow, all of it beside the traffic: that it lives, where production is, and that the
+//! shadow has reached it.
+//!
+//! Guarantee: Kafka may be absent, come late or go away; this keeps trying and the traffic does not notice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shadow_control::{
+    Change, ControlRecord, ControlWriter, Heart, HeartConfig, Pause, Subject, Upstream, ensure_shared_topics,
+};
+use shadow_kafka::{Admin, KafkaConfig, KafkaError, TopicSpec};
+use shadow_record::{Role, ServiceName};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::Ledger;
+use crate::pause::Alarm;
+use crate::publish::Publisher;
+
+/// Time between attempts while Kafka is away.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often the primary's name is resolved anew; an address that production moved to must not become a target.
+const RESOLVE: Duration = Duration::from_secs(30);
+/// Longest wait for the resolver.
+const RESOLVER: Duration = Duration::from_secs(5);
+/// Least time between two pauses of everything, so that a flood of replayed requests is not one of control records.
+const ALARM: Duration = Duration::from_secs(5);
+
+/// Who announces, and what.
+pub(crate) struct Announcer {
+    /// How to reach Kafka.
+    pub kafka: KafkaConfig,
+    /// The captured service.
+    pub service: ServiceName,
+    /// This agent.
+    pub instance: String,
+    /// The primary as configured, `host:port`.
+    pub primary: String,
+    /// Where the agent itself listens.
+    pub listen: SocketAddr,
+    /// Partitions of the captured topic if it must be created.
+    pub partitions: i32,
+    /// Waits for the topic.
+    pub publisher: Publisher,
+    /// Rings when the shadow has reached production.
+    pub alarm: Alarm,
+    /// The account that heartbeats carry.
+    pub ledger: Arc<Ledger>,
+}
+
+impl Announcer {
+    /// Starts the heartbeats; the last one is the caller's, when all has drained.
+    ///
+    /// # Errors
+    /// [`KafkaError::Settings`].
+    pub(crate) fn beat(&self, stop: CancellationToken) -> Result<Heart, KafkaError> {
+        let epoch = self.ledger.epoch();
+        let role = Role::CaptureAgent;
+        let config = HeartConfig { epoch, ..HeartConfig::of(&self.kafka, &self.instance, role, self.service.as_str()) };
+        let heart = Heart::spawn(config, stop)?;
+        let ledger = self.ledger.clone();
+        let counters = Arc::new(move || -> BTreeMap<String, i64> { ledger.account().counters() });
+        heart.register(Subject { launch: None, gate: None, counters });
+        Ok(heart)
+    }
+
+    /// Announces until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let told = async {
+            let writer = self.until_ready().await;
+            tokio::join!(self.tell_upstreams(&writer), self.answer_alarms(&writer));
+        };
+        tokio::select! { () = stop.cancelled() => {}, () = told => {} }
+    }
+
+    /// Waits for Kafka, makes sure of the topics and opens the publisher.
+    async fn until_ready(&self) -> ControlWriter {
+        let mut complained = false;
+        loop {
+            match self.prepare().await {
+                Ok(writer) => return writer,
+                Err(error) if !std::mem::replace(&mut complained, true) => {
+                    tracing::warn!(%error, "Kafka is not ready; traffic flows, exchanges queue and then drop");
+                }
+                Err(error) => tracing::debug!(%error, "Kafka is still not ready"),
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    async fn prepare(&self) -> Result<ControlWriter, KafkaError> {
+        let admin = Admin::new(&self.kafka)?;
+        let topic = TopicSpec::deleting(self.publisher.topic(), self.partitions);
+        let partitions = match admin.ensure_topic(&topic).await {
+            Ok(()) => self.partitions,
+            Err(KafkaError::PartitionCount { found, wanted, .. }) => {
+                tracing::warn!(found, wanted, "the captured topic keeps the partition count it was created with");
+                found
+            }
+            Err(error) => return Err(error),
+        };
+        self.publisher.open(partitions);
+        tracing::info!(topic = self.publisher.topic(), partitions, "publishing");
+        ensure_shared_topics(&admin).await?;
+        ControlWriter::new(&self.kafka)
+    }
+
+    /// Publishes where production is, and again whenever that changes.
+    async fn tell_upstreams(&self, writer: &ControlWriter) {
+        let mut told = BTreeSet::new();
+        loop {
+            let addresses = self.addresses(&told).await;
+            if addresses != told {
+                let record = ControlRecord::Upstream(Upstream {
+                    service: self.service.clone(),
+                    instance: self.instance.clone(),
+                    addresses: addresses.iter().cloned().collect(),
+                    change: Change::by(&self.instance, "addresses of production, as the agent sees them"),
+                });
+                match writer.put(&record).await {
+                    Ok(_) => told = addresses,
+                    Err(error) => tracing::warn!(%error, "the addresses of production are not announced yet"),
+                }
+            }
+            sleep(if told.is_empty() { RETRY } else { RESOLVE }).await;
+        }
+    }
+
+    /// The primary as configured and as resolved, and this agent. An address once known stays known: a resolver that fails or
+    /// rotates must not make production a possible target.
+    async fn addresses(&self, known: &BTreeSet<String>) -> BTreeSet<String> {
+        let mut addresses = known.clone();
+        addresses.insert(self.primary.clone());
+        match timeout(RESOLVER, tokio::net::lookup_host(&self.primary)).await {
+            Ok(Ok(found)) => addresses.extend(found.map(|address| address.to_string())),
+            Ok(Err(error)) => tracing::warn!(%error, primary = self.primary, "cannot resolve the primary"),
+            Err(_) => tracing::warn!(primary = self.primary, "resolving the primary takes too long"),
+        }
+        addresses.insert(self.listen.to_string());
+        addresses
+    }
+
+    /// Pauses every launch when a replayed request came in.
+    async fn answer_alarms(&self, writer: &ControlWriter) {
+        loop {
+            self.alarm.rung().await;
+            tracing::error!("a replayed request reached production; pausing every launch");
+            let pause = ControlRecord::Pause(Pause {
+                instance: None,
+                paused: true,
+                change: Change::by(&self.instance, "a replayed request reached production"),
+            });
+            while let Err(error) = writer.put(&pause).await {
+                tracing::error!(%error, "the pause could not be published; trying again");
+                sleep(RETRY).await;
+            }
+            sleep(ALARM).await;
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Makes a raw exchange one that may leave, on threads of its own.
+//!
+//! Guarantee: a panic while masking costs one exchange, counted; the thread goes on. Nothing raw goes further than this file.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, select};
+use shadow_mask::{Masker, RawBody, RawRequest, RawResponse};
+use shadow_record::{CaptureError, CapturedExchange, RequestId, ServiceName, Source, Timestamp, Withheld, encode};
+
+use crate::ledger::DropReason;
+use crate::observe::{RawAnswer, RawExchange, RawHead};
+use crate::publish::Publisher;
+use crate::tee::Teed;
+
+/// Header by which clients tell their own requests apart.
+const CORRELATION: &str = "x-request-id";
+
+/// Turns raw exchanges into records.
+pub(crate) struct Mask {
+    /// Hides what is private.
+    pub masker: Arc<Masker>,
+    /// The captured service.
+    pub service: ServiceName,
+    /// This agent.
+    pub instance: String,
+    /// Start of this process.
+    pub epoch: Timestamp,
+    /// Share of the traffic that is captured.
+    pub sampling_rate: f64,
+}
+
+/// A record ready to be produced.
+pub(crate) struct Masked {
+    /// HMAC of the session, else of the request ID.
+    pub key: [u8; 16],
+    /// The encoded record.
+    pub payload: Bytes,
+}
+
+/// A raw exchange without its place in the account.
+pub(crate) struct RawParts {
+    /// Number of the request in this epoch.
+    pub sequence: i64,
+    /// Arrival of the request.
+    pub captured_at: Timestamp,
+    /// The request's head.
+    pub head: RawHead,
+    /// The request's body.
+    pub request_body: Teed,
+    /// The primary's answer.
+    pub response: Option<RawAnswer>,
+    /// Why there is none, or no whole one.
+    pub error: Option<CaptureError>,
+    /// Arrival to the response's head.
+    pub first_byte: Option<Duration>,
+    /// Arrival to the end.
+    pub total: Duration,
+}
+
+impl Mask {
+    /// The record and its key.
+    pub(crate) fn seal(&self, raw: RawParts) -> Masked {
+        let key = self.key(&raw.head);
+        Masked { key, payload: encode(&self.record(raw)) }
+    }
+
+    fn key(&self, head: &RawHead) -> [u8; 16] {
+        match &head.session {
+            Some(session) => self.masker.record_key(session),
+            None => self.masker.record_key(head.id.0.as_bytes()),
+        }
+    }
+
+    /// The masked record.
+    pub(crate) fn record(&self, raw: RawParts) -> CapturedExchange {
+        let masker = &self.masker;
+        let RawHead { id, method, authority, path, query, headers, .. } = raw.head;
+        let response = raw.response.map(|answer| {
+            let body = raw_body(masker, &answer.body);
+            masker.response(&method, &path, RawResponse { status: answer.status, headers: answer.headers, body })
+        });
+        let correlation = headers.get(CORRELATION).and_then(|value| value.to_str().ok()).map(|id| masker.value(id));
+        let route = masker.route(&method, &path);
+        let body = raw_body(masker, &raw.request_body);
+        let scheme = "http".to_owned();
+        let request = masker.request(RawRequest { method, scheme, authority, path, query, headers, body });
+        CapturedExchange {
+            request_id: RequestId(id.0),
+            correlation_id: correlation,
+            agent: self.instance.clone(),
+            epoch: self.epoch.micros(),
+            sequence: raw.sequence,
+            service: self.service.clone(),
+            source: Source::Proxy,
+            captured_at: raw.captured_at,
+            route,
+            request,
+            response,
+            error: raw.error,
+            first_byte_us: raw.first_byte.map(micros),
+            total_us: micros(raw.total),
+            ruleset: masker.ruleset().version().to_owned(),
+            key_id: masker.key_id().to_owned(),
+            sampling_rate: self.sampling_rate,
+        }
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The teed body as the masker takes it. The share of the budget lives until the caller drops the tee.
+fn raw_body(masker: &Masker, teed: &Teed) -> RawBody {
+    match teed {
+        Teed::Whole(held) => RawBody::Whole(held.bytes.clone()),
+        Teed::Cut(held) => {
+            let mut digester = masker.digester();
+            digester.update(&held.bytes);
+            RawBody::Withheld { length: held.bytes.len() as u64, digest: digester.finish(), why: Withheld::Aborted }
+        }
+        Teed::Digested { length, digest, why } => {
+            RawBody::Withheld { length: *length, digest: digest.clone(), why: *why }
+        }
+    }
+}
+
+/// The masking threads. They end when the hot path is gone and the queue is drained, or when told to stop.
+pub(crate) struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    stop: crossbeam_channel::Sender<()>,
+}
+
+impl Workers {
+    /// Starts `count` threads on the queue.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub(crate) fn start(
+        count: usize,
+        queue: &Receiver<RawExchange>,
+        mask: Mask,
+        publisher: &Publisher,
+    ) -> std::io::Result<Self> {
+        let (stop, stopped) = crossbeam_channel::bounded(0);
+        let mask = Arc::new(mask);
+        let start = |number| {
+            let worker = Worker {
+                queue: queue.clone(),
+                stopped: stopped.clone(),
+                mask: mask.clone(),
+                publisher: publisher.clone(),
+            };
+            std::thread::Builder::new().name(format!("mask-{number}")).spawn(move || worker.run())
+        };
+        Ok(Self { threads: (0..count).map(start).collect::<Result<_, _>>()?, stop })
+    }
+
+    /// Waits for the threads to finish the queue, at most `patience`; what is left then is counted as dropped.
+    pub(crate) async fn finish(self, patience: Duration) {
+        let Self { threads, stop } = self;
+        let mut joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|t| drop(t.join())));
+        if tokio::time::timeout(patience, &mut joined).await.is_err() {
+            tracing::warn!("exchanges were still waiting for masking or for Kafka; they are dropped");
+            drop(stop);
+            let _ = joined.await;
+        }
+    }
+}
+
+struct Worker {
+    queue: Receiver<RawExchange>,
+    /// Disconnected when the agent may wait no longer.
+    stopped: Receiver<()>,
+    mask: Arc<Mask>,
+    publisher: Publisher,
+}
+
+impl Worker {
+    fn run(self) {
+        // Until the topic is known nothing can be published; the bounded queue holds what it can.
+        select! {
+            recv(self.publisher.opened()) -> _ => {}
+            recv(self.stopped) -> _ => return self.drop_the_rest(),
+        }
+        loop {
+            select! {
+                recv(self.queue) -> exchange => match exchange {
+                    Ok(exchange) => self.handle(exchange),
+                    Err(_) => return,
+                },
+                recv(self.stopped) -> _ => return self.drop_the_rest(),
+            }
+        }
+    }
+
+    fn handle(&self, exchange: RawExchange) {
+        let RawExchange { ticket, captured_at, head, request_body, response, error, first_byte, total } = exchange;
+        let sequence = ticket.sequence();
+        let raw = RawParts { sequence, captured_at, head, request_body, response, error, first_byte, total };
+        match catch_unwind(AssertUnwindSafe(|| self.mask.seal(raw))) {
+            Ok(masked) => self.publisher.publish(&masked, ticket),
+            Err(_) => ticket.dropped(DropReason::MaskPanic),
+        }
+    }
+
+    fn drop_the_rest(&self) {
+        for exchange in self.queue.try_iter() {
+            exchange.ticket.dropped(DropReason::Stopped);
+        }
+    }
+}

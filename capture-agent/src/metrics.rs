@@ -1,0 +1,102 @@
+//! What `/metrics` shows of the agent, read from the ledger and the queues when it is asked for, so that no number has two
+//! sources.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::ledger::Ledger;
+use crate::observe::RawExchange;
+use crate::pause::Alarm;
+use crate::publish::Publisher;
+use crate::tee::Budget;
+
+/// What is measured.
+pub(crate) struct Metrics {
+    /// The account of every request.
+    pub ledger: Arc<Ledger>,
+    /// Bytes held.
+    pub budget: Arc<Budget>,
+    /// Exchanges waiting for masking.
+    pub queue: crossbeam_channel::Receiver<RawExchange>,
+    /// Records waiting for the brokers.
+    pub publisher: Publisher,
+    /// Replayed requests that reached production.
+    pub alarm: Alarm,
+}
+
+impl Metrics {
+    /// Adds the agent's metrics to a registry.
+    pub(crate) fn register(self, registry: &mut Registry) {
+        registry.register_collector(Box::new(self));
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let account = self.ledger.account();
+        let mut out = Out(&mut encoder);
+        out.counter("capture_seen", "Requests seen", account.seen)?;
+        out.counter("capture_sampled_out", "Requests outside the sample", account.sampled_out)?;
+        out.counter("capture_acknowledged", "Exchanges that Kafka has", account.acknowledged)?;
+        out.counter("capture_in_doubt", "Exchanges that Kafka may have", account.in_doubt)?;
+        out.reasons(
+            "capture_excluded",
+            "Requests left out on purpose",
+            account.excluded.iter().map(|(w, n)| (w.as_str(), *n)),
+        )?;
+        out.reasons(
+            "capture_dropped",
+            "Exchanges not published",
+            account.dropped.iter().map(|(w, n)| (w.as_str(), *n)),
+        )?;
+        out.gauge("capture_in_flight", "Requests without an end yet", account.in_flight)?;
+        out.gauge("capture_queue_waiting", "Exchanges waiting for masking", self.queue.len() as i64)?;
+        out.gauge("capture_outbox_waiting", "Records waiting for the brokers", self.publisher.waiting() as i64)?;
+        out.gauge("capture_budget_used_bytes", "Bytes held of bodies and heads", self.budget.used() as i64)?;
+        out.counter("capture_budget_refused", "Times the budget was exhausted", self.budget.refused() as i64)?;
+        out.counter("capture_replayed_requests", "Replayed requests that reached production", self.alarm.count() as i64)
+    }
+}
+
+struct Out<'a, 'e>(&'a mut DescriptorEncoder<'e>);
+
+impl Out<'_, '_> {
+    fn counter(&mut self, name: &str, help: &str, value: i64) -> fmt::Result {
+        let metric = ConstCounter::new(value.max(0) as u64);
+        metric.encode(self.describe(name, help, MetricType::Counter)?)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: i64) -> fmt::Result {
+        ConstGauge::new(value).encode(self.describe(name, help, MetricType::Gauge)?)
+    }
+
+    fn reasons<'r>(&mut self, name: &str, help: &str, counts: impl Iterator<Item = (&'r str, i64)>) -> fmt::Result {
+        let mut family = self.describe(name, help, MetricType::Counter)?;
+        for (reason, count) in counts {
+            ConstCounter::new(count.max(0) as u64).encode(family.encode_family(&[("reason", reason)])?)?;
+        }
+        Ok(())
+    }
+
+    fn describe<'a>(
+        &'a mut self,
+        name: &'a str,
+        help: &str,
+        kind: MetricType,
+    ) -> Result<MetricEncoder<'a>, fmt::Error> {
+        self.0.encode_descriptor(name, help, None, kind)
+    }
+}

@@ -1,0 +1,71 @@
+//! An agent under test.
+
+use std::net::SocketAddr;
+
+use capture_agent::{Account, Agent, Config};
+use tokio_util::sync::CancellationToken;
+
+/// Runs a test in a runtime that does not wait for the Kafka client's threads when it ends: without a broker they sit out
+/// their time-outs.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(test);
+    runtime.shutdown_background();
+}
+
+/// An address where nothing listens: bound once, and closed again.
+pub(crate) fn nobody() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A configuration in front of `primary`, with Kafka at `brokers`.
+pub(crate) fn config(primary: SocketAddr, brokers: &str) -> Config {
+    let key = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(key.path(), "5".repeat(64)).unwrap();
+    let text = format!(
+        r#"
+        service = {{ name = "shop", instance = "agent-under-test" }}
+        listen = {{ address = "127.0.0.1:0", drain = "2s" }}
+        primary = {{ url = "http://{primary}" }}
+        capture = {{ flush = "100ms", routes = ["GET /items/{{id}}"] }}
+        masking = {{ key = {{ file = "{}" }} }}
+        kafka = {{ brokers = "{brokers}" }}
+        "#,
+        key.path().display()
+    );
+    toml::from_str(&text).unwrap()
+}
+
+/// A running agent and the means to stop it.
+pub(crate) struct Running {
+    /// The agent.
+    pub agent: Agent,
+    shutdown: CancellationToken,
+}
+
+impl Running {
+    /// Starts an agent.
+    pub(crate) async fn with(config: Config) -> Self {
+        let shutdown = CancellationToken::new();
+        Self { agent: Agent::start(config, shutdown.clone()).await.unwrap(), shutdown }
+    }
+
+    /// Starts an agent in front of `primary`, without Kafka.
+    pub(crate) async fn before(primary: SocketAddr) -> Self {
+        Self::with(config(primary, &nobody().to_string())).await
+    }
+
+    /// Where clients connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.agent.address()
+    }
+
+    /// Stops it and gives the final account, which must balance with nothing left open.
+    pub(crate) async fn stop(self) -> Account {
+        self.shutdown.cancel();
+        let account = self.agent.finish().await;
+        assert!(account.balances(), "{account:?}");
+        assert_eq!(account.in_flight, 0, "{account:?}");
+        account
+    }
+}
