@@ -4,21 +4,21 @@
 //! it; a launch whose target is refused consumes nothing; one launch's trouble does not touch another.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shadow_control::{Cause, ControlState, Gate, Heart, Launch, LaunchStatus, Subject};
 use shadow_kafka::{KafkaConfig, Producer};
 use shadow_mask::Masker;
 use shadow_record::{LaunchName, topics};
-use shadow_runtime::admin::Pausable;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ReplayConfig;
-use crate::metrics::{Ledger, Metrics};
+use crate::gates::Gates;
+use crate::metrics::{Ledger, Metrics, Trouble};
 use crate::pipeline::{self, Line, PipelineError};
 use crate::publish::Publisher;
 use crate::send::{SendLimits, Sender};
@@ -39,65 +39,6 @@ pub(crate) struct Shared {
     pub(crate) heart: Heart,
     pub(crate) control: watch::Receiver<Arc<ControlState>>,
     pub(crate) gates: Arc<Gates>,
-}
-
-/// The gates of this instance, and its admin endpoint's hold on them.
-#[derive(Default)]
-pub(crate) struct Gates(Mutex<Held>);
-
-#[derive(Default)]
-struct Held {
-    gates: BTreeMap<LaunchName, Arc<Gate>>,
-    paused: bool,
-}
-
-impl Gates {
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A gate for a launch, shut until its target is proved and whatever holds all the others lets go.
-    fn make(&self, launch: &LaunchName) -> Arc<Gate> {
-        let mut held = self.held();
-        let gate = Arc::new(Gate::new());
-        gate.shut(Cause::Target);
-        if held.paused {
-            gate.shut(Cause::Admin);
-        }
-        held.gates.insert(launch.clone(), gate.clone());
-        gate
-    }
-
-    fn remove(&self, launch: &LaunchName) {
-        self.held().gates.remove(launch);
-    }
-
-    fn follow(&self, state: &ControlState, instance: &str) {
-        for (launch, gate) in &self.held().gates {
-            gate.follow(state, launch, instance);
-        }
-    }
-}
-
-impl Pausable for Gates {
-    fn pause(&self) {
-        let mut held = self.held();
-        held.paused = true;
-        held.gates.values().for_each(|gate| gate.shut(Cause::Admin));
-        tracing::warn!("paused by the admin endpoint");
-    }
-
-    fn resume(&self) {
-        let mut held = self.held();
-        held.paused = false;
-        held.gates.values().for_each(|gate| gate.release(Cause::Admin));
-        tracing::info!("resumed by the admin endpoint");
-    }
-
-    fn paused(&self) -> bool {
-        let held = self.held();
-        held.paused || held.gates.values().any(|gate| !gate.is_open())
-    }
 }
 
 /// One launch that runs here.
@@ -214,11 +155,12 @@ async fn keep_running(
     shared.heart.register(Subject { launch: Some(name.clone()), gate: Some(gate.clone()), counters });
     let mut said = String::new();
     loop {
-        let trouble = match run_once(&shared, &launch, &gate, &ledger, &stop).await {
+        let (kind, trouble) = match run_once(&shared, &launch, &gate, &ledger, &stop).await {
             End::Stopped => break,
-            End::Refused(refusal) => refusal.to_string(),
-            End::Failed(error) => error.to_string(),
+            End::Refused(refusal) => (Trouble::TargetRefused, refusal.to_string()),
+            End::Failed(error) => (Trouble::LaunchError, error.to_string()),
         };
+        ledger.trouble(kind);
         if trouble != said {
             tracing::error!(launch = %name, error = trouble, "launch does not run; it is tried again every second");
             said = trouble;

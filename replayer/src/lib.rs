@@ -13,8 +13,9 @@
 //! shadow.replayed.<service>.<launch>     same partition number; then commit
 //! ```
 //!
-//! [`window`] keeps the account of each partition, `partition` the work on it, `launches` starts and stops one such line for
-//! every launch on the control topic, [`target`] decides whether a launch may send at all.
+//! [`window`] keeps the account of each partition, `partition` the work on it, `member` holds the partitions and commits.
+//! `launches` starts and stops one such line for every launch on the control topic, [`target`] decides whether it may send at
+//! all, `gates` is the kill switch.
 //!
 //! Guarantees: every captured offset from a launch's start on is covered by one outcome or skipped range (a resend after a
 //! crash leaves a duplicate that resolves first-wins); failures and skips are records; nothing is committed before its outcome
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use shadow_control::{ControlFeed, Heart, HeartConfig, Subject};
+use shadow_control::{ControlFeed, ControlWriter, Heart, HeartConfig, Subject};
 use shadow_kafka::{Producer, ProducerLimits};
 use shadow_record::Role;
 use shadow_runtime::admin::Admin;
@@ -36,8 +37,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub mod config;
+mod gates;
 pub mod guard;
+pub mod lanes;
 mod launches;
+mod member;
 pub mod metrics;
 pub mod pace;
 mod partition;
@@ -51,7 +55,8 @@ pub mod target;
 pub mod window;
 
 use config::Config;
-use launches::{Gates, Shared};
+use gates::Gates;
+use launches::Shared;
 use metrics::Metrics;
 
 const SERVICE: Service = Service {
@@ -94,7 +99,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     heart.register(Subject { launch: None, gate: None, counters: Arc::new(Default::default) });
     let producer = Producer::new(&config.kafka, &ProducerLimits::default()).context("starting the producer")?;
     let shared = Shared {
-        instance,
+        instance: instance.clone(),
         kafka: config.kafka,
         replay: config.replay,
         masker: Arc::new(masker),
@@ -102,7 +107,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         metrics,
         heart: heart.clone(),
         control: control.clone(),
-        gates,
+        gates: gates.clone(),
     };
 
     tokio::select! {
@@ -112,7 +117,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
             tracing::info!("control topic read; replaying");
         }
     }
-    launches::supervise(Arc::new(shared), shutdown).await;
+    let writer = ControlWriter::new(&shared.kafka).context("starting the control writer")?;
+    tokio::select! {
+        () = launches::supervise(Arc::new(shared), shutdown) => {}
+        () = gates.remember(writer, &instance) => {}
+    }
     producer.flush(Duration::from_secs(1)).await;
     heart.stopped().await;
     afterwards.cancel();

@@ -151,6 +151,11 @@ impl Ledger {
         self.add("publish_retries".to_owned(), 1);
     }
 
+    /// The launch could not run: its target was refused, or something else went wrong. It counts again with every try.
+    pub fn trouble(&self, kind: Trouble) {
+        self.add(kind.as_str().to_owned(), 1);
+    }
+
     /// What the windows of all partitions hold.
     pub fn held(&self, records: usize) {
         self.0.held.set(records as i64);
@@ -163,6 +168,25 @@ impl Ledger {
 
     fn add(&self, name: String, by: i64) {
         *self.0.counters.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += by;
+    }
+}
+
+/// Why a launch does not run, as its heartbeat counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The target may not be sent to.
+    TargetRefused,
+    /// Anything else; the log says what.
+    LaunchError,
+}
+
+impl Trouble {
+    /// The counter's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TargetRefused => "target_refused",
+            Self::LaunchError => "launch_errors",
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -198,7 +198,10 @@ impl Bench {
         });
         match found.await {
             Ok(status) => status,
-            Err(_) => panic!("no such heartbeat of {instance}: {board:?}"),
+            Err(_) => {
+                let of_launch = board.members().filter(|m| m.status.launch.as_ref() == Some(&self.launch));
+                panic!("no such heartbeat of {instance}: {:#?}", of_launch.collect::<Vec<_>>())
+            }
         }
     }
 
@@ -334,3 +337,34 @@ impl Account {
 }
 
 pub(crate) const SAMPLED_OUT: &str = SkipReason::SampledOut.as_str();
+
+/// Everything above `info` that was logged.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn start() -> Self {
+        let log = Self::default();
+        let writer = log.clone();
+        let filter = tracing_subscriber::EnvFilter::new("warn");
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(move || writer.clone()).init();
+        log
+    }
+
+    pub(crate) fn expect_only(&self, provoked: &[&str]) {
+        let said = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
+        let unexpected: Vec<_> = said.lines().filter(|line| !provoked.iter().any(|p| line.contains(p))).collect();
+        assert!(unexpected.is_empty(), "unexpected in the log: {unexpected:#?}");
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

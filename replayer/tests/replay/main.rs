@@ -3,22 +3,28 @@
 //! One stack for all scenarios, each on a service of its own. Without the usual harness, because the stack is started through
 //! this very executable. `cargo test -p replayer --test replay NAME` runs the scenarios whose name contains NAME.
 
+#![allow(clippy::unwrap_used, reason = "the lint allows it in tests, but knows them by their attribute")]
+
 mod bench;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use bench::{Answers, Bench, Candidate};
+use bench::{Answers, Bench, Candidate, Log};
 use shadow_control::{Change, ControlRecord, LaunchStatus, Upstream};
 use shadow_devstack::{Devstack, KafkaChoice};
 use shadow_kafka::Admin;
 use shadow_record::{State, Withheld, encode, topics};
 
+/// What the log may say above `info`: what the scenarios provoke.
+const PROVOKED: [&str; 2] = ["unreadable record goes to the dead-letter topic", "launch does not run"];
+
 macro_rules! scenarios {
-    ($brokers:expr, $only:expr; $($name:ident),* $(,)?) => {
+    ($brokers:expr, $log:expr, $only:expr; $($name:ident),* $(,)?) => {
         $(if stringify!($name).contains($only.as_str()) {
             let start = Instant::now();
             $name($brokers).await;
+            $log.expect_only(&PROVOKED);
             println!("scenario {} ... ok ({:.1} s)", stringify!($name), start.elapsed().as_secs_f64());
         })*
     };
@@ -28,17 +34,19 @@ fn main() -> ExitCode {
     if let Some(code) = shadow_devstack::launcher_requested() {
         return code;
     }
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
+    let log = Log::start();
     let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(async {
         let stack = Devstack::builder().kafka(KafkaChoice::Apache).start().await.expect("the stack starts");
         let brokers = stack.brokers();
-        scenarios!(brokers, only;
+        scenarios!(brokers, log, only;
             every_captured_offset_is_covered_once,
             a_launch_begins_at_its_start_offsets,
             nothing_is_sent_while_paused,
             requests_in_flight_are_killed_by_a_pause,
+            a_pause_by_the_admin_endpoint_survives_a_restart,
+            it_stops_soon_at_any_moment,
             the_work_moves_with_its_partitions,
             a_production_target_is_refused_before_anything_is_consumed,
             a_full_window_stops_reading_and_goes_on,
@@ -186,11 +194,64 @@ async fn requests_in_flight_are_killed_by_a_pause(brokers: &str) {
     replayer.stop().await;
 }
 
+async fn a_pause_by_the_admin_endpoint_survives_a_restart(brokers: &str) {
+    let mut bench = Bench::new(brokers, "admin", 1).await;
+    let candidate = Candidate::start(Answers::AtOnce).await;
+    bench.put(bench.launch(&candidate)).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let replayer = bench.replayer_with("admin-1", |config| config.admin.listen = free);
+    let running = bench.heartbeat("admin-1", |s| s.state == State::Running).await;
+    let client = reqwest::Client::new();
+    let post = async |path: &str| {
+        let answer = client.post(format!("http://{free}{path}")).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    };
+    post("/pause").await;
+    bench.capture_requests(5).await;
+    // The control topic brings the pause back, so by then it has been written.
+    bench.heartbeat("admin-1", |s| s.state == State::Paused && s.control_version > running.control_version).await;
+    replayer.stop().await;
+
+    let replayer = bench.replayer_with("admin-1", |config| config.admin.listen = free);
+    let paused = bench.heartbeat("admin-1", |s| s.epoch > running.epoch && s.state == State::Paused).await;
+    bench.heartbeat("admin-1", |s| s.sequence > paused.sequence + 4 && s.state == State::Paused).await;
+    assert_eq!(candidate.asked(), 0);
+    post("/resume").await;
+    assert_eq!(bench.outcomes().await.counts(), [("completed", 5)].into());
+    replayer.stop().await;
+}
+
+async fn it_stops_soon_at_any_moment(brokers: &str) {
+    let mut bench = Bench::new(brokers, "stops", 2).await;
+    let candidate = Candidate::start(Answers::AtOnce).await;
+    bench.put(bench.launch(&candidate)).await;
+    bench.rate(Some(100.0)).await;
+    bench.replayer("stops-0").stop().await;
+    for n in 1..=6 {
+        let instance = format!("stops-{n}");
+        let replayer = bench.replayer(&instance);
+        match n % 3 {
+            0 => drop(bench.heartbeat(&instance, |_| true).await),
+            1 => drop(bench.heartbeat(&instance, |s| s.state == State::Running).await),
+            _ => {
+                let asked = candidate.asked();
+                bench.capture_requests(20).await;
+                candidate.asked_at_least(asked + 5).await;
+            }
+        }
+        replayer.stop().await;
+    }
+    let last = bench.replayer("stops-last");
+    let account = bench.outcomes().await;
+    assert_eq!((account.duplicates, account.counts()["completed"], candidate.asked()), (0, 40, 40));
+    last.stop().await;
+}
+
 async fn the_work_moves_with_its_partitions(brokers: &str) {
     let mut bench = Bench::new(brokers, "moves", 4).await;
     let candidate = Candidate::start(Answers::AtOnce).await;
     bench.put(bench.launch(&candidate)).await;
-    bench.rate(Some(200.0)).await;
+    bench.rate(Some(100.0)).await;
     bench.capture_requests(400).await;
     let first = bench.replayer("moves-1");
     candidate.asked_at_least(50).await;
@@ -217,7 +278,7 @@ async fn a_production_target_is_refused_before_anything_is_consumed(brokers: &st
     bench.put(bench.launch(&candidate)).await;
     let replayer = bench.replayer("refused-1");
     let shut = bench.heartbeat("refused-1", |s| s.state == State::Paused).await;
-    bench.heartbeat("refused-1", |s| s.sequence > shut.sequence + 4).await;
+    bench.heartbeat("refused-1", |s| s.counters.get("target_refused").is_some_and(|tries| *tries >= 2)).await;
     let replayed = topics::replayed(&bench.service, &bench.launch);
     assert_eq!(Admin::new(&bench.kafka).unwrap().partitions(&replayed).await.unwrap(), None);
     assert_eq!(candidate.asked(), 0);
