@@ -128,7 +128,8 @@ impl Classifier {
         replayed_offset: i64,
     ) -> ExchangeRow {
         let (launch, service) = (self.launch.to_string(), self.service.to_string());
-        let mut row = ExchangeRow { launch, service, partition, captured_offset, replayed_offset, ..EMPTY };
+        let mut row =
+            ExchangeRow { launch, service, partition, captured_offset, replayed_offset, ..ExchangeRow::EMPTY };
         let was_read = captured.is_some();
         if let Some(captured) = &captured {
             row.appended_at = captured.appended_at.micros();
@@ -277,55 +278,3 @@ fn capture_error(error: CaptureError) -> &'static str {
         CaptureError::ClientAborted => "client_aborted",
     }
 }
-
-const EMPTY: ExchangeRow = ExchangeRow {
-    launch: String::new(),
-    service: String::new(),
-    partition: 0,
-    captured_offset: 0,
-    replayed_offset: 0,
-    version: 0,
-    request_id: None,
-    route: String::new(),
-    method: String::new(),
-    path: String::new(),
-    source: String::new(),
-    agent: String::new(),
-    epoch: 0,
-    sequence: 0,
-    captured_at: 0,
-    appended_at: 0,
-    intended_at: None,
-    sent_at: None,
-    staleness_us: None,
-    primary_status: None,
-    candidate_status: None,
-    primary_error: String::new(),
-    primary_first_byte_us: None,
-    primary_us: None,
-    candidate_first_byte_us: None,
-    candidate_us: None,
-    primary_body_bytes: None,
-    candidate_body_bytes: None,
-    outcome: "",
-    reason: "",
-    result: "",
-    rules_version: String::new(),
-    ruleset: String::new(),
-    key_id: String::new(),
-    candidate_ruleset: String::new(),
-    candidate_key_id: String::new(),
-    replayer: String::new(),
-    attempt: 0,
-    differences_signature: Vec::new(),
-    differences_place: Vec::new(),
-    differences_kind: Vec::new(),
-    differences_transition: Vec::new(),
-    differences_example: Vec::new(),
-    differences_primary: Vec::new(),
-    differences_candidate: Vec::new(),
-    differences_count: Vec::new(),
-    differences_omitted: 0,
-    primary_body: String::new(),
-    candidate_body: String::new(),
-};

@@ -25,9 +25,7 @@ use shadow_kafka::{
     Admin, Consumed, Delivery, Event, FetchLimits, GroupConsumer, KafkaConfig, KafkaError, Producer, Start, Started,
     TopicPartition, dead_letter,
 };
-use shadow_record::{
-    AnyRecord, CapturedExchange, DeadLetterReason, ReplayedExchange, Timestamp, decode, decode_any, topics,
-};
+use shadow_record::{CapturedExchange, DeadLetterReason, ReplayedExchange, decode, topics};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -36,10 +34,18 @@ use crate::classify::{Captured, Classified, Classifier, RangeInfo};
 use crate::config::ComparatorSection;
 use crate::metrics::Metrics;
 use crate::pair::{Flow, Join, Limits, Replayed};
-use crate::store::{Batch, Store, WatermarkRow};
+use crate::store::{Batch, Store};
+
+mod flush;
+mod spoken;
+
+use flush::{Flush, Progress};
+use spoken::{Spoken, What};
 
 /// How long a partition that is taken away, or a stop, waits for rows to be stored. What is not is read again.
 const DRAIN: Duration = Duration::from_secs(4);
+/// How long after a stop everything is dropped where it stands; a service has 8 s in all.
+const STOP: Duration = Duration::from_secs(5);
 /// Time between attempts to join the group again after an error.
 const RETRY: Duration = Duration::from_secs(2);
 /// Between looks for a topic that its service has not created yet.
@@ -68,7 +74,13 @@ pub async fn compare_launch(shared: Shared, launch: Launch, stop: CancellationTo
     let mut last = String::new();
     loop {
         let pipeline = Pipeline::new(shared.clone(), launch.clone(), stop.clone());
-        let Err(error) = pipeline.run().await else { return };
+        let overdue = async {
+            stop.cancelled().await;
+            tokio::time::sleep(STOP).await;
+        };
+        // Some calls of the Kafka client wait long for a broker that is away.
+        let result = tokio::select! { result = pipeline.run() => result, () = overdue => return };
+        let Err(error) = result else { return };
         // Said again only when it changes.
         let text = error.to_string();
         if text != last {
@@ -103,8 +115,8 @@ struct Pipeline {
     refreshed: Instant,
 }
 
-/// A batch on its way into ClickHouse, which ends when it is there, with low and high of each partition as they were written.
-type Storing<'a> = Pin<Box<dyn Future<Output = Vec<(i32, i64, i64)>> + Send + 'a>>;
+/// A batch on its way into ClickHouse, which ends when it is there.
+type Storing<'a> = Pin<Box<dyn Future<Output = Vec<Progress>> + Send + 'a>>;
 
 impl Pipeline {
     fn new(shared: Shared, launch: Launch, stop: CancellationToken) -> Self {
@@ -123,9 +135,8 @@ impl Pipeline {
     }
 
     async fn run(mut self) -> Result<(), KafkaError> {
-        if !self.topics_exist().await? {
-            return Ok(());
-        }
+        let stop = self.stop.clone();
+        tokio::select! { () = stop.cancelled() => return Ok(()), exist = self.topics_exist() => exist? }
         let group = topics::comparator_group(&self.launch.name);
         let names = [self.captured.to_string(), self.replayed.to_string()];
         let consumer = GroupConsumer::subscribe(&self.shared.kafka, &group, &names, FetchLimits::default())?;
@@ -137,19 +148,17 @@ impl Pipeline {
         result
     }
 
-    /// Waits for both topics, so that the group begins with both. `false` when the stop came first.
-    async fn topics_exist(&self) -> Result<bool, KafkaError> {
+    /// Waits for both topics, so that the group begins with both.
+    async fn topics_exist(&self) -> Result<(), KafkaError> {
         let admin = Admin::new(&self.shared.kafka)?;
         loop {
-            let (captured, replayed) =
-                (admin.partitions(&self.captured).await?, admin.partitions(&self.replayed).await?);
-            if captured.is_some() && captured == replayed {
-                return Ok(true);
+            match (admin.partitions(&self.captured).await?, admin.partitions(&self.replayed).await?) {
+                (Some(captured), Some(replayed)) if captured == replayed => return Ok(()),
+                (Some(wanted), Some(found)) => {
+                    return Err(KafkaError::PartitionCount { topic: self.replayed.to_string(), found, wanted });
+                }
+                _ => tokio::time::sleep(AWAIT_TOPIC).await,
             }
-            if let (Some(wanted), Some(found)) = (captured, replayed) {
-                return Err(KafkaError::PartitionCount { topic: self.replayed.to_string(), found, wanted });
-            }
-            tokio::select! { () = self.stop.cancelled() => return Ok(false), () = tokio::time::sleep(AWAIT_TOPIC) => {} }
         }
     }
 
@@ -172,7 +181,6 @@ impl Pipeline {
                     if self.pending_batches() >= 1 {
                         storing = self.begin_storing(consumer);
                     }
-                    self.apply_flow(consumer)?;
                 }
                 _ = flush.tick() => if storing.is_none() {
                     storing = self.begin_storing(consumer);
@@ -184,7 +192,6 @@ impl Pipeline {
                         if storing.is_none() && self.pending_batches() >= 1 {
                             storing = self.begin_storing(consumer);
                         }
-                        self.apply_flow(consumer)?;
                     }
                     Event::Expired { at, first, last } => self.expired(&at, first, last),
                     Event::Assigned(list) => self.assigned(consumer, list).await?,
@@ -195,6 +202,7 @@ impl Pipeline {
                     }
                 },
             }
+            self.apply_flow(consumer)?;
         }
     }
 
@@ -278,7 +286,7 @@ impl Pipeline {
             let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
             join.captured(record.offset, captured, bytes);
         } else {
-            let mut spoken = self.launch_record(&record);
+            let mut spoken = Spoken::of(&self.launch.name, &record);
             if let Ok(Spoken { last, .. }) = &spoken
                 && !self.was_captured(consumer, number, *last).await
             {
@@ -321,32 +329,6 @@ impl Pipeline {
             Err(_) => return true,
         }
         offset < partition.high
-    }
-
-    /// The replayed record, if it belongs where it stands.
-    fn launch_record(&self, record: &Consumed) -> Result<Spoken, (DeadLetterReason, String)> {
-        let any = decode_any(&record.payload).map_err(|error| (error.reason(), error.to_string()))?;
-        let (launch, partition, spoken) = match any {
-            AnyRecord::ReplayedExchange(r) => {
-                let (first, last, low_watermark) = (r.offset, r.offset, r.low_watermark);
-                (r.launch.clone(), r.partition, Spoken { low_watermark, first, last, what: What::Outcome(r) })
-            }
-            AnyRecord::SkippedRange(r) => {
-                let what = What::Range(RangeInfo { reason: r.reason, replayer: r.replayer, at: r.at });
-                (r.launch, r.partition, Spoken { low_watermark: r.low_watermark, first: r.first, last: r.last, what })
-            }
-            other => return Err((DeadLetterReason::UnexpectedKind, other.name().to_owned())),
-        };
-        if launch != self.launch.name {
-            return Err((DeadLetterReason::UnexpectedKind, format!("of launch {launch}")));
-        }
-        if partition != record.partition {
-            return Err((DeadLetterReason::WrongPartition, format!("speaks of partition {partition}")));
-        }
-        if spoken.first < 0 || spoken.last < spoken.first {
-            return Err((DeadLetterReason::Undecodable, format!("offsets {} to {}", spoken.first, spoken.last)));
-        }
-        Ok(spoken)
     }
 
     /// Puts a record that cannot be used on the dead-letter topic, before anything is committed past it.
@@ -411,42 +393,19 @@ impl Pipeline {
             let at = |topic: &Arc<str>| TopicPartition { topic: topic.clone(), partition: number };
             commit.push((at(&self.captured), point.captured));
             commit.push((at(&self.replayed), point.replayed));
-            progress.push((number, partition.start, point.captured, partition.high, partition.written));
+            let Partition { start, high, written, .. } = *partition;
+            progress.push(Progress { partition: number, start, low: point.captured, high, written });
         }
         let (shared, captured) = (self.shared.clone(), self.captured.clone());
         let (launch, service) = (self.launch.name.to_string(), self.launch.service.to_string());
-        Some(Box::pin(async move {
-            // Dropping this is what ends it early; then nothing is committed.
-            let never = CancellationToken::new();
-            shared.store.insert_until_stored(&batch, &never).await;
-            let (mut written, mut watermarks) = (Vec::with_capacity(progress.len()), Vec::new());
-            for (partition, start_offset, low_offset, high, before) in progress {
-                let at = TopicPartition { topic: captured.clone(), partition };
-                // Only how much is pending rests on it, so an old one will do while the broker is away.
-                let high_offset = consumer.watermarks(&at).await.map_or(high, |(_, high)| high);
-                written.push((partition, low_offset, high_offset));
-                if before != (low_offset, high_offset) {
-                    let (launch, service, at) = (launch.clone(), service.clone(), Timestamp::now().micros());
-                    let row = WatermarkRow { launch, service, partition, start_offset, low_offset, high_offset, at };
-                    watermarks.push(row);
-                }
-            }
-            // After the rows they speak of.
-            let watermarks = Batch { watermarks, ..Batch::default() };
-            shared.store.insert_until_stored(&watermarks, &never).await;
-            if let Err(error) = consumer.commit(&commit).await {
-                tracing::warn!(launch, %error, "offsets not committed; the next batch commits them");
-            }
-            written
-        }))
+        Some(Box::pin(Flush { shared, launch, service, captured, batch, commit, progress }.run(consumer)))
     }
 
-    fn stored(&mut self, written: Vec<(i32, i64, i64)>) {
-        for (number, low, high) in written {
+    fn stored(&mut self, progress: Vec<Progress>) {
+        for Progress { partition: number, high, written, .. } in progress {
             if let Some(partition) = self.partitions.get_mut(&number) {
-                partition.written = (low, high);
-                partition.high = high;
-                let behind = high - partition.join.low();
+                (partition.high, partition.written) = (partition.high.max(high), written);
+                let behind = partition.high - partition.join.low();
                 self.shared.metrics.partition(self.launch.name.as_str(), number, partition.join.in_memory(), behind);
             }
         }
@@ -497,17 +456,4 @@ impl Pipeline {
     fn pending_batches(&self) -> usize {
         (self.pending.rows() / self.shared.settings.batch_rows).max(self.pending_bytes / BATCH_BYTES)
     }
-}
-
-/// What a record of the replayed topic says about which captured offsets.
-struct Spoken {
-    low_watermark: i64,
-    first: i64,
-    last: i64,
-    what: What,
-}
-
-enum What {
-    Outcome(Box<ReplayedExchange>),
-    Range(RangeInfo),
 }

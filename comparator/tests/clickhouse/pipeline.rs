@@ -172,7 +172,7 @@ pub(crate) async fn every_offset_is_covered_once_whatever_stands_in_the_topics(p
     line.lift().await;
 }
 
-pub(crate) async fn a_comparator_that_dies_at_any_moment_changes_no_view(place: Place) {
+pub(crate) async fn a_comparator_that_dies_again_and_again_leaves_no_hole_and_no_double(place: Place) {
     const RECORDS: i64 = 1500;
     let _alone = ONE_AT_A_TIME.lock().await;
     let line = Line::lay(&place, "dying", 1).await;
