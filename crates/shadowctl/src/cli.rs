@@ -65,3 +65,13 @@ pub(crate) enum Command {
     /// The whole pipeline on this machine, with a shop whose candidate has seeded regressions
     Demo(demo::DemoArgs),
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -156,7 +156,7 @@ impl Kafka {
         };
         Err(Failure::negative(
             format!("topic {topic} does not exist: {known}"),
-            format!("start a capture agent with capture.service = \"{service}\"; it creates the topic"),
+            format!("start a capture agent with service.name = \"{service}\"; it creates the topic"),
         ))
     }
 

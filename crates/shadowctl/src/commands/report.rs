@@ -15,11 +15,14 @@ use crate::sql::Sql;
 
 pub(crate) use query::gather;
 
-/// A route is called slower when the median pair is this much slower, milliseconds, and
+/// A route is called slower when its median pair is slower by this much more than that of the median route, milliseconds,
 pub(crate) const SLOWER_MS: f64 = 20.0;
-/// when the candidate's median is this many times the primary's. Both together keep what the network and a busy machine do
-/// to fast routes out of it.
+/// and the candidate's median is this many times the primary's, put where the median route is. The primary is measured at the
+/// agent and earlier, the candidate at the replayer and later: what that alone makes of the difference shows on every route
+/// alike and is no route's fault.
 pub(crate) const SLOWER_FACTOR: f64 = 2.0;
+/// With fewer routes there is no telling what is common to all.
+const SHIFT_ROUTES: usize = 4;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReportArgs {
@@ -99,10 +102,22 @@ pub(crate) struct Latency {
     pub(crate) difference_p99_ms: f64,
 }
 
-impl Latency {
-    /// Whether the candidate is slower beyond doubt; the rule is [`SLOWER_MS`] and [`SLOWER_FACTOR`].
-    pub(crate) fn is_slower(&self) -> bool {
-        self.difference_p50_ms >= SLOWER_MS && self.candidate_p50_ms >= SLOWER_FACTOR * self.primary_p50_ms
+impl Report {
+    /// What is common to all routes of candidate minus primary: the median of their median pairs, milliseconds.
+    pub(crate) fn shift_ms(&self) -> f64 {
+        let mut medians: Vec<f64> = self.latency.iter().map(|latency| latency.difference_p50_ms).collect();
+        if medians.len() < SHIFT_ROUTES {
+            return 0.0;
+        }
+        medians.sort_by(f64::total_cmp);
+        medians[(medians.len() - 1) / 2]
+    }
+
+    /// Whether the candidate is slower on a route beyond doubt; the rule is [`SLOWER_MS`] and [`SLOWER_FACTOR`].
+    pub(crate) fn is_slower(&self, latency: &Latency) -> bool {
+        let shift = self.shift_ms();
+        latency.difference_p50_ms - shift >= SLOWER_MS
+            && latency.candidate_p50_ms >= SLOWER_FACTOR * (latency.primary_p50_ms + shift)
     }
 }
 

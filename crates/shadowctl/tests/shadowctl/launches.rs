@@ -1,0 +1,103 @@
+//! Launches on a real broker.
+
+use shadow_control::{Change, ControlRecord, ControlWriter, Upstream, ensure_shared_topics};
+use shadow_kafka::Admin;
+
+use super::support::{captured, kafka, run, stack};
+
+#[tokio::test]
+async fn a_launch_is_created_listed_paused_and_resumed() {
+    let Some(stack) = stack().await else { return };
+    captured(stack, "round-trip", &[2, 0, 1]).await;
+    let args = ["launch", "create", "rt-v2", "--service", "round-trip", "--candidate", "http://127.0.0.1:9"];
+    let made =
+        run(stack, &[&args[..], &["--from", "earliest", "--sample", "0.1", "--why", "rehearsal"]].concat()).await;
+    let text = made.ok();
+    assert!(text.contains("launch rt-v2 created, active") && text.contains("safe methods only"), "{text}");
+
+    let replayed = "shadow.replayed.round-trip.rt-v2";
+    assert_eq!(Admin::new(&kafka(stack)).unwrap().partitions(replayed).await.unwrap(), Some(3));
+    let again = run(stack, &args).await;
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("launch rt-v2 exists"), "{}", again.err);
+
+    let list = run(stack, &["launch", "list", "--json"]).await.json();
+    let launch = list.as_array().unwrap().iter().find(|launch| launch["name"] == "rt-v2").unwrap();
+    assert_eq!((&launch["status"], &launch["sample"]), (&"active".into(), &0.1.into()));
+    assert_eq!(launch["start"], serde_json::json!({ "0": 0, "1": 0, "2": 0 }));
+
+    let paused = run(stack, &["launch", "pause", "rt-v2", "--why", "drill"]).await.ok();
+    assert!(paused.contains("launch rt-v2 paused") && paused.contains("no live replayers"), "{paused}");
+    let shown = run(stack, &["launch", "show", "rt-v2", "--json"]).await.json();
+    assert_eq!((&shown["status"], &shown["change"]["why"]), (&"paused".into(), &"drill".into()));
+    run(stack, &["launch", "resume", "rt-v2"]).await.ok();
+    assert_eq!(run(stack, &["launch", "show", "rt-v2", "--json"]).await.json()["status"], "active");
+}
+
+#[tokio::test]
+async fn a_launch_begins_where_it_was_told_to() {
+    let Some(stack) = stack().await else { return };
+    captured(stack, "begin", &[2, 1]).await;
+    for (name, from, expected) in [
+        ("begin-earliest", "earliest", [0, 0]),
+        ("begin-latest", "latest", [2, 1]),
+        ("begin-1970", "1970-01-01T00:00:00Z", [0, 0]),
+        ("begin-2200", "2200-01-01T00:00:00Z", [2, 1]),
+    ] {
+        let args = ["launch", "create", name, "--service", "begin", "--candidate", "http://127.0.0.1:9", "--json"];
+        let launch = run(stack, &[&args[..], &["--from", from, "--paused"]].concat()).await.json();
+        assert_eq!(launch["start"], serde_json::json!({ "0": expected[0], "1": expected[1] }), "{from}");
+        assert_eq!(launch["status"], "paused");
+    }
+}
+
+#[tokio::test]
+async fn what_was_never_captured_cannot_be_replayed() {
+    let Some(stack) = stack().await else { return };
+    captured(stack, "known", &[0]).await;
+    let ran = run(stack, &["launch", "create", "x", "--service", "unknown", "--candidate", "http://127.0.0.1:9"]).await;
+    assert_eq!(ran.code, 1);
+    for part in ["shadow.captured.unknown does not exist", "known", "start a capture agent"] {
+        assert!(ran.err.contains(part), "{}", ran.err);
+    }
+    let ran = run(stack, &["launch", "show", "no-such-launch"]).await;
+    assert!(ran.code == 1 && ran.err.contains("there is no launch no-such-launch"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn production_is_refused_as_a_target_and_nothing_is_written() {
+    let Some(stack) = stack().await else { return };
+    captured(stack, "guarded", &[0]).await;
+    ensure_shared_topics(&Admin::new(&kafka(stack)).unwrap()).await.unwrap();
+    let upstream = Upstream {
+        service: "guarded".parse().unwrap(),
+        instance: "agent-7".to_owned(),
+        addresses: vec!["127.0.0.1:47110".to_owned()],
+        change: Change::by("agent-7", ""),
+    };
+    ControlWriter::new(&kafka(stack)).unwrap().put(&ControlRecord::Upstream(upstream)).await.unwrap();
+    let args = ["launch", "create", "guarded-v2", "--service", "guarded", "--candidate", "http://localhost:47110/api"];
+    let ran = run(stack, &args).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("a target equal to the primary") && ran.err.contains("agent-7"), "{}", ran.err);
+    assert_eq!(run(stack, &["launch", "show", "guarded-v2"]).await.code, 1);
+    let replayed = "shadow.replayed.guarded.guarded-v2";
+    assert_eq!(Admin::new(&kafka(stack)).unwrap().partitions(replayed).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn rules_that_do_not_hold_are_refused_with_their_line() {
+    let Some(stack) = stack().await else { return };
+    captured(stack, "ruled", &[0]).await;
+    let rules = tempfile::NamedTempFile::new().unwrap();
+    let file = rules.path().to_str().unwrap();
+    let args =
+        ["launch", "create", "ruled-v2", "--service", "ruled", "--candidate", "http://127.0.0.1:9", "--rules", file];
+    std::fs::write(rules.path(), "\n[[ignore]]\njson = [\"not a path\"]").unwrap();
+    let ran = run(stack, &args).await;
+    assert!(ran.code == 64 && ran.err.contains("line 3"), "{ran:?}");
+    std::fs::write(rules.path(), "[[ignore]]\njson = [\"$.at\"]").unwrap();
+    run(stack, &args).await.ok();
+    let shown = run(stack, &["launch", "show", "ruled-v2", "--json"]).await.json();
+    assert_eq!(shown["rules"], "[[ignore]]\njson = [\"$.at\"]");
+}
