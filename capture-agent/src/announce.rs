@@ -4,7 +4,7 @@
 //! Guarantee: Kafka may be absent, come late or go away; this keeps trying and the traffic does not notice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,12 +135,29 @@ impl Announcer {
         let mut addresses = known.clone();
         addresses.insert(self.primary.clone());
         match timeout(RESOLVER, tokio::net::lookup_host(&self.primary)).await {
-            Ok(Ok(found)) => addresses.extend(found.map(|address| address.to_string())),
+            Ok(Ok(found)) => {
+                for primary in found {
+                    addresses.insert(primary.to_string());
+                    addresses.extend(self.seen_from(primary).map(|own| own.to_string()));
+                }
+            }
             Ok(Err(error)) => tracing::warn!(%error, primary = self.primary, "cannot resolve the primary"),
             Err(_) => tracing::warn!(primary = self.primary, "resolving the primary takes too long"),
         }
         addresses.insert(self.listen.to_string());
         addresses
+    }
+
+    /// An agent that listens on every interface is reached at the address from which it reaches the primary, among others.
+    fn seen_from(&self, primary: SocketAddr) -> Option<SocketAddr> {
+        if !self.listen.ip().is_unspecified() {
+            return None;
+        }
+        // Connecting a datagram socket sends nothing; it only asks the routing table.
+        let any: IpAddr = if primary.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0)).ok()?;
+        socket.connect(primary).ok()?;
+        Some(SocketAddr::new(socket.local_addr().ok()?.ip(), self.listen.port()))
     }
 
     /// Pauses every launch when a replayed request came in.

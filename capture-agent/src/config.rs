@@ -146,7 +146,7 @@ pub enum Forwarded {
 #[serde(deny_unknown_fields, default)]
 pub struct CaptureSection {
     /// Bytes kept of one body; the rest is counted and digested.
-    pub body: ByteSize,
+    pub body_limit: ByteSize,
     /// Bytes kept of everything that passes or waits for masking.
     pub budget: ByteSize,
     /// Exchanges that may wait for masking.
@@ -168,7 +168,7 @@ pub struct CaptureSection {
 impl Default for CaptureSection {
     fn default() -> Self {
         Self {
-            body: ByteSize::kib(256),
+            body_limit: ByteSize::kib(256),
             budget: ByteSize::mib(64),
             queue: 8192,
             threads: 1,
@@ -188,7 +188,7 @@ pub struct MaskingSection {
     /// The masking key, at least 32 bytes. Required.
     pub key: Option<Secret>,
     /// Masking rules (TOML); the shipped ones by default.
-    pub rules: Option<std::path::PathBuf>,
+    pub rules_file: Option<std::path::PathBuf>,
 }
 
 impl MaskingSection {
@@ -207,8 +207,8 @@ impl MaskingSection {
     /// # Errors
     /// What is wrong with them.
     pub fn parsed_rules(&self) -> Result<Ruleset, Problem> {
-        let Some(path) = &self.rules else { return Ok(Ruleset::default()) };
-        let problem = |cause: String| Problem::key("masking.rules", cause, "mend the file or leave the key out");
+        let Some(path) = &self.rules_file else { return Ok(Ruleset::default()) };
+        let problem = |cause: String| Problem::key("masking.rules_file", cause, "mend the file or leave the key out");
         let text = std::fs::read_to_string(path)
             .map_err(|error| problem(format!("`{}` cannot be read: {error}", path.display())))?;
         Ruleset::parse(&text).map_err(|error| problem(error.to_string()))

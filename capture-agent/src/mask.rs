@@ -130,6 +130,9 @@ fn raw_body(masker: &Masker, teed: &Teed) -> RawBody {
     }
 }
 
+/// What the threads do to each exchange: [`Mask::seal`].
+pub(crate) type Seal = Arc<dyn Fn(RawParts) -> Masked + Send + Sync>;
+
 /// The masking threads. They end when the hot path is gone and the queue is drained, or when told to stop.
 pub(crate) struct Workers {
     threads: Vec<JoinHandle<()>>,
@@ -144,16 +147,15 @@ impl Workers {
     pub(crate) fn start(
         count: usize,
         queue: &Receiver<RawExchange>,
-        mask: Mask,
+        seal: Seal,
         publisher: &Publisher,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = crossbeam_channel::bounded(0);
-        let mask = Arc::new(mask);
         let start = |number| {
             let worker = Worker {
                 queue: queue.clone(),
                 stopped: stopped.clone(),
-                mask: mask.clone(),
+                seal: seal.clone(),
                 publisher: publisher.clone(),
             };
             std::thread::Builder::new().name(format!("mask-{number}")).spawn(move || worker.run())
@@ -177,7 +179,7 @@ struct Worker {
     queue: Receiver<RawExchange>,
     /// Disconnected when the agent may wait no longer.
     stopped: Receiver<()>,
-    mask: Arc<Mask>,
+    seal: Seal,
     publisher: Publisher,
 }
 
@@ -203,7 +205,7 @@ impl Worker {
         let RawExchange { ticket, captured_at, head, request_body, response, error, first_byte, total } = exchange;
         let sequence = ticket.sequence();
         let raw = RawParts { sequence, captured_at, head, request_body, response, error, first_byte, total };
-        match catch_unwind(AssertUnwindSafe(|| self.mask.seal(raw))) {
+        match catch_unwind(AssertUnwindSafe(|| (self.seal)(raw))) {
             Ok(masked) => self.publisher.publish(&masked, ticket),
             Err(_) => ticket.dropped(DropReason::MaskPanic),
         }
@@ -213,5 +215,38 @@ impl Worker {
         for exchange in self.queue.try_iter() {
             exchange.ticket.dropped(DropReason::Stopped);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shadow_kafka::{KafkaConfig, ProducerLimits};
+
+    use super::*;
+    use crate::handover;
+    use crate::ledger::Ledger;
+
+    #[tokio::test]
+    async fn a_panic_while_masking_costs_one_exchange_and_the_thread_goes_on() {
+        let ledger = Ledger::open();
+        let (handover, queue) = handover::queue(8);
+        let publisher =
+            Publisher::new(&KafkaConfig::at("127.0.0.1:1"), &ProducerLimits::default(), "none".into()).unwrap();
+        publisher.open(1);
+        let seal: Seal = Arc::new(|raw: RawParts| {
+            assert_ne!(raw.sequence, 1, "provoked");
+            // Larger than any record may be, so that the producer refuses it at once.
+            Masked { key: [0; 16], payload: vec![0; 8 << 20].into() }
+        });
+        let workers = Workers::start(1, &queue, seal, &publisher).unwrap();
+        for path in ["/0", "/1", "/2"] {
+            handover.offer(RawExchange::without_answer(ledger.see(), path));
+        }
+        drop(handover);
+        workers.finish(Duration::from_secs(20)).await;
+        let account = ledger.account();
+        assert!(account.balances() && account.in_flight == 0, "{account:?}");
+        assert_eq!(account.dropped_for(DropReason::MaskPanic), 1);
+        assert_eq!(account.dropped_for(DropReason::Unpublishable), 2);
     }
 }

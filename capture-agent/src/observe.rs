@@ -137,6 +137,33 @@ pub(crate) struct RawExchange {
     pub total: Duration,
 }
 
+#[cfg(test)]
+impl RawExchange {
+    /// An exchange that got no answer.
+    pub(crate) fn without_answer(ticket: Ticket, path: &str) -> Self {
+        let head = RawHead {
+            id: RequestId::generate(),
+            session: None,
+            method: "GET".into(),
+            authority: String::new(),
+            path: path.into(),
+            query: None,
+            headers: HeaderMap::new(),
+            _lease: crate::tee::Budget::of(0).lease(),
+        };
+        Self {
+            ticket,
+            captured_at: Timestamp::now(),
+            head,
+            request_body: Teed::empty(),
+            response: None,
+            error: Some(CaptureError::Connect),
+            first_byte: None,
+            total: Duration::ZERO,
+        }
+    }
+}
+
 /// The primary's answer before masking.
 #[derive(Debug)]
 pub(crate) struct RawAnswer {

@@ -59,8 +59,11 @@ impl Agent {
         let masker = masker_of(&config)?;
         let sampler = Sampler::new(&config.sampling)?;
         let sampling_rate = sampler.rate();
-        let limits =
-            Limits { body: config.capture.body.as_len(), budget: Budget::of(config.capture.budget.as_len()), masker };
+        let limits = Limits {
+            body: config.capture.body_limit.as_len(),
+            budget: Budget::of(config.capture.budget.as_len()),
+            masker,
+        };
 
         // On the hot path: listen, observe, hand over.
         let listener = TcpListener::bind(config.listen.address)
@@ -95,7 +98,7 @@ impl Agent {
             epoch: ledger.epoch(),
             sampling_rate,
         };
-        let workers = Workers::start(config.capture.threads, &queue, mask, &publisher)?;
+        let workers = Workers::start(config.capture.threads, &queue, Arc::new(move |raw| mask.seal(raw)), &publisher)?;
 
         // Beside it: announce, be seen.
         let beside = CancellationToken::new();

@@ -33,7 +33,7 @@ pub(crate) struct Upstream {
 }
 
 enum Way {
-    Http1(Client<HttpConnector, RequestBody>),
+    Http1(Box<Client<HttpConnector, RequestBody>>),
     Http2(Shared),
 }
 
@@ -56,7 +56,7 @@ impl Upstream {
     pub(crate) fn new(config: &PrimarySection, target: &Target) -> Self {
         let connect = config.connect.get();
         let way = match target.protocol {
-            Protocol::Http1 => Way::Http1(http1_client(config)),
+            Protocol::Http1 => Way::Http1(Box::new(http1_client(config))),
             Protocol::Http2 => {
                 Way::Http2(Shared { address: target.authority.to_string(), connect, connection: Arc::default() })
             }

@@ -1,5 +1,7 @@
 //! The agent from outside, on real sockets.
 
+#![allow(clippy::unwrap_used, reason = "the lint allows it in tests, but knows them by their attribute")]
+
 mod kafka_away;
 mod streaming;
 mod support;
