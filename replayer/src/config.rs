@@ -11,6 +11,9 @@ use shadow_runtime::telemetry::LogConfig;
 use shadow_runtime::units::{ByteSize, HumanDuration};
 use shadow_runtime::{Instance, Problem, Secret, ServiceConfig};
 
+/// Longest drain: it must fit, with the last commit, into the 8 s that a service has to end.
+const LONGEST_DRAIN: HumanDuration = HumanDuration::from_secs(5);
+
 /// A small configuration that works.
 pub const EXAMPLE: &str = r#"[kafka]
 brokers = "127.0.0.1:9092"
@@ -122,6 +125,10 @@ impl ServiceConfig for Config {
         if self.kafka.brokers.trim().is_empty() {
             problems.push(Problem::key("kafka.brokers", "is empty", "name at least one host:port"));
         }
+        if self.replay.drain > LONGEST_DRAIN {
+            let cause = format!("is {}, more than a stop leaves time for", self.replay.drain);
+            problems.push(Problem::key("replay.drain", cause, format!("use at most {LONGEST_DRAIN}")));
+        }
         if self.replay.window_records == 0 {
             problems.push(Problem::key("replay.window_records", "is 0", "allow at least 1 record"));
         }
@@ -136,6 +143,8 @@ impl ServiceConfig for Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shadow_runtime::ServiceArgs;
+    use shadow_runtime::config::load_from;
 
     #[test]
     fn every_problem_is_named_with_its_key() {
@@ -143,15 +152,22 @@ mod tests {
         config.masking.routes = vec!["orders".to_owned()];
         config.masking.rules_file = Some("/nonexistent/rules.toml".into());
         config.replay.window_records = 0;
+        config.replay.drain = HumanDuration::from_secs(6);
         let problems: Vec<_> = config.check().iter().map(ToString::to_string).collect();
-        for key in ["masking.key", "masking.routes", "masking.rules_file", "replay.window_records"] {
+        let keys = ["masking.key", "masking.routes", "masking.rules_file", "replay.window_records", "replay.drain"];
+        for key in keys {
             assert!(problems.iter().any(|p| p.contains(key)), "{key} is missing in {problems:?}");
         }
     }
 
     #[test]
-    fn the_example_is_a_configuration() {
-        let example = EXAMPLE.replace("{ file = \"/run/secrets/shadowline-key\" }", "{ file = \"/dev/null\" }");
-        assert!(example.parse::<toml::Table>().is_ok());
+    fn the_example_is_a_configuration_that_passes_the_check() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, file) = (dir.path().join("key"), dir.path().join("replayer.toml"));
+        std::fs::write(&key, "k".repeat(32)).unwrap();
+        std::fs::write(&file, EXAMPLE.replace("/run/secrets/shadowline-key", &key.to_string_lossy())).unwrap();
+        let args = ServiceArgs { config: Some(file), ..ServiceArgs::default() };
+        let config: Config = load_from(&args, []).unwrap();
+        assert!(config.check().is_empty());
     }
 }

@@ -23,8 +23,8 @@ use crate::window::Range;
 
 /// Between commits: what a killed member's successor sends again at most.
 const COMMIT: Duration = Duration::from_millis(250);
-/// The last commit of a member gets at least this long, even when it does not drain.
-const SHORTEST_COMMIT: Duration = Duration::from_secs(1);
+/// Longest wait for the last commit of a member. With the drain before it, it fits into the time a service has to end.
+const LAST_COMMIT: Duration = Duration::from_millis(1500);
 
 /// This instance's membership in the launch's consumer group.
 pub(crate) struct Member {
@@ -179,7 +179,7 @@ impl Member {
         partitions.iter().for_each(|p| p.abandon());
         join_all(partitions.iter().map(|p| p.drained())).await;
         let running = self.commit.take();
-        if timeout(self.line.drain.max(SHORTEST_COMMIT), self.commit_last(running)).await.is_err() {
+        if timeout(LAST_COMMIT, self.commit_last(running)).await.is_err() {
             let launch = &self.line.publisher.launch;
             tracing::warn!(%launch, "the last commit was not answered; the next owner publishes some outcomes again");
         }

@@ -116,6 +116,18 @@ impl Bench {
         }
     }
 
+    /// Does what retention does: removes the records of a partition below `offset`.
+    pub(crate) async fn delete_before(&self, partition: i32, offset: i64) {
+        use rdkafka::admin::{AdminClient, AdminOptions};
+        let mut list = rdkafka::TopicPartitionList::new();
+        let topic = topics::captured(&self.service);
+        list.add_partition_offset(&topic, partition, rdkafka::Offset::Offset(offset)).unwrap();
+        let mut config = rdkafka::ClientConfig::new();
+        config.set("bootstrap.servers", &self.kafka.brokers);
+        let admin: AdminClient<rdkafka::client::DefaultClientContext> = config.create().unwrap();
+        admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
+    }
+
     pub(crate) fn exchange(&self, method: &str, path: &str) -> CapturedExchange {
         CapturedExchange {
             request_id: RequestId::generate(),

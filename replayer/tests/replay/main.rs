@@ -13,11 +13,15 @@ use std::time::Instant;
 use bench::{Answers, Bench, Candidate, Log};
 use shadow_control::{Change, ControlRecord, LaunchStatus, Upstream};
 use shadow_devstack::{Devstack, KafkaChoice};
-use shadow_kafka::Admin;
+use shadow_kafka::{Admin, TopicSpec};
 use shadow_record::{State, Withheld, encode, topics};
 
 /// What the log may say above `info`: what the scenarios provoke.
-const PROVOKED: [&str; 2] = ["unreadable record goes to the dead-letter topic", "launch does not run"];
+const PROVOKED: [&str; 3] = [
+    "unreadable record goes to the dead-letter topic",
+    "launch does not run",
+    "retention took records before they were replayed",
+];
 
 macro_rules! scenarios {
     ($brokers:expr, $log:expr, $only:expr; $($name:ident),* $(,)?) => {
@@ -50,6 +54,9 @@ fn main() -> ExitCode {
             the_work_moves_with_its_partitions,
             a_production_target_is_refused_before_anything_is_consumed,
             a_full_window_stops_reading_and_goes_on,
+            what_retention_took_is_accounted_for,
+            a_changed_candidate_goes_on_where_the_other_stopped,
+            a_replayed_topic_of_another_shape_is_refused,
         );
         stack.stop().await;
     });
@@ -303,5 +310,46 @@ async fn a_full_window_stops_reading_and_goes_on(brokers: &str) {
     assert_eq!((account.duplicates, counts["completed"] + counts[bench::SAMPLED_OUT]), (0, 1000));
     assert!((350..650).contains(&counts["completed"]), "{counts:?}");
     assert_eq!(account.attempts.len(), candidate.asked());
+    replayer.stop().await;
+}
+
+async fn what_retention_took_is_accounted_for(brokers: &str) {
+    let mut bench = Bench::new(brokers, "expires", 1).await;
+    let candidate = Candidate::start(Answers::AtOnce).await;
+    bench.capture_requests(20).await;
+    bench.delete_before(0, 8).await;
+    bench.put(bench.launch(&candidate)).await;
+    let replayer = bench.replayer("expires-1");
+    let account = bench.outcomes().await;
+    assert_eq!(account.counts(), [("completed", 12), ("expired", 8)].into());
+    assert_eq!((account.label(0, 7), account.label(0, 8)), ("expired", "completed"));
+    replayer.stop().await;
+}
+
+async fn a_changed_candidate_goes_on_where_the_other_stopped(brokers: &str) {
+    let mut bench = Bench::new(brokers, "changes", 2).await;
+    let (before, after) = (Candidate::start(Answers::AtOnce).await, Candidate::start(Answers::AtOnce).await);
+    bench.put(bench.launch(&before)).await;
+    let replayer = bench.replayer("changes-1");
+    bench.capture_requests(20).await;
+    before.asked_at_least(20).await;
+    bench.put(bench.launch(&after)).await;
+    bench.heartbeat("changes-1", |s| s.state == State::Stopped).await;
+    bench.capture_requests(10).await;
+    let account = bench.outcomes().await;
+    assert_eq!((account.duplicates, before.asked(), after.asked()), (0, 20, 10));
+    replayer.stop().await;
+}
+
+async fn a_replayed_topic_of_another_shape_is_refused(brokers: &str) {
+    let mut bench = Bench::new(brokers, "shapes", 2).await;
+    let candidate = Candidate::start(Answers::AtOnce).await;
+    let replayed = topics::replayed(&bench.service, &bench.launch);
+    Admin::new(&bench.kafka).unwrap().ensure_topic(&TopicSpec::deleting(replayed, 3)).await.unwrap();
+    bench.capture_requests(2).await;
+    bench.put(bench.launch(&candidate)).await;
+    let replayer = bench.replayer("shapes-1");
+    bench.heartbeat("shapes-1", |s| s.counters.get("launch_errors").is_some_and(|tries| *tries >= 2)).await;
+    assert_eq!(candidate.asked(), 0);
     replayer.stop().await;
 }
