@@ -70,11 +70,11 @@ pub(crate) async fn run(kafka: &Kafka, wanted: Wanted, args: PauseArgs) -> Resul
     ensure_shared_topics(&kafka.admin).await?;
     let version = ControlWriter::new(&kafka.config)?.put(&record).await?;
 
-    let (state, commanded_at) = kafka.control_with(version).await?;
-    let mut roll = Roll::new(args.launch.clone(), wanted, version, commanded_at);
+    let mut roll = Roll::new(args.launch.clone(), wanted, version, kafka.control_with(version).await?);
     let heard = tokio::time::timeout_at(Instant::now() + timeout.get(), listen(&kafka.config, &mut roll)).await;
     heard.unwrap_or(Ok(()))?;
-    let answer = Answer { wanted, launch: args.launch, control_version: version, members: roll.into_members(&state) };
+    let (members, state) = roll.into_members();
+    let answer = Answer { wanted, launch: args.launch, control_version: version, members };
     output.show(&answer, |answer| answer.render(&state))?;
     answer.verdict(timeout.get())
 }
@@ -175,6 +175,9 @@ impl Answer {
         if state.pauses.get(&None).is_some_and(|pause| pause.paused) {
             causes.push("the kill switch of every launch is on: `shadowctl resume`".to_owned());
         }
+        let instances =
+            state.pauses.iter().filter(|(_, pause)| pause.paused).filter_map(|(instance, _)| instance.as_ref());
+        causes.extend(instances.map(|i| format!("instance {i} was paused at its admin endpoint: POST /resume there")));
         let paused = state.launches.values().filter(|launch| launch.status == LaunchStatus::Paused);
         causes.extend(paused.map(|l| format!("launch {0} is paused: `shadowctl launch resume {0}`", l.name)));
         causes.iter().map(|cause| format!("still held: {cause}\n")).collect()

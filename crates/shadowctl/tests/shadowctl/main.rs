@@ -1,4 +1,5 @@
 //! The command as its users meet it: a process with arguments, an exit code and two streams.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on fails, and says what it skips")]
 
 mod command_line;
 mod demo;

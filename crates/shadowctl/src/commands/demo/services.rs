@@ -133,7 +133,7 @@ fn agent(world: &World, primary: &str, key: &str) -> Result<capture_agent::Confi
         listen: ListenSection { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..ListenSection::default() },
         primary: PrimarySection { url: Some(primary.parse().map_err(Failure::internal)?), ..PrimarySection::default() },
         capture: CaptureSection { partitions: PARTITIONS, routes: routes(), ..CaptureSection::default() },
-        masking: MaskingSection { key: Some(Secret::new(key)), rules: Some(world.masking_rules()) },
+        masking: MaskingSection { key: Some(Secret::new(key)), rules_file: Some(world.masking_rules()) },
         kafka: world.kafka.config.clone(),
         ..Config::default()
     })

@@ -61,6 +61,8 @@ pub(crate) struct Roll {
     wanted: Wanted,
     version: i64,
     commanded_at: Option<Timestamp>,
+    /// The control topic with the command in it.
+    state: ControlState,
     board: StatusBoard,
     /// The first heartbeat of each member that acknowledged the command, and when the broker had it.
     acknowledged: BTreeMap<Member, (Timestamp, Status)>,
@@ -73,9 +75,10 @@ impl Roll {
         launch: Option<LaunchName>,
         wanted: Wanted,
         version: i64,
-        commanded_at: Option<Timestamp>,
+        (state, commanded_at): (ControlState, Option<Timestamp>),
     ) -> Self {
-        Self { launch, wanted, version, commanded_at, board: StatusBoard::default(), acknowledged: BTreeMap::new() }
+        let (board, acknowledged) = (StatusBoard::default(), BTreeMap::new());
+        Self { launch, wanted, version, commanded_at, state, board, acknowledged }
     }
 
     /// Takes in a heartbeat that the broker had at `seen`.
@@ -114,30 +117,35 @@ impl Roll {
         })
     }
 
-    /// Whether everyone has acknowledged the command, in whatever state.
+    /// Whether nothing more is to be waited for: everyone does what was asked, or cannot by another control record.
     pub(crate) fn is_complete(&self) -> bool {
-        self.present().all(|(member, _)| match (self.acknowledged.get(&member), self.wanted) {
-            (None, _) => false,
-            (Some((_, status)), Wanted::Paused) => self.satisfies(status),
-            // A member that stays paused for another reason will not change by waiting.
-            (Some(_), Wanted::Running) => true,
+        self.present().all(|(member, _)| match self.acknowledged.get(&member) {
+            None => false,
+            Some((_, status)) => self.satisfies(status) || self.is_held(&member),
         })
     }
 
-    /// The answers; `state` is the control topic with the command in it.
-    pub(crate) fn into_members(self, state: &ControlState) -> Vec<Confirmation> {
-        self.present().map(|(member, _)| self.confirmation(member, state)).collect()
+    /// Whether the control topic keeps the member from going on.
+    fn is_held(&self, (instance, launch): &Member) -> bool {
+        self.wanted == Wanted::Running && self.state.is_paused(launch, instance)
     }
 
-    fn confirmation(&self, member: Member, state: &ControlState) -> Confirmation {
+    /// The answers, and the control topic with the command in it.
+    pub(crate) fn into_members(self) -> (Vec<Confirmation>, ControlState) {
+        let members = self.present().map(|(member, _)| self.confirmation(member)).collect();
+        (members, self.state)
+    }
+
+    fn confirmation(&self, member: Member) -> Confirmation {
         let acknowledged = self.acknowledged.get(&member);
+        let held = self.is_held(&member);
         let (instance, launch) = member;
         let answered = match acknowledged {
             None => Answered::Silent,
             Some((_, status)) if status.state == State::Stopped => Answered::Stopped,
             Some((_, status)) if self.satisfies(status) => Answered::Confirmed,
             Some(_) if self.wanted == Wanted::Paused => Answered::Silent,
-            Some(_) if state.is_paused(&launch, &instance) => Answered::HeldByControl,
+            Some(_) if held => Answered::HeldByControl,
             Some(_) => Answered::HeldByItself,
         };
         let after = |at: Timestamp| self.commanded_at.map(|from| (at.micros() - from.micros()) as f64 / 1000.0);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shadow_control::ControlState;
+use shadow_control::{ControlRecord, ControlState};
 use shadow_record::{Role, State, Status, Timestamp};
 
 use super::roll::{Answered, Roll};
@@ -28,15 +28,31 @@ fn status(instance: &str, state: State, version: i64) -> Status {
     }
 }
 
+/// A control topic with one launch, in this state.
+fn control(status: &str) -> ControlState {
+    let json = format!(
+        r#"{{"launch":{{"name":"v2","service":"shop","candidate":"http://c:1/","start":{{}},"status":"{status}",
+            "change":{{"by":"ann","why":"","at":0}}}}}}"#
+    );
+    let record: ControlRecord = serde_json::from_str(&json).unwrap();
+    let mut state = ControlState::empty();
+    state.apply(7, &record.key(), &record.encode()).unwrap();
+    state
+}
+
 /// A roll for control version 7 and heartbeats given as (ms after the command, status); their order is their sequence.
 fn answers(wanted: Wanted, heartbeats: &[(i64, Status)]) -> (bool, Answer) {
-    let mut roll = Roll::new(None, wanted, 7, Some(Timestamp(COMMANDED)));
+    answers_under(control("active"), wanted, heartbeats)
+}
+
+fn answers_under(state: ControlState, wanted: Wanted, heartbeats: &[(i64, Status)]) -> (bool, Answer) {
+    let mut roll = Roll::new(None, wanted, 7, (state, Some(Timestamp(COMMANDED))));
     for (sequence, (ms, status)) in heartbeats.iter().enumerate() {
         let seen = Timestamp(COMMANDED + ms * 1000);
         roll.take(seen, Status { sequence: sequence as i64, ..status.clone() });
     }
     let complete = roll.is_complete();
-    let members = roll.into_members(&ControlState::empty());
+    let (members, _) = roll.into_members();
     (complete, Answer { wanted, launch: None, control_version: 7, members })
 }
 
@@ -92,15 +108,26 @@ fn members_that_left_before_the_command_are_not_waited_for_and_those_after_it_ha
 }
 
 #[test]
-fn a_member_that_stays_paused_after_a_resume_is_named_with_what_may_hold_it() {
-    let (complete, answer) =
-        answers(Wanted::Running, &[(-100, status("r1", State::Paused, 6)), (30, status("r1", State::Paused, 7))]);
-    assert!(complete);
-    // The control state knows no launch v2, and an unknown launch is paused.
+fn a_member_that_another_record_holds_is_not_waited_for_after_a_resume() {
+    let heartbeats = [(-100, status("r1", State::Paused, 6)), (30, status("r1", State::Paused, 7))];
+    let (complete, answer) = answers_under(control("paused"), Wanted::Running, &heartbeats);
+    assert!(complete && answer.verdict(std::time::Duration::from_secs(1)).is_ok());
     assert_eq!(answer.members[0].answered, Answered::HeldByControl);
-    let (_, answer) =
-        answers(Wanted::Running, &[(30, status("r1", State::Paused, 7)), (60, status("r1", State::Running, 7))]);
+    assert!(answer.render(&control("paused")).contains("launch v2 is paused: `shadowctl launch resume v2`"));
+}
+
+#[test]
+fn a_member_that_holds_itself_is_waited_for_and_then_named() {
+    let paused = [(30, status("r1", State::Paused, 7))];
+    let (complete, answer) = answers(Wanted::Running, &paused);
+    assert!(!complete);
+    assert_eq!(answer.members[0].answered, Answered::HeldByItself);
+    assert!(answer.verdict(std::time::Duration::from_secs(1)).unwrap_err().cause.contains("still paused: r1"));
+
+    let (complete, answer) = answers(Wanted::Running, &[paused[0].clone(), (60, status("r1", State::Running, 7))]);
+    assert!(complete);
     assert_eq!(answer.members[0].answered, Answered::Confirmed);
+    assert_eq!(answer.members[0].acknowledged_after_ms, Some(60.0));
 }
 
 #[test]
