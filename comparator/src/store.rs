@@ -113,12 +113,12 @@ impl Store {
 
     /// Waits until every table is there, saying what it waits for. `false` when `stop` came first.
     pub async fn wait_until_ready(&self, stop: &CancellationToken) -> bool {
-        self.persist(stop, || self.check()).await
+        self.persist(stop, "waiting for ClickHouse", || self.check()).await
     }
 
     /// Inserts until ClickHouse has acknowledged every row. `false` when `stop` came first; then any part may be stored.
     pub async fn insert_until_stored(&self, batch: &Batch, stop: &CancellationToken) -> bool {
-        let stored = self.persist(stop, || self.insert(batch)).await;
+        let stored = self.persist(stop, "rows are kept and inserted again", || self.insert(batch)).await;
         if stored {
             self.metrics.stored(batch);
         }
@@ -157,7 +157,7 @@ impl Store {
         inserted.await.map_err(|error| self.explain(&error))
     }
 
-    async fn persist<F>(&self, stop: &CancellationToken, attempt: impl Fn() -> F) -> bool
+    async fn persist<F>(&self, stop: &CancellationToken, meanwhile: &str, attempt: impl Fn() -> F) -> bool
     where
         F: Future<Output = Result<(), StoreError>>,
     {
@@ -168,7 +168,7 @@ impl Store {
             match result {
                 Ok(()) => {
                     if failures > 0 {
-                        tracing::info!(failures, "ClickHouse is back");
+                        tracing::info!(failures, "ClickHouse answers");
                     }
                     return true;
                 }
@@ -176,7 +176,7 @@ impl Store {
                     self.metrics.insert_failed();
                     // Once when it begins, then about once a minute.
                     if failures.is_multiple_of(6) {
-                        tracing::error!(%error, "rows are kept and inserted again");
+                        tracing::error!(%error, "{meanwhile}");
                     }
                     failures = failures.saturating_add(1);
                 }

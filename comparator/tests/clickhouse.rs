@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "clickhouse/forwarder.rs"]
+mod forwarder;
 #[path = "clickhouse/pipeline.rs"]
 mod pipeline;
 #[path = "clickhouse/stack.rs"]
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         views::rows_are_kept_until_clickhouse_is_back,
         pipeline::every_offset_is_covered_once_whatever_stands_in_the_topics,
         pipeline::a_comparator_that_dies_again_and_again_leaves_no_hole_and_no_double,
+        pipeline::clickhouse_away_midway_loses_nothing,
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(stack);

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use comparator::config::{ComparatorSection, Config};
 use shadow_control::{ControlRecord, ControlWriter, Launch, ensure_shared_topics};
-use shadow_kafka::{Admin, Delivery, KafkaConfig, Outgoing, Producer, ProducerLimits, TopicSpec};
+use shadow_kafka::{Admin, KafkaConfig, Outgoing, Producer, ProducerLimits, TopicSpec};
 use shadow_record::{CapturedExchange, Outcome, SkipReason, encode, topics};
 use shadow_runtime::units::HumanDuration;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::forwarder::Forwarder;
 use crate::stack::Place;
 use crate::support::{faulty, launch, range, replayed, traffic};
 
@@ -45,18 +46,18 @@ impl Line {
         self.control.delete(&ControlRecord::launch_key(&self.launch.name)).await.unwrap();
     }
 
-    async fn publish(&self, topic: &str, partition: i32, payload: &[u8]) {
+    /// Queues a record behind those before it; what the tests wait for shows that it arrived.
+    fn publish(&self, topic: &str, partition: i32, payload: &[u8]) {
         let out = Outgoing { topic, partition: Some(partition), key: None, payload };
-        let delivery = self.producer.publish(out).await;
-        assert!(matches!(delivery, Delivery::Acknowledged { .. }), "{delivery:?}");
+        self.producer.send(out, |_| {}).unwrap();
     }
 
-    async fn capture(&self, partition: i32, payload: &[u8]) {
-        self.publish(&topics::captured(&self.launch.service), partition, payload).await;
+    fn capture(&self, partition: i32, payload: &[u8]) {
+        self.publish(&topics::captured(&self.launch.service), partition, payload);
     }
 
-    async fn replay(&self, partition: i32, payload: &[u8]) {
-        self.publish(&topics::replayed(&self.launch.service, &self.launch.name), partition, payload).await;
+    fn replay(&self, partition: i32, payload: &[u8]) {
+        self.publish(&topics::replayed(&self.launch.service, &self.launch.name), partition, payload);
     }
 
     fn outcome(&self, partition: i32, offset: i64, low_watermark: i64, outcome: Outcome) -> Vec<u8> {
@@ -106,7 +107,7 @@ pub(crate) async fn every_offset_is_covered_once_whatever_stands_in_the_topics(p
         for partition in 0..2 {
             let garbage = number == 30 && partition == 0;
             let payload = encode(record);
-            line.capture(partition, if garbage { b"garbage" } else { &payload }).await;
+            line.capture(partition, if garbage { b"garbage" } else { &payload });
         }
     }
     for partition in 0..2 {
@@ -114,7 +115,7 @@ pub(crate) async fn every_offset_is_covered_once_whatever_stands_in_the_topics(p
         let skipped = encode(&range("odd", partition, 20, 29, SkipReason::SampledOut));
         for block in (0..150).step_by(5) {
             if block == 20 {
-                line.replay(partition, &skipped).await;
+                line.replay(partition, &skipped);
             }
             if (20..30).contains(&block) {
                 continue;
@@ -125,21 +126,21 @@ pub(crate) async fn every_offset_is_covered_once_whatever_stands_in_the_topics(p
                     _ => faulty(offset),
                 };
                 let payload = line.outcome(partition, offset, block, outcome);
-                line.replay(partition, if offset == 41 { b"rotten" } else { &payload }).await;
+                line.replay(partition, if offset == 41 { b"rotten" } else { &payload });
                 if offset == 55 {
-                    line.replay(partition, &line.outcome(partition, 55, block, Outcome::DeadLettered)).await;
+                    line.replay(partition, &line.outcome(partition, 55, block, Outcome::DeadLettered));
                 }
             }
         }
     }
     // Records that do not belong here.
-    line.replay(0, &line.outcome(1, 3, 150, faulty(4))).await;
-    line.replay(1, &encode(&traffic(1)[0])).await;
+    line.replay(0, &line.outcome(1, 3, 150, faulty(4)));
+    line.replay(1, &encode(&traffic(1)[0]));
     let mut foreign = replayed("other", 0, 3, 3, faulty(4));
     foreign.low_watermark = 3;
-    line.replay(0, &encode(&foreign)).await;
-    line.replay(0, &encode(&range("odd", 0, 9, 3, SkipReason::Filtered))).await;
-    line.replay(1, &line.outcome(1, 1 << 50, 1 << 50, faulty(5))).await;
+    line.replay(0, &encode(&foreign));
+    line.replay(0, &encode(&range("odd", 0, 9, 3, SkipReason::Filtered)));
+    line.replay(1, &line.outcome(1, 1 << 50, 1 << 50, faulty(5)));
 
     until(&place, "SELECT captured, pending, balanced FROM ledger_launch WHERE launch = 'odd'", "300\t0\t1").await;
     let reasons = "SELECT outcome, reason, count() FROM exchanges FINAL WHERE launch = 'odd' AND outcome = 'dead_lettered' \
@@ -160,8 +161,8 @@ pub(crate) async fn every_offset_is_covered_once_whatever_stands_in_the_topics(p
     // Another comparator takes over where rows were stored, and nothing changes.
     let before = place.views().await;
     let (running, stop) = line.start(&place, "c2");
-    line.capture(0, &encode(&traffic(151)[150])).await;
-    line.replay(0, &line.outcome(0, 150, 150, faulty(5))).await;
+    line.capture(0, &encode(&traffic(151)[150]));
+    line.replay(0, &line.outcome(0, 150, 150, faulty(5)));
     until(&place, "SELECT captured, pending, balanced FROM ledger_launch WHERE launch = 'odd'", "301\t0\t1").await;
     stop.cancel();
     running.await.unwrap().unwrap();
@@ -182,11 +183,11 @@ pub(crate) async fn a_comparator_that_dies_again_and_again_leaves_no_hole_and_no
         let (running, stop) = line.start(&place, &format!("c{life}"));
         let until_here = RECORDS * (life + 1) / 6;
         for offset in published..until_here {
-            line.capture(0, &encode(&records[offset as usize])).await;
+            line.capture(0, &encode(&records[offset as usize]));
             // The outcome of every second offset comes after that of the next.
             if offset % 2 == 1 {
                 for spoken in [offset, offset - 1] {
-                    line.replay(0, &line.outcome(0, spoken, offset - 1, faulty(spoken))).await;
+                    line.replay(0, &line.outcome(0, spoken, offset - 1, faulty(spoken)));
                 }
             }
         }
@@ -212,5 +213,32 @@ pub(crate) async fn a_comparator_that_dies_again_and_again_leaves_no_hole_and_no
         expected(|o| matches!(o, Outcome::DeadLettered)),
     );
     assert_eq!(place.query(counts).await.trim(), wanted);
+    line.lift().await;
+}
+
+pub(crate) async fn clickhouse_away_midway_loses_nothing(mut place: Place) {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let direct = place.clickhouse.url.clone();
+    let mut way = Forwarder::to(direct.socket_addrs(|| None).unwrap()[0]).await;
+    place.clickhouse.url = format!("http://{}", way.address).parse().unwrap();
+    let line = Line::lay(&place, "away", 1).await;
+    // It starts without ClickHouse, too.
+    let (running, stop) = line.start(&place, "c1");
+    way.join().await;
+    for (offset, record) in traffic(600).iter().enumerate() {
+        let offset = offset as i64;
+        line.capture(0, &encode(record));
+        line.replay(0, &line.outcome(0, offset, offset, faulty(offset)));
+        match offset {
+            200 => until(&place, "SELECT count() > 100 FROM exchanges FINAL", "1").await,
+            // More than the comparator holds: what does not fit stays in Kafka.
+            250 => way.cut().await,
+            599 => way.join().await,
+            _ => {}
+        }
+    }
+    until(&place, "SELECT captured, pending, balanced FROM ledger_launch WHERE launch = 'away'", "600\t0\t1").await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
     line.lift().await;
 }

@@ -5,9 +5,9 @@ use comparator::metrics::Metrics;
 use comparator::schema;
 use comparator::store::{Batch, DeadLetterRow, LaunchRow, StatusRow, Store, StoreError, WatermarkRow};
 use shadow_runtime::Secret;
-use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::forwarder::Forwarder;
 use crate::stack::{INSERTER, Place, VIEWS};
 use crate::support::{NOON, launch, settled, traffic};
 
@@ -203,31 +203,15 @@ pub(crate) async fn a_missing_table_is_explained_with_its_remedy(place: Place) {
 }
 
 pub(crate) async fn rows_are_kept_until_clickhouse_is_back(place: Place) {
-    // A port that nothing listens on until the first attempt has failed.
-    let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
-    let url = format!("http://{address}").parse().unwrap();
+    let mut way = Forwarder::to(place.clickhouse.url.socket_addrs(|| None).unwrap()[0]).await;
+    let url = format!("http://{}", way.address).parse().unwrap();
     let store = Store::new(&ClickHouseConfig { url, ..place.clickhouse.clone() }, Metrics::default());
     let world = world();
     let error = store.insert(&world).await.unwrap_err();
     assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains("clickhouse.url"), "{error}");
     let stop = CancellationToken::new();
-    let real = place.clickhouse.url.socket_addrs(|| None).unwrap()[0];
-    let forward = async {
-        let listener = TcpListener::bind(address).await.unwrap();
-        loop {
-            let (mut near, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let mut far = TcpStream::connect(real).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-            });
-        }
-    };
-    tokio::select! {
-        stored = store.insert_until_stored(&world, &stop) => assert!(stored),
-        () = forward => {}
-    }
+    let (stored, ()) = tokio::join!(store.insert_until_stored(&world, &stop), way.join());
+    assert!(stored);
     assert_eq!(place.query("SELECT balanced FROM ledger_launch WHERE launch = 'checkout-v2'").await, "1\n");
 }
