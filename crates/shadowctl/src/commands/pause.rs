@@ -73,6 +73,16 @@ pub(crate) async fn run(kafka: &Kafka, wanted: Wanted, args: PauseArgs) -> Resul
     let mut roll = Roll::new(args.launch.clone(), wanted, version, kafka.control_with(version).await?);
     let heard = tokio::time::timeout_at(Instant::now() + timeout.get(), listen(&kafka.config, &mut roll)).await;
     heard.unwrap_or(Ok(()))?;
+    if !roll.caught_up() {
+        // Without the heartbeats nobody knows who is there, least of all that nobody is.
+        return Err(Failure::unreachable(
+            format!(
+                "control version {version} is written, but the heartbeats could not be read within {}: nothing is confirmed",
+                words::duration(timeout.get())
+            ),
+            "ask again with a longer --timeout",
+        ));
+    }
     let (members, state) = roll.into_members();
     let answer = Answer { wanted, launch: args.launch, control_version: version, members };
     output.show(&answer, |answer| answer.render(&state))?;
@@ -105,10 +115,9 @@ async fn record(
 /// Reads heartbeats until everyone has answered.
 async fn listen(kafka: &KafkaConfig, roll: &mut Roll) -> Result<(), Failure> {
     let tail = Tail::open(kafka, topics::STATUS, TailFrom::Start).await?;
-    let mut caught_up = false;
-    while !(caught_up && roll.is_complete()) {
+    while !(roll.caught_up() && roll.is_complete()) {
         match tail.recv().await? {
-            TailEvent::CaughtUp => caught_up = true,
+            TailEvent::CaughtUp => roll.catch_up(),
             TailEvent::Record(record) => {
                 if let Ok(status) = decode::<Status>(&record.payload) {
                     roll.take(record.appended_at, status);

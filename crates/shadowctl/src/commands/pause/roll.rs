@@ -64,6 +64,8 @@ pub(crate) struct Roll {
     /// The control topic with the command in it.
     state: ControlState,
     board: StatusBoard,
+    /// Whether every heartbeat that was there at the command has been taken in.
+    caught_up: bool,
     /// The first heartbeat of each member that acknowledged the command, and when the broker had it.
     acknowledged: BTreeMap<Member, (Timestamp, Status)>,
 }
@@ -78,7 +80,17 @@ impl Roll {
         (state, commanded_at): (ControlState, Option<Timestamp>),
     ) -> Self {
         let (board, acknowledged) = (StatusBoard::default(), BTreeMap::new());
-        Self { launch, wanted, version, commanded_at, state, board, acknowledged }
+        Self { launch, wanted, version, commanded_at, state, board, caught_up: false, acknowledged }
+    }
+
+    /// Every heartbeat that was there at the command has been taken in: from here on it is known who was present.
+    pub(crate) fn catch_up(&mut self) {
+        self.caught_up = true;
+    }
+
+    /// Whether it is known who was present.
+    pub(crate) fn caught_up(&self) -> bool {
+        self.caught_up
     }
 
     /// Takes in a heartbeat that the broker had at `seen`.
