@@ -8,19 +8,21 @@ use shadow_record::Timestamp;
 use support::{Rig, sql, until};
 
 const TRIALS: usize = 5;
+const RECORDS: i64 = 6_000;
+const RATE: f64 = 400.0;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_after_every_member_has_confirmed_the_pause() {
     let mut rig = Rig::start().await;
-    rig.traffic.write(40_000).await;
-    rig.rate(Some(800.0)).await;
+    rig.traffic.write(RECORDS).await;
+    rig.rate(Some(RATE)).await;
     let launch = rig.launch("v2", |_| {}).await;
     let comparator = rig.comparator("c1").ready().await;
     let (mut first, second) = (rig.replayer("r1").ready().await, rig.replayer("r2").ready().await);
     let mut slowest = 0;
     for _ in 0..TRIALS {
         let before = rig.candidate.requests();
-        until("load on the candidate", || async { (rig.candidate.requests() > before + 200).then_some(()) }).await;
+        until("load on the candidate", || async { (rig.candidate.requests() > before + 100).then_some(()) }).await;
         let command = Timestamp::now();
         let told = rig.shadowctl(&["pause", "--json"]).await;
         let confirmed = rig.candidate.requests();
@@ -39,9 +41,9 @@ async fn nothing_is_sent_after_every_member_has_confirmed_the_pause() {
         assert_eq!(rig.candidate.requests(), confirmed, "a request left while paused");
         rig.shadowctl(&["resume"]).await;
     }
-    println!("{TRIALS} pauses under 800 requests/s: last request at most {slowest} ms after the command began");
+    println!("{TRIALS} pauses under {RATE} requests/s: last request at most {slowest} ms after the command began");
     rig.rate(None).await;
-    rig.settled(&launch, 40_000 + 10 * TRIALS as i64).await;
+    rig.settled(&launch, RECORDS + 10 * TRIALS as i64).await;
     let killed = sql(&rig.stack, "SELECT failed_by_class FROM shadow.coverage WHERE launch = 'v2'").await;
     println!("cancelled in flight: {killed}");
     assert_eq!(rig.number("SELECT min(balanced) FROM shadow.ledger_launch").await, 1);

@@ -1,5 +1,5 @@
 //! What the end-to-end tests share: a stack of real servers, services as processes, waiting for conditions.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 #![allow(unreachable_pub, reason = "a module of several test binaries")]
 
 // Spelled out, because the benchmarks load this file by path too.
@@ -21,9 +21,9 @@ use shadow_devstack::{Devstack, KafkaChoice, LAUNCHER_ARG, Progress};
 use shadow_kafka::KafkaConfig;
 
 pub use candidate::Candidate;
-pub use rig::{Rig, Views};
+pub use rig::Rig;
 pub use service::Service;
-pub use traffic::{Traffic, service as test_service};
+pub use traffic::service as test_service;
 
 /// The binary that is every service.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_shadowline-under-test");
@@ -33,6 +33,8 @@ pub const MASKING_KEY: &str = "000102030405060708090a0b0c0d0e0f10111213141516171
 
 /// Apache Kafka and ClickHouse of this test's own.
 pub async fn stack() -> Devstack {
+    // The HTTP client asks for a TLS provider even where it speaks none; whoever came first did the same.
+    drop(rustls::crypto::ring::default_provider().install_default());
     Devstack::builder()
         .launcher(PathBuf::from(BINARY), vec![LAUNCHER_ARG.to_owned()])
         .kafka(KafkaChoice::Apache)

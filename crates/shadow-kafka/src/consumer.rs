@@ -356,6 +356,8 @@ impl GroupConsumer {
 impl Drop for GroupConsumer {
     fn drop(&mut self) {
         self.consumer.context().closing.store(true, Ordering::SeqCst);
+        // A rebalance that nobody answered would keep the client's destructor waiting for ever.
+        drop(self.consumer.unassign());
     }
 }
 

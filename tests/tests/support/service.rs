@@ -107,10 +107,11 @@ impl Service {
         assert!(unexpected.is_empty(), "{} warned unexpectedly:\n{}", self.kind, unexpected.join("\n"));
     }
 
-    fn tail(&self) -> String {
+    /// The end of its log.
+    pub fn tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        lines[lines.len().saturating_sub(40)..].join("\n")
     }
 }
 

@@ -105,7 +105,7 @@ impl Traffic {
             error: None,
             first_byte_us: Some(400),
             total_us: 500,
-            ruleset: self.masker.ruleset().to_owned(),
+            ruleset: self.masker.ruleset().version().to_owned(),
             key_id: self.masker.key_id().to_owned(),
             sampling_rate: 1.0,
         }
