@@ -150,11 +150,15 @@ impl Agent {
         let patience = self.config.capture.flush.get();
         self.workers.finish(patience).await;
         // Where Kafka never was, nobody listens for the last words.
-        if self.publisher.is_open() {
+        let reached = self.publisher.is_open();
+        if reached {
             self.publisher.flush(patience).await;
+        }
+        // First, so that no regular heartbeat follows the last one.
+        self.beside.cancel();
+        if reached {
             self.heart.stopped().await;
         }
-        self.beside.cancel();
         let _ = self.announcing.await;
         self.admin.join().await;
         self.ledger.account()
