@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use shadow_control::{ControlState, Launch, LaunchStatus};
 use shadow_kafka::{Consumed, Event, FetchLimits, GroupConsumer, KafkaError, Start, TopicPartition};
-use shadow_record::{AnyRecord, DeadLetter, Role, State, Status, Timestamp, decode_any, topics};
+use shadow_record::{AnyRecord, DeadLetter, DeadLetterReason, Role, State, Status, Timestamp, decode_any, topics};
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::Shared;
@@ -94,7 +94,7 @@ impl Books {
                     self.note_launches(&state);
                 }
                 event = consumer.recv(), if self.rows() < FULL => match event? {
-                    Event::Record(record) => self.note(&record),
+                    Event::Record(record) => self.note(&record, stop).await,
                     Event::Expired { .. } => {}
                     Event::Assigned(list) if list.is_empty() => consumer.release().await?,
                     Event::Assigned(list) => {
@@ -116,21 +116,29 @@ impl Books {
         self.statuses.len() + self.dead_letters.len() + self.launches.len()
     }
 
-    fn note(&mut self, record: &Consumed) {
-        self.positions.insert(record.at(), record.offset + 1);
-        match decode_any(&record.payload) {
+    async fn note(&mut self, record: &Consumed, stop: &CancellationToken) {
+        let unusable = match decode_any(&record.payload) {
             Ok(AnyRecord::Status(status)) => {
                 let row = status_row(*status);
                 let subject = (row.instance.clone(), row.role, row.service.clone(), row.launch.clone(), row.epoch);
                 // Only the newest of a batch is worth a row.
                 self.statuses.insert(subject, row);
+                None
             }
-            Ok(AnyRecord::DeadLetter(letter)) => self.dead_letters.push(dead_letter_row(*letter)),
-            Ok(other) => {
-                tracing::warn!(topic = %record.topic, offset = record.offset, kind = other.name(), "record ignored")
+            Ok(AnyRecord::DeadLetter(letter)) => {
+                self.dead_letters.push(dead_letter_row(*letter));
+                None
             }
-            Err(error) => tracing::warn!(topic = %record.topic, offset = record.offset, %error, "record ignored"),
+            Ok(other) => Some((DeadLetterReason::UnexpectedKind, other.name().to_owned())),
+            Err(error) => Some((error.reason(), error.to_string())),
+        };
+        // Filed, it comes back as a dead letter that can be read, and becomes a row as such.
+        if let Some((reason, detail)) = unusable
+            && !self.shared.file(record, reason, &detail, stop).await
+        {
+            return;
         }
+        self.positions.insert(record.at(), record.offset + 1);
     }
 
     fn note_launches(&mut self, state: &Arc<ControlState>) {

@@ -69,6 +69,36 @@ pub struct Shared {
     pub control: watch::Receiver<Arc<ControlState>>,
 }
 
+impl Shared {
+    /// Puts a record that cannot be used on the dead-letter topic. `false` when the stop came first: then nothing may be
+    /// committed past the record, so that it is read and filed again.
+    #[must_use]
+    pub(crate) async fn file(
+        &self,
+        record: &Consumed,
+        reason: DeadLetterReason,
+        detail: &str,
+        stop: &CancellationToken,
+    ) -> bool {
+        let Consumed { topic, partition, offset, .. } = record;
+        tracing::warn!(%topic, partition, offset, reason = reason.as_str(), detail, "record dead-lettered");
+        let instance = self.settings.instance.as_str();
+        loop {
+            let delivery = tokio::select! {
+                () = stop.cancelled() => return false,
+                delivery = dead_letter(&self.dead_letters, record, reason, detail, instance) => delivery,
+            };
+            match delivery {
+                Delivery::Acknowledged { .. } => return true,
+                Delivery::Rejected(cause) | Delivery::InDoubt(cause) => {
+                    tracing::warn!(cause, "the dead letter was not acknowledged; sending it again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+}
+
 /// Compares one launch until `stop`. Errors are reported and tried again: nothing is lost by beginning anew.
 pub async fn compare_launch(shared: Shared, launch: Launch, stop: CancellationToken) {
     let mut last = String::new();
@@ -294,7 +324,10 @@ impl Pipeline {
                     Err((DeadLetterReason::Undecodable, format!("speaks of offset {last}, which was never captured")));
             }
             if let Err((reason, detail)) = &spoken {
-                self.file(&record, *reason, detail).await;
+                self.shared.metrics.unusable(self.launch.name.as_str());
+                if !self.shared.file(&record, *reason, detail, &self.stop).await {
+                    return;
+                }
             }
             let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
             let repeated = match spoken {
@@ -329,27 +362,6 @@ impl Pipeline {
             Err(_) => return true,
         }
         offset < partition.high
-    }
-
-    /// Puts a record that cannot be used on the dead-letter topic, before anything is committed past it.
-    async fn file(&self, record: &Consumed, reason: DeadLetterReason, detail: &str) {
-        self.shared.metrics.unusable(self.launch.name.as_str());
-        let Consumed { topic, partition, offset, .. } = record;
-        tracing::warn!(%topic, partition, offset, reason = reason.as_str(), detail, "record dead-lettered");
-        let instance = self.shared.settings.instance.as_str();
-        loop {
-            let delivery = tokio::select! {
-                () = self.stop.cancelled() => return,
-                delivery = dead_letter(&self.shared.dead_letters, record, reason, detail, instance) => delivery,
-            };
-            match delivery {
-                Delivery::Acknowledged { .. } => return,
-                Delivery::Rejected(cause) | Delivery::InDoubt(cause) => {
-                    tracing::warn!(cause, "the dead letter was not acknowledged; sending it again");
-                    tokio::time::sleep(RETRY).await;
-                }
-            }
-        }
     }
 
     fn settle_all(&mut self) {

@@ -152,6 +152,10 @@ pub(crate) async fn every_offset_is_covered_once_whatever_stands_in_the_topics(p
     // The rest was filed with its reason, and the bookkeeping stored it.
     let letters = "SELECT reason, count() FROM dead_letters FINAL WHERE topic = 'shadow.replayed.odd.odd' GROUP BY ALL ORDER BY ALL";
     until(&place, letters, "undecodable\t4\nunexpected_kind\t2\nwrong_partition\t1").await;
+    line.publish(topics::STATUS, 0, b"garbage");
+    line.publish(topics::DEAD_LETTER, 0, b"garbage");
+    let beside = "SELECT topic, reason FROM dead_letters FINAL WHERE topic IN ('shadow.status', 'shadow.deadletter') ORDER BY ALL";
+    until(&place, beside, "shadow.deadletter\tundecodable\nshadow.status\tundecodable").await;
     until(&place, "SELECT count() FROM launches FINAL WHERE launch = 'odd'", "1").await;
     until(&place, "SELECT state FROM instance_status FINAL WHERE role = 'comparator' AND instance = 'c1'", "running")
         .await;
