@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shadow_kafka::KafkaConfig;
-use shadow_mask::{MaskKey, Ruleset};
-use shadow_record::{RouteTable, ServiceName};
+use shadow_record::ServiceName;
 use shadow_runtime::admin::AdminConfig;
 use shadow_runtime::telemetry::LogConfig;
 use shadow_runtime::units::{ByteSize, HumanDuration};
-use shadow_runtime::{Instance, Problem, Secret, ServiceConfig};
+use shadow_runtime::{Instance, MaskingConfig, Problem, ServiceConfig};
 use url::Url;
 
 use crate::sample::{Sampler, SamplingConfig};
@@ -47,7 +46,7 @@ pub struct Config {
     /// What is captured.
     pub sampling: SamplingConfig,
     /// How it is masked.
-    pub masking: MaskingSection,
+    pub masking: MaskingConfig,
     /// Where it is published.
     pub kafka: KafkaConfig,
     /// The admin endpoint.
@@ -161,8 +160,6 @@ pub struct CaptureSection {
     pub delivery: HumanDuration,
     /// How long the agent waits for masking and for the brokers when it stops.
     pub flush: HumanDuration,
-    /// Route templates, first match wins, such as `GET /orders/{id}`.
-    pub routes: Vec<String>,
 }
 
 impl Default for CaptureSection {
@@ -176,42 +173,7 @@ impl Default for CaptureSection {
             outbox: ByteSize::mib(32),
             delivery: HumanDuration::from_secs(30),
             flush: HumanDuration::from_secs(1),
-            routes: Vec::new(),
         }
-    }
-}
-
-/// `[masking]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MaskingSection {
-    /// The masking key, at least 32 bytes. Required.
-    pub key: Option<Secret>,
-    /// Masking rules (TOML); the shipped ones by default.
-    pub rules_file: Option<std::path::PathBuf>,
-}
-
-impl MaskingSection {
-    /// The key.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parsed_key(&self) -> Result<MaskKey, Problem> {
-        let remedy = "make one with `openssl rand -hex 32` and write masking.key = { file = \"...\" }";
-        let key = self.key.as_ref().ok_or_else(|| Problem::key("masking.key", "is missing", remedy))?;
-        MaskKey::parse(key.expose()).map_err(|error| Problem::key("masking.key", error.to_string(), remedy))
-    }
-
-    /// The rules.
-    ///
-    /// # Errors
-    /// What is wrong with them.
-    pub fn parsed_rules(&self) -> Result<Ruleset, Problem> {
-        let Some(path) = &self.rules_file else { return Ok(Ruleset::default()) };
-        let problem = |cause: String| Problem::key("masking.rules_file", cause, "mend the file or leave the key out");
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| problem(format!("`{}` cannot be read: {error}", path.display())))?;
-        Ruleset::parse(&text).map_err(|error| problem(error.to_string()))
     }
 }
 
@@ -234,8 +196,7 @@ impl ServiceConfig for Config {
             let cause = format!("and twice capture.flush are more than {} s together", STOP.as_secs());
             problems.push(Problem::key("listen.drain", cause, "stopping must end before the supervisor's patience"));
         }
-        problems.extend(self.masking.parsed_key().err());
-        problems.extend(self.masking.parsed_rules().err());
+        problems.extend(self.masking.masker().err().into_iter().flatten());
         problems.extend(self.admin.problem());
         problems
     }
@@ -269,9 +230,6 @@ impl CaptureSection {
         positive("capture.queue", self.queue >= 1);
         positive("capture.threads", (1..=64).contains(&self.threads));
         positive("capture.partitions", (1..=10_000).contains(&self.partitions));
-        if let Err(error) = RouteTable::parse(&self.routes) {
-            problems.push(Problem::key("capture.routes", error.to_string(), "write it as `GET /orders/{id}`"));
-        }
         problems
     }
 }
@@ -293,12 +251,13 @@ mod tests {
     fn everything_missing_or_wrong_is_reported_at_once() {
         let text = r#"
             primary = { url = "https://user@host/path" }
-            capture = { threads = 0, routes = ["nonsense"] }
+            capture = { threads = 0 }
+            masking = { routes = ["nonsense"] }
             sampling = { rate = 2.0 }
         "#;
         let config: Config = toml::from_str(text).unwrap();
         let told = config.check().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        for key in ["service.name", "primary.url", "capture.threads", "capture.routes", "sampling.rate", "masking.key"]
+        for key in ["service.name", "primary.url", "capture.threads", "masking.routes", "sampling.rate", "masking.key"]
         {
             assert!(told.contains(key), "{key} is missing in:\n{told}");
         }

@@ -41,9 +41,7 @@ use std::process::ExitCode;
 use shadow_runtime::{Service, run_service};
 use tokio_util::sync::CancellationToken;
 
-pub use config::{
-    CaptureSection, Config, Forwarded, ListenSection, MaskingSection, PrimarySection, Protocol, ServiceSection,
-};
+pub use config::{CaptureSection, Config, Forwarded, ListenSection, PrimarySection, Protocol, ServiceSection};
 pub use ledger::{Account, DropReason, Exclusion};
 pub use pipeline::Agent;
 pub use sample::SamplingConfig;

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use shadow_control::Heart;
 use shadow_kafka::ProducerLimits;
 use shadow_mask::Masker;
-use shadow_record::{RouteTable, ServiceName, topics};
+use shadow_record::{ServiceName, topics};
 use shadow_runtime::ConfigError;
 use shadow_runtime::admin::{Admin, AdminHandle, Pausable};
 use shadow_runtime::config::redacted;
@@ -170,9 +170,7 @@ fn service_of(config: &Config) -> anyhow::Result<ServiceName> {
 }
 
 fn masker_of(config: &Config) -> anyhow::Result<Arc<Masker>> {
-    let key = config.masking.parsed_key().map_err(ConfigError::from)?;
-    let rules = config.masking.parsed_rules().map_err(ConfigError::from)?;
-    Ok(Arc::new(Masker::new(key, rules, RouteTable::parse(&config.capture.routes)?)))
+    Ok(Arc::new(config.masking.masker().map_err(ConfigError::from)?))
 }
 
 fn target_of(config: &PrimarySection) -> anyhow::Result<Target> {

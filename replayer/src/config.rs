@@ -1,15 +1,11 @@
 //! The replayer's configuration. What belongs to one launch stands on the control topic instead.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 use shadow_kafka::KafkaConfig;
-use shadow_mask::{MaskKey, Masker, Ruleset};
-use shadow_record::RouteTable;
 use shadow_runtime::admin::AdminConfig;
 use shadow_runtime::telemetry::LogConfig;
 use shadow_runtime::units::{ByteSize, HumanDuration};
-use shadow_runtime::{Instance, Problem, Secret, ServiceConfig};
+use shadow_runtime::{Instance, MaskingConfig, Problem, ServiceConfig};
 
 /// Longest drain: it must fit, with the last commit, into the 8 s that a service has to end.
 const LONGEST_DRAIN: HumanDuration = HumanDuration::from_secs(5);
@@ -72,45 +68,6 @@ impl Default for ReplayConfig {
             connect_timeout: HumanDuration::from_secs(2),
             window_records: 2000,
             window_bytes: ByteSize::mib(8),
-        }
-    }
-}
-
-/// The section `[masking]`: the same as the agents', or equal values get different tokens.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MaskingConfig {
-    /// The masking key.
-    pub key: Option<Secret>,
-    /// File with the masking rules (TOML); the built-in ones when absent.
-    pub rules_file: Option<PathBuf>,
-    /// Route templates such as `GET /orders/{id}`, in order of precedence.
-    pub routes: Vec<String>,
-}
-
-impl MaskingConfig {
-    /// The masker that this section describes.
-    ///
-    /// # Errors
-    /// Every problem with it.
-    pub fn masker(&self) -> Result<Masker, Vec<Problem>> {
-        let key = match &self.key {
-            None => Err(Problem::key("masking.key", "is required", "set it to the key of the capture agents")),
-            Some(key) => MaskKey::parse(key.expose())
-                .map_err(|e| Problem::key("masking.key", e.to_string(), "use the key of the capture agents")),
-        };
-        let rules = match &self.rules_file {
-            None => Ok(Ruleset::default()),
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|e| e.to_string())
-                .and_then(|text| Ruleset::parse(&text).map_err(|e| e.to_string()))
-                .map_err(|e| Problem::key("masking.rules_file", format!("{}: {e}", path.display()), "mend the file")),
-        };
-        let routes = RouteTable::parse(&self.routes)
-            .map_err(|e| Problem::key("masking.routes", e.to_string(), "use the routes of the capture agents"));
-        match (key, rules, routes) {
-            (Ok(key), Ok(rules), Ok(routes)) => Ok(Masker::new(key, rules, routes)),
-            (key, rules, routes) => Err([key.err(), rules.err(), routes.err()].into_iter().flatten().collect()),
         }
     }
 }

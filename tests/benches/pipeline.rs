@@ -4,7 +4,7 @@
 //! means and quotes a run.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 
-#[path = "../tests/support.rs"]
+#[path = "../support.rs"]
 mod support;
 
 use std::collections::HashSet;
@@ -64,7 +64,7 @@ async fn agent(rig: &Rig, primary: &str) -> (String, Service) {
     let port = free_port();
     let config = format!(
         "[service]\nname = \"shop\"\ninstance = \"agent-1\"\n[listen]\naddress = \"127.0.0.1:{port}\"\n[primary]\nurl = \"{primary}\"\n\
-         [capture]\npartitions = 4\n[masking]\nrules = {dir:?}\nroutes = {:?}\n[kafka]\nbrokers = \"{}\"\n",
+         [capture]\npartitions = 4\n[masking]\nrules_file = {dir:?}\nroutes = {:?}\n[kafka]\nbrokers = \"{}\"\n",
         shadow_shop::ROUTES,
         rig.kafka.brokers
     );
@@ -75,7 +75,9 @@ async fn agent(rig: &Rig, primary: &str) -> (String, Service) {
 }
 
 fn load(url: &str, rate: u32, seconds: u64) -> Load {
-    Load { rate: NonZeroU32::new(rate).unwrap(), requests: u64::from(rate) * seconds, ..Load::new(url).unwrap() }
+    let mut load = Load::new(url).unwrap();
+    (load.rate, load.requests) = (NonZeroU32::new(rate).unwrap(), u64::from(rate) * seconds);
+    load
 }
 
 /// Capture to queryable row at 500 requests/s, and each service's memory at that load.

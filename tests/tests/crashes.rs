@@ -2,6 +2,7 @@
 //! of an undisturbed run.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../support.rs"]
 mod support;
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! The Kafka layer on Apache Kafka: rebalances, expiry, tails, deliveries, heartbeats and the lease.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../support.rs"]
 mod support;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 //! The kill switch under load: when the last request left, and that none leaves while paused, restarts included.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../support.rs"]
 mod support;
 
 use serde_json::Value;

@@ -1,6 +1,7 @@
 //! Launches beside each other, what retention takes, and records that nobody can read.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../support.rs"]
 mod support;
 
 use rdkafka::admin::{AdminClient, AdminOptions};

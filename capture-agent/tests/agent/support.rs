@@ -27,8 +27,8 @@ pub(crate) fn config(primary: SocketAddr, brokers: &str) -> Config {
         service = {{ name = "shop", instance = "agent-under-test" }}
         listen = {{ address = "127.0.0.1:0", drain = "2s" }}
         primary = {{ url = "http://{primary}" }}
-        capture = {{ flush = "100ms", routes = ["GET /items/{{id}}"] }}
-        masking = {{ key = {{ file = "{}" }} }}
+        capture = {{ flush = "100ms" }}
+        masking = {{ key = {{ file = "{}" }}, routes = ["GET /items/{{id}}"] }}
         kafka = {{ brokers = "{brokers}" }}
         "#,
         key.path().display()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capture_agent::{Account, Agent};
-use shadow_runtime::{Instance, Secret};
+use shadow_runtime::{Instance, MaskingConfig, Secret};
 use shadow_shop::{Build, ROUTES, Shop};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -122,32 +122,30 @@ fn masking_key() -> String {
     (0..4_u64).map(|part| format!("{:016x}", RandomState::new().hash_one(part))).collect()
 }
 
-fn routes() -> Vec<String> {
-    ROUTES.iter().map(|route| (*route).to_owned()).collect()
+/// The same for agent and replayer.
+fn masking(world: &World, key: &str) -> MaskingConfig {
+    let routes = ROUTES.iter().map(|route| (*route).to_owned()).collect();
+    MaskingConfig { key: Some(Secret::new(key)), rules_file: Some(world.masking_rules()), routes }
 }
 
 fn agent(world: &World, primary: &str, key: &str) -> Result<capture_agent::Config, Failure> {
-    use capture_agent::{CaptureSection, Config, ListenSection, MaskingSection, PrimarySection, ServiceSection};
+    use capture_agent::{CaptureSection, Config, ListenSection, PrimarySection, ServiceSection};
     Ok(Config {
         service: ServiceSection { name: Some(world.service.clone()), instance: instance(world, "agent")? },
         listen: ListenSection { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..ListenSection::default() },
         primary: PrimarySection { url: Some(primary.parse().map_err(Failure::internal)?), ..PrimarySection::default() },
-        capture: CaptureSection { partitions: PARTITIONS, routes: routes(), ..CaptureSection::default() },
-        masking: MaskingSection { key: Some(Secret::new(key)), rules_file: Some(world.masking_rules()) },
+        capture: CaptureSection { partitions: PARTITIONS, ..CaptureSection::default() },
+        masking: masking(world, key),
         kafka: world.kafka.config.clone(),
         ..Config::default()
     })
 }
 
 fn replayer(world: &World, key: &str) -> Result<replayer::config::Config, Failure> {
-    use replayer::config::{Config, MaskingConfig, ServiceSection};
+    use replayer::config::{Config, ServiceSection};
     Ok(Config {
         service: ServiceSection { instance: instance(world, "replayer")? },
-        masking: MaskingConfig {
-            key: Some(Secret::new(key)),
-            rules_file: Some(world.masking_rules()),
-            routes: routes(),
-        },
+        masking: masking(world, key),
         kafka: world.kafka.config.clone(),
         ..Config::default()
     })

@@ -1,8 +1,7 @@
 //! What the end-to-end tests share: a stack of real servers, services as processes, waiting for conditions.
 #![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
-#![allow(unreachable_pub, reason = "a module of several test binaries")]
+#![allow(unreachable_pub, missing_docs, reason = "a module of several test binaries, not an interface")]
 
-// Spelled out, because the benchmarks load this file by path too.
 #[path = "support/candidate.rs"]
 mod candidate;
 #[path = "support/rig.rs"]
