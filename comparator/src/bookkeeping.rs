@@ -1,4 +1,5 @@
-//! Beside the flow: heartbeats, dead letters and launches become rows, so that the ledger and the views can speak of them.
+//! Beside the flow: heartbeats, dead letters and launches become rows, so that the ledger and the views can speak of them; what
+//! nobody can read in their topics is filed as a dead letter.
 //!
 //! One consumer group for all comparators. Rows replace each other by identity, and offsets are committed after the rows are
 //! stored, so here too reading twice changes nothing.
@@ -7,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shadow_control::{ControlState, Launch, LaunchStatus};
+use shadow_control::{ControlError, ControlRecord, ControlState, Launch, LaunchStatus};
 use shadow_kafka::{Consumed, Event, FetchLimits, GroupConsumer, KafkaError, Start, TopicPartition};
 use shadow_record::{AnyRecord, DeadLetter, DeadLetterReason, Role, State, Status, Timestamp, decode_any, topics};
 use tokio_util::sync::CancellationToken;
@@ -64,7 +65,7 @@ impl Books {
     }
 
     async fn run(mut self, stop: &CancellationToken) -> Result<(), KafkaError> {
-        let names = [topics::STATUS.to_owned(), topics::DEAD_LETTER.to_owned()];
+        let names = [topics::STATUS, topics::DEAD_LETTER, topics::CONTROL].map(str::to_owned);
         let consumer = GroupConsumer::subscribe(&self.shared.kafka, GROUP, &names, FetchLimits::default())?;
         let result = self.consume(&consumer, stop).await;
         consumer.close().await;
@@ -118,6 +119,7 @@ impl Books {
 
     async fn note(&mut self, record: &Consumed, stop: &CancellationToken) {
         let unusable = match decode_any(&record.payload) {
+            _ if *record.topic == *topics::CONTROL => unusable_control(record),
             Ok(AnyRecord::Status(status)) => {
                 let row = status_row(*status);
                 let subject = (row.instance.clone(), row.role, row.service.clone(), row.launch.clone(), row.epoch);
@@ -169,6 +171,20 @@ impl Books {
             tracing::debug!(%error, "offsets of heartbeats not committed; they are read again");
         }
     }
+}
+
+/// What holds is read from the control topic elsewhere; here only what nobody can read is filed.
+fn unusable_control(record: &Consumed) -> Option<(DeadLetterReason, String)> {
+    if record.payload.is_empty() {
+        return None;
+    }
+    let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
+    let error = ControlRecord::decode(&key, &record.payload).err()?;
+    let reason = match error {
+        ControlError::Newer { .. } => DeadLetterReason::UnknownSchema,
+        ControlError::Unreadable { .. } => DeadLetterReason::Undecodable,
+    };
+    Some((reason, error.to_string()))
 }
 
 fn status_row(status: Status) -> StatusRow {

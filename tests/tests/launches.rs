@@ -87,18 +87,20 @@ async fn a_corrupt_record_in_any_topic_is_dead_lettered_and_the_stream_goes_on()
     rig.traffic.write_garbage(&topics::replayed(&test_service(), &launch), 2).await;
     rig.traffic.write_garbage(topics::STATUS, 0).await;
     rig.traffic.write_garbage(topics::DEAD_LETTER, 0).await;
+    rig.traffic.write_garbage(topics::CONTROL, 0).await;
     rig.traffic.write(200).await;
     rig.settled(&launch, 401).await;
 
     assert_eq!(rig.claims(&launch).await, (401, 1));
     let ledger = sql(&rig.stack, "SELECT dead_lettered, pending, balanced FROM shadow.ledger_launch").await;
     assert_eq!(ledger.trim(), "1\t0\t1");
-    let filed = until("three dead letters", || async {
+    let filed = until("five dead letters", || async {
         let filed = sql(&rig.stack, "SELECT topic, reason FROM shadow.dead_letters FINAL ORDER BY topic").await;
-        (filed.lines().count() >= 3).then_some(filed)
+        (filed.lines().count() >= 5).then_some(filed)
     })
     .await;
-    for topic in [&captured, &topics::replayed(&test_service(), &launch), topics::STATUS] {
+    let replayed = topics::replayed(&test_service(), &launch);
+    for topic in [&captured, &replayed, topics::STATUS, topics::DEAD_LETTER, topics::CONTROL] {
         assert!(filed.contains(&format!("{topic}\tundecodable")), "{filed}");
     }
 
