@@ -15,14 +15,11 @@ use crate::sql::Sql;
 
 pub(crate) use query::gather;
 
-/// A route is called slower when its median pair is slower by this much more than that of the median route, milliseconds,
+/// A route is called slower when the candidate is slower than the primary by this much, milliseconds, and
 pub(crate) const SLOWER_MS: f64 = 20.0;
-/// and the candidate's median is this many times the primary's, put where the median route is. The primary is measured at the
-/// agent and earlier, the candidate at the replayer and later: what that alone makes of the difference shows on every route
-/// alike and is no route's fault.
+/// takes this many times as long. Either the medians must say so, or the fastest tenths: whatever else keeps a machine busy
+/// adds to most answers, but hardly ever to the fastest tenth of them.
 pub(crate) const SLOWER_FACTOR: f64 = 2.0;
-/// With fewer routes there is no telling what is common to all.
-const SHIFT_ROUTES: usize = 4;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReportArgs {
@@ -91,9 +88,11 @@ pub(crate) struct MatchRate {
 pub(crate) struct Latency {
     pub(crate) route: String,
     pub(crate) pairs: u64,
+    pub(crate) primary_p10_ms: f64,
     pub(crate) primary_p50_ms: f64,
     pub(crate) primary_p90_ms: f64,
     pub(crate) primary_p99_ms: f64,
+    pub(crate) candidate_p10_ms: f64,
     pub(crate) candidate_p50_ms: f64,
     pub(crate) candidate_p90_ms: f64,
     pub(crate) candidate_p99_ms: f64,
@@ -102,22 +101,15 @@ pub(crate) struct Latency {
     pub(crate) difference_p99_ms: f64,
 }
 
-impl Report {
-    /// What is common to all routes of candidate minus primary: the median of their median pairs, milliseconds.
-    pub(crate) fn shift_ms(&self) -> f64 {
-        let mut medians: Vec<f64> = self.latency.iter().map(|latency| latency.difference_p50_ms).collect();
-        if medians.len() < SHIFT_ROUTES {
-            return 0.0;
-        }
-        medians.sort_by(f64::total_cmp);
-        medians[(medians.len() - 1) / 2]
-    }
-
-    /// Whether the candidate is slower on a route beyond doubt; the rule is [`SLOWER_MS`] and [`SLOWER_FACTOR`].
-    pub(crate) fn is_slower(&self, latency: &Latency) -> bool {
-        let shift = self.shift_ms();
-        latency.difference_p50_ms - shift >= SLOWER_MS
-            && latency.candidate_p50_ms >= SLOWER_FACTOR * (latency.primary_p50_ms + shift)
+impl Latency {
+    /// Whether the candidate is slower beyond doubt; the rule is [`SLOWER_MS`] and [`SLOWER_FACTOR`].
+    pub(crate) fn is_slower(&self) -> bool {
+        let slower = |primary: f64, candidate: f64, difference: f64| {
+            difference >= SLOWER_MS && candidate >= SLOWER_FACTOR * primary
+        };
+        let Self { primary_p10_ms, candidate_p10_ms, primary_p50_ms, candidate_p50_ms, difference_p50_ms, .. } = *self;
+        slower(primary_p50_ms, candidate_p50_ms, difference_p50_ms)
+            || slower(primary_p10_ms, candidate_p10_ms, candidate_p10_ms - primary_p10_ms)
     }
 }
 

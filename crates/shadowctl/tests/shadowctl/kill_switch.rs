@@ -102,7 +102,7 @@ async fn a_member_that_does_not_confirm_is_named_and_the_pause_fails() {
     launch(stack, "deaf", "deaf-v2").await;
     let good = Member::start(stack, "hearing-1", "deaf-v2", Hearing::Good).await;
     let deaf = Member::start(stack, "deaf-1", "deaf-v2", Hearing::Deaf).await;
-    let ran = run(stack, &["launch", "pause", "deaf-v2", "--timeout", "1s"]).await;
+    let ran = run(stack, &["launch", "pause", "deaf-v2", "--timeout", "3s"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.err.contains("not confirmed") && ran.err.contains("deaf-1 (launch deaf-v2)"), "{}", ran.err);
     assert!(!ran.err.contains("hearing-1") && ran.out.contains("NO ANSWER"), "{ran:?}");

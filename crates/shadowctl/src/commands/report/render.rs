@@ -87,7 +87,7 @@ impl Report {
 
     /// Routes on which the candidate is slower beyond doubt.
     pub(crate) fn slower(&self) -> impl Iterator<Item = &Latency> {
-        self.latency.iter().filter(|latency| self.is_slower(latency))
+        self.latency.iter().filter(|latency| latency.is_slower())
     }
 
     fn latencies(&self) -> String {
@@ -119,13 +119,12 @@ impl Report {
                 millis(l.candidate_p99_ms),
                 millis(l.difference_p50_ms),
                 millis(l.difference_p99_ms),
-                if self.is_slower(l) { "SLOWER" } else { "" }.to_owned(),
+                if l.is_slower() { "SLOWER" } else { "" }.to_owned(),
             ]);
         }
         format!(
-            "latency of pairs; the median route differs by {}, which is where and when the sides are measured\n\
-             (SLOWER: {SLOWER_MS:.0} ms above that, and {SLOWER_FACTOR:.0} times the primary)\n{}",
-            millis(self.shift_ms()),
+            "latency of pairs (SLOWER: the median or the fastest tenth by {SLOWER_MS:.0} ms or more, and {SLOWER_FACTOR:.0} times \
+             the primary's)\n{}",
             table.render()
         )
     }
