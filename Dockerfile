@@ -3,8 +3,8 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked -p capture-agent -p replayer -p comparator -p shadowctl \
-    && mkdir /out && cp target/release/capture-agent target/release/replayer target/release/comparator target/release/shadowctl /out/
+    cargo build --profile dist --locked -p capture-agent -p replayer -p comparator -p shadowctl \
+    && mkdir /out && cp target/dist/capture-agent target/dist/replayer target/dist/comparator target/dist/shadowctl /out/
 
 FROM debian:bookworm-slim AS base
 RUN useradd --system --uid 10001 shadowline
