@@ -186,5 +186,5 @@ async fn conclude(
         note("kept running until Ctrl-C");
         stop.cancelled().await;
     }
-    outcome.verdict()
+    outcome.verdict(load.max_lag)
 }

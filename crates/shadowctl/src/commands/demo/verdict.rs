@@ -1,6 +1,7 @@
 //! Whether a rehearsal of the shop found what was seeded, no less and no more. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use capture_agent::Account;
 use serde::Serialize;
@@ -13,6 +14,9 @@ use crate::commands::report::Report;
 use crate::failure::Failure;
 use crate::table::Table;
 use crate::words::count;
+
+/// A load that is later than this is measured by its own queue.
+const BUSY: Duration = Duration::from_millis(250);
 
 /// One finding: a difference, or a slower route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -97,16 +101,22 @@ impl Outcome {
         text
     }
 
+    /// The exit code's word; `lag` is how late the latest request of the load was sent.
+    ///
     /// # Errors
     /// When something is missing or was not seeded.
-    pub(super) fn verdict(&self) -> Result<(), Failure> {
+    pub(super) fn verdict(&self, lag: Duration) -> Result<(), Failure> {
         if self.as_expected {
             return Ok(());
         }
-        Err(Failure::negative(
-            "what was found is not exactly what was seeded",
-            "the table above tells what is missing or was not seeded; fewer than 2,000 requests may not meet every one",
-        ))
+        let remedy = if lag > BUSY {
+            let lag = crate::words::duration(lag);
+            format!("this machine is too busy to measure at this rate (requests left {lag} late): try --rate 100")
+        } else {
+            "the table above tells what is missing or was not seeded; fewer than 2,000 requests may not meet every one"
+                .to_owned()
+        };
+        Err(Failure::negative("what was found is not exactly what was seeded", remedy))
     }
 }
 
@@ -162,7 +172,7 @@ impl<'a> Written<'a> {
         outcome: &'a Outcome,
         report: &'a Report,
     ) -> Self {
-        let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1000.0;
+        let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
         let LoadReport { sent, succeeded, failed, .. } = *load;
         Self {
             as_expected: outcome.as_expected,

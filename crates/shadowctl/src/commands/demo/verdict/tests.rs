@@ -35,7 +35,7 @@ fn report() -> Report {
 #[test]
 fn exactly_the_seeded_regressions_are_what_is_expected() {
     let outcome = Outcome::of(&shadow_shop::seeded(), &report());
-    assert!(outcome.verdict().is_ok());
+    assert!(outcome.verdict(Duration::ZERO).is_ok());
     insta::assert_snapshot!(outcome.render());
 }
 
@@ -45,13 +45,15 @@ fn a_regression_that_was_not_found_is_named() {
         let mut report = report();
         let gone = report.signatures.remove(index);
         let outcome = Outcome::of(&shadow_shop::seeded(), &report);
-        assert_eq!(outcome.verdict().unwrap_err().kind, Kind::Negative);
+        assert_eq!(outcome.verdict(Duration::ZERO).unwrap_err().kind, Kind::Negative);
         let text = outcome.render();
         assert!(text.contains("MISSING") && text.contains(&gone.place), "{text}");
     }
     let mut fast = report();
     fast.latency.clear();
-    assert!(Outcome::of(&shadow_shop::seeded(), &fast).verdict().is_err());
+    let outcome = Outcome::of(&shadow_shop::seeded(), &fast);
+    assert!(outcome.verdict(Duration::ZERO).unwrap_err().remedy.contains("2,000"));
+    assert!(outcome.verdict(Duration::from_secs(1)).unwrap_err().remedy.contains("--rate 100"));
 }
 
 #[test]
@@ -63,7 +65,7 @@ fn a_finding_that_was_not_seeded_is_named() {
         ..Default::default()
     });
     let outcome = Outcome::of(&shadow_shop::seeded(), &report);
-    assert!(outcome.verdict().is_err());
+    assert!(outcome.verdict(Duration::ZERO).is_err());
     assert!(outcome.render().contains("UNEXPECTED: GET /health  $.status"));
 }
 
@@ -71,5 +73,5 @@ fn a_finding_that_was_not_seeded_is_named() {
 fn no_account_that_does_not_balance_is_as_expected() {
     let mut report = report();
     report.ledger.balanced = 0;
-    assert!(Outcome::of(&shadow_shop::seeded(), &report).verdict().is_err());
+    assert!(Outcome::of(&shadow_shop::seeded(), &report).verdict(Duration::ZERO).is_err());
 }
