@@ -1,4 +1,4 @@
-"""Starts processes and stops every one of them again, however the script ends.
+"""Starts processes and stops every one of them again, however the script ends (short of kill -9).
 
 Each leads a session of its own, so that Ctrl-C reaches the script alone, which then stops them in order: what was started as the
 stack last, since the others need it to stop in good order.
@@ -60,7 +60,8 @@ class Processes:
         finally:
             self.deferred = False
         if self.signalled:
-            raise SystemExit(128 + self.signalled)
+            number, self.signalled = self.signalled, None
+            raise SystemExit(128 + number)
 
     def _start(self, name, command, **options):
         with self._signals_deferred():
