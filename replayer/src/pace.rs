@@ -101,6 +101,8 @@ async fn changed(pace: &mut watch::Receiver<Pace>) {
 
 async fn until(slot: Option<Instant>) {
     match slot {
+        // Tokio's timer counts milliseconds and rounds up: asking it for a moment that is here would cost one.
+        Some(slot) if slot <= Instant::now() => {}
         Some(slot) => sleep_until(slot).await,
         None => std::future::pending().await,
     }

@@ -183,6 +183,9 @@ async fn a_tail_says_once_that_it_caught_up_and_then_follows() {
             break;
         }
     }
+    let since = Tail::open(&kafka, "c", TailFrom::Since(shadow_record::Timestamp::now())).await.unwrap();
+    let TailEvent::Record(record) = since.recv().await.unwrap() else { panic!("a short topic is read whole") };
+    assert_eq!(record.offset, 0);
     let missing = Tail::open(&kafka, "missing", TailFrom::Start).await.err().unwrap();
     assert!(missing.to_string().contains("does not exist"), "{missing}");
     stack.stop().await;

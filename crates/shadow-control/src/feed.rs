@@ -76,7 +76,10 @@ async fn follow(kafka: &KafkaConfig, tell: &watch::Sender<Arc<ControlState>>) ->
 
 /// Writes control records.
 #[derive(Clone)]
-pub struct ControlWriter(Producer);
+pub struct ControlWriter {
+    producer: Producer,
+    brokers: String,
+}
 
 impl ControlWriter {
     /// A writer of its own.
@@ -85,7 +88,7 @@ impl ControlWriter {
     /// [`KafkaError::Settings`].
     pub fn new(kafka: &KafkaConfig) -> Result<Self, KafkaError> {
         let limits = ProducerLimits { queue_bytes: 1 << 20, message_timeout: Duration::from_secs(10) };
-        Producer::new(kafka, &limits).map(Self)
+        Ok(Self { producer: Producer::new(kafka, &limits)?, brokers: kafka.brokers.clone() })
     }
 
     /// Puts a record and gives the control version it made.
@@ -106,10 +109,10 @@ impl ControlWriter {
 
     async fn write(&self, key: &str, payload: &[u8]) -> Result<i64, KafkaError> {
         let out = Outgoing { topic: topics::CONTROL, partition: Some(0), key: Some(key.as_bytes()), payload };
-        match self.0.publish(out).await {
+        match self.producer.publish(out).await {
             Delivery::Acknowledged { offset, .. } => Ok(offset),
             Delivery::Rejected(cause) | Delivery::InDoubt(cause) => {
-                Err(KafkaError::Unreachable { brokers: "the control topic".to_owned(), cause })
+                Err(KafkaError::Unreachable { brokers: self.brokers.clone(), cause })
             }
         }
     }

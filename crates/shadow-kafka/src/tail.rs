@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
+use shadow_record::Timestamp;
 
 use crate::admin::{Admin, blocking};
 use crate::config::LogContext;
@@ -17,9 +18,14 @@ use crate::{KafkaConfig, KafkaError};
 pub enum TailFrom {
     /// The oldest record kept.
     Start,
+    /// The first record appended at or after this time, and the last thousand of each partition in any case.
+    Since(Timestamp),
     /// Only what is written from now on.
     End,
 }
+
+/// Records that [`TailFrom::Since`] reads at least: the in-process stand-in of the demo cannot look offsets up by time.
+const AT_LEAST: i64 = 1_000;
 
 /// What [`Tail::recv`] gives.
 #[derive(Debug)]
@@ -42,8 +48,19 @@ impl Tail {
     /// # Errors
     /// [`KafkaError::NoSuchTopic`], [`KafkaError::Unreachable`].
     pub async fn open(config: &KafkaConfig, topic: &str, from: TailFrom) -> Result<Self, KafkaError> {
-        let count =
-            Admin::new(config)?.partitions(topic).await?.ok_or_else(|| KafkaError::NoSuchTopic(topic.to_owned()))?;
+        let admin = Admin::new(config)?;
+        let count = admin.partitions(topic).await?.ok_or_else(|| KafkaError::NoSuchTopic(topic.to_owned()))?;
+        let since = if let TailFrom::Since(at) = from { admin.offsets_at(topic, at).await? } else { Vec::new() };
+        let mut begin = Vec::new();
+        for partition in 0..count {
+            let (low, high) = admin.watermarks(topic, partition).await?;
+            // An explicit offset: a logical end would be looked up later and miss what is written meanwhile.
+            begin.push(match from {
+                TailFrom::Start => low,
+                TailFrom::Since(_) => since[partition as usize].min(high - AT_LEAST).max(low),
+                TailFrom::End => high,
+            });
+        }
         let client = config.client(&[
             // A group is never joined; the client asks for a name to give its consumer interface.
             ("group.id", "shadowline-tail"),
@@ -59,11 +76,8 @@ impl Tail {
         let (assigning, topic) = (consumer.clone(), topic.to_owned());
         blocking(move || {
             let mut partitions = TopicPartitionList::new();
-            for partition in 0..count {
-                let (low, high) = assigning.fetch_watermarks(&topic, partition, std::time::Duration::from_secs(10))?;
-                // An explicit offset: a logical end would be looked up later and miss what is written meanwhile.
-                let begin = if from == TailFrom::Start { low } else { high };
-                partitions.add_partition_offset(&topic, partition, Offset::Offset(begin))?;
+            for (partition, offset) in begin.into_iter().enumerate() {
+                partitions.add_partition_offset(&topic, partition as i32, Offset::Offset(offset))?;
             }
             Ok(assigning.assign(&partitions)?)
         })

@@ -16,6 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// A member that was not heard for this long is gone: six heartbeats, and the length of the lease, after which a member
 /// that lives on without Kafka has stopped sending by itself.
 pub(crate) const MEMBER_PATIENCE: Duration = Duration::from_secs(3);
+/// How far back heartbeats are read: long enough to name who fell silent, short enough to be quick.
+const MEMORY: Duration = Duration::from_secs(600);
+
+/// Where reading the status topic begins.
+pub(crate) fn recent() -> TailFrom {
+    TailFrom::Since(Timestamp(Timestamp::now().micros() - MEMORY.as_micros() as i64))
+}
 
 /// How to reach Kafka.
 #[derive(Clone, Debug, clap::Args)]
@@ -96,7 +103,7 @@ impl Kafka {
     /// As [`Kafka::control`], with the time at which the broker appended the record that made `version`.
     pub(crate) async fn control_with(&self, version: i64) -> Result<(ControlState, Option<Timestamp>), Failure> {
         let (mut state, mut appended_at) = (ControlState::empty(), None);
-        self.read_to_end(topics::CONTROL, |record| {
+        self.read_to_end(topics::CONTROL, TailFrom::Start, |record| {
             if record.offset == version {
                 appended_at = Some(record.appended_at);
             }
@@ -110,16 +117,16 @@ impl Kafka {
         Ok((state, appended_at))
     }
 
-    /// Everyone who ever published a heartbeat that is still kept.
+    /// Everyone who published a heartbeat lately.
     pub(crate) async fn board(&self) -> Result<StatusBoard, Failure> {
         let mut board = StatusBoard::default();
-        self.read_to_end(topics::STATUS, |record| apply_status(&mut board, &record)).await?;
+        self.read_to_end(topics::STATUS, recent(), |record| apply_status(&mut board, &record)).await?;
         Ok(board)
     }
 
-    async fn read_to_end(&self, topic: &str, mut take: impl FnMut(Consumed)) -> Result<(), Failure> {
+    async fn read_to_end(&self, topic: &str, from: TailFrom, mut take: impl FnMut(Consumed)) -> Result<(), Failure> {
         self.in_time(async {
-            let tail = match Tail::open(&self.config, topic, TailFrom::Start).await {
+            let tail = match Tail::open(&self.config, topic, from).await {
                 Err(KafkaError::NoSuchTopic(_)) => return Ok(()),
                 opened => opened?,
             };

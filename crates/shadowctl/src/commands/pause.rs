@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shadow_control::{ControlRecord, ControlState, ControlWriter, Launch, LaunchStatus, Pause, ensure_shared_topics};
-use shadow_kafka::{KafkaConfig, Tail, TailEvent, TailFrom};
+use shadow_kafka::{KafkaConfig, Tail, TailEvent};
 use shadow_record::{LaunchName, Status, decode, topics};
 use shadow_runtime::units::HumanDuration;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use self::roll::{Answered, Confirmation, Roll};
 use super::launch::{change, status_word};
 use crate::failure::Failure;
-use crate::kafka::{Kafka, launch_of};
+use crate::kafka::{Kafka, launch_of, recent};
 use crate::output::Output;
 use crate::table::Table;
 use crate::words;
@@ -114,7 +114,7 @@ async fn record(
 
 /// Reads heartbeats until everyone has answered.
 async fn listen(kafka: &KafkaConfig, roll: &mut Roll) -> Result<(), Failure> {
-    let tail = Tail::open(kafka, topics::STATUS, TailFrom::Start).await?;
+    let tail = Tail::open(kafka, topics::STATUS, recent()).await?;
     while !(roll.caught_up() && roll.is_complete()) {
         match tail.recv().await? {
             TailEvent::CaughtUp => roll.catch_up(),

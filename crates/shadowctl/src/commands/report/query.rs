@@ -25,13 +25,7 @@ const MATCH_RATE: &str = "SELECT route, completed, matched, differing, noise, ex
 const LATENCY: &str = "SELECT route, pairs, primary_p10_ms, primary_p50_ms, primary_p90_ms, primary_p99_ms, \
      candidate_p10_ms, candidate_p50_ms, candidate_p90_ms, candidate_p99_ms, \
      difference_p50_ms, difference_p90_ms, difference_p99_ms \
-     FROM latency ANY LEFT JOIN (
-        SELECT launch, route, quantileExact(0.1)(primary_us) / 1000 AS primary_p10_ms,
-            quantileExact(0.1)(candidate_us) / 1000 AS candidate_p10_ms
-        FROM exchanges FINAL
-        WHERE launch = {launch:String} AND outcome = 'completed' AND primary_us IS NOT NULL AND candidate_us IS NOT NULL
-        GROUP BY launch, route
-     ) AS fastest USING (launch, route)
+     FROM latency \
      WHERE launch = {launch:String} ORDER BY difference_p50_ms DESC, route";
 
 const ERRORS: &str =
