@@ -83,6 +83,7 @@ pub(crate) enum Purpose {
     Tag,
     Digest,
     RecordKey,
+    MarkTag,
 }
 
 impl Purpose {
@@ -92,6 +93,7 @@ impl Purpose {
             Self::Tag => b"tag",
             Self::Digest => b"digest",
             Self::RecordKey => b"record key",
+            Self::MarkTag => b"mark tag",
         }
     }
 }

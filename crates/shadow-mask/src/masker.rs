@@ -18,6 +18,7 @@ pub struct Masker {
     pub(crate) tokenizer: Tokenizer,
     digest: HmacSha256,
     record_key: HmacSha256,
+    mark_tag: HmacSha256,
     key_id: String,
     ruleset: Ruleset,
     routes: RouteTable,
@@ -32,6 +33,7 @@ impl Masker {
             tokenizer,
             digest: key.derive(Purpose::Digest),
             record_key: key.derive(Purpose::RecordKey),
+            mark_tag: key.derive(Purpose::MarkTag),
             key_id: key.key_id().to_owned(),
             ruleset,
             routes,
@@ -82,9 +84,13 @@ impl Masker {
 
     /// The key of a Kafka record for a session key or request ID. 128 bits: equal only for equal values.
     pub fn record_key(&self, value: &[u8]) -> [u8; 16] {
-        let mut mac = self.record_key.clone();
-        mac.update(value);
-        mac.finalize().into_bytes()[..16].try_into().expect("a slice of that length")
+        short_mac(&self.record_key, value)
+    }
+
+    /// Signs the mark of a replayed request: only holders of the key can write a mark that another instance believes.
+    /// Separate from [`Self::record_key`], whose outputs are published. Compare tags in constant time.
+    pub fn mark_tag(&self, mark: &[u8]) -> [u8; 16] {
+        short_mac(&self.mark_tag, mark)
     }
 
     /// Begins the keyed digest of a body.
@@ -112,6 +118,13 @@ impl Masker {
         });
         Scope { masker: self, rules: rules.collect() }
     }
+}
+
+/// 128 bits of the keyed function over `value`.
+fn short_mac(keyed: &HmacSha256, value: &[u8]) -> [u8; 16] {
+    let mut mac = keyed.clone();
+    mac.update(value);
+    mac.finalize().into_bytes()[..16].try_into().expect("a slice of that length")
 }
 
 impl Scope<'_> {

@@ -131,7 +131,7 @@ fn nothing_raw_is_in_debug_output() {
 }
 
 #[test]
-fn digests_and_record_keys_depend_on_the_key_and_the_use() {
+fn digests_record_keys_and_mark_tags_depend_on_the_key_and_the_use() {
     let ours = masker("", &[]);
     let key = shadow_mask::MaskKey::parse("another example key of 32 chars!").unwrap();
     let theirs = shadow_mask::Masker::new(key, Ruleset::default(), shadow_record::RouteTable::default());
@@ -144,6 +144,10 @@ fn digests_and_record_keys_depend_on_the_key_and_the_use() {
     assert_ne!(digest(&ours, &["alice"]), digest(&theirs, &["alice"]));
     assert_ne!(ours.record_key(b"alice"), theirs.record_key(b"alice"));
     assert_ne!(ours.record_key(b"alice")[..], digest(&ours, &["alice"])[..16]);
+    assert_ne!(ours.mark_tag(b"alice"), theirs.mark_tag(b"alice"));
+    assert_ne!(ours.mark_tag(b"alice"), ours.record_key(b"alice"));
+    assert_ne!(ours.mark_tag(b"alice")[..], digest(&ours, &["alice"])[..16]);
+    assert_eq!(ours.mark_tag(b"alice"), masker("", &[]).mark_tag(b"alice"));
     let whole = ours.response("GET", "/", response(&[], b"alice")).body.digest;
     assert_eq!(whole, digest(&ours, &["alice"]));
 }
