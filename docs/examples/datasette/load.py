@@ -2,7 +2,7 @@
 
     load.py http://127.0.0.1:PORT COUNT
 
-The requests are the same in every run (a seeded generator): eighteen routes, eighty requests a second, eight connections. Prints
+The requests are the same in every run (a seeded generator): eighteen routes, forty requests a second, eight connections. Prints
 how often each status came back. Fails when a request gets no answer at all.
 """
 
@@ -16,7 +16,7 @@ import urllib.parse
 
 CONNECTIONS = 8
 # Well below what one Datasette can do on a small machine, so that times are those of answers and not of queues.
-PER_SECOND = 80
+PER_SECOND = 40
 SYMBOLS = ["AAPL", "AMZN", "GOOG", "IBM", "MSFT"]
 ORIGINS = ["USA", "Japan", "Europe"]
 WEATHER = ["drizzle", "fog", "rain", "snow", "sun"]
