@@ -4,14 +4,15 @@
 //! duplicate members survive. White space goes; everything else keeps its order. What is written so far is thrown away when
 //! the text turns out not to be JSON, or to be nested deeper than [`MAX_DEPTH`]. Time is linear in the size of the text.
 //!
-//! Types stay: under a rule that masks, numbers become `0` and booleans `false`, since neither can carry a token.
+//! Types stay: under a rule that masks, numbers become `0` and booleans `false`, since neither can carry a token. Members whose
+//! name says they are secret are masked as under a rule of lowest precedence, but for booleans, which hold no secret.
 
 mod string;
 
 use shadow_record::Withheld;
 
 use crate::rules::{JsonPath, Rule, Strategy, name_is_kept};
-use crate::scope::{Action, decide};
+use crate::scope::{Action, decide, is_secret_name};
 use crate::token::Tokenizer;
 
 /// Objects and arrays within one another; the default of `serde_json`, so that what we pass on it can read.
@@ -19,6 +20,8 @@ const MAX_DEPTH: usize = 127;
 
 /// No rule selects the value.
 const NO_RULE: usize = usize::MAX;
+/// No rule either, but a name that says it is secret. Any rule comes before it.
+const SECRET: usize = NO_RULE - 1;
 
 /// Masks a JSON text under `rules`, selected by `paths` (each with the index of its rule).
 ///
@@ -147,7 +150,10 @@ impl<'a> Pass<'a> {
         let decoded = std::mem::take(&mut self.decoded);
         let name = string.value(&decoded);
         self.enter(Some(name));
-        let rule = self.selected(around);
+        let rule = match self.selected(around) {
+            NO_RULE if is_secret_name(self.tokenizer, name) => SECRET,
+            rule => rule,
+        };
         let kept = self.strategy(rule) == Some(Strategy::Keep) || name_is_kept(name) || self.tokenizer.is_masked(name);
         let action = if kept { Action::Keep } else { Action::Token(self.tokenizer.token(name)) };
         self.write(&action, string.raw);
@@ -180,7 +186,7 @@ impl<'a> Pass<'a> {
     }
 
     fn strategy(&self, rule: usize) -> Option<Strategy> {
-        self.rules.get(rule).map(|rule| rule.strategy)
+        if rule == SECRET { Some(Strategy::Token) } else { self.rules.get(rule).map(|rule| rule.strategy) }
     }
 
     fn write(&mut self, action: &Action, raw: &[u8]) {
@@ -194,7 +200,7 @@ impl<'a> Pass<'a> {
             return Err(Withheld::Unparseable);
         }
         self.at += word.len();
-        self.masked.extend_from_slice(if self.blanks(rule) { b"false" } else { word });
+        self.masked.extend_from_slice(if rule != SECRET && self.blanks(rule) { b"false" } else { word });
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 //! An exchange passes through in this order: [`Masker::request`] or [`Masker::response`] picks the rules in scope
 //! (side, route), then masks the path segment by segment, the query pair by pair, each header (`headers`), and the body by
 //! its content type (`body`: JSON, NDJSON, forms; everything else leaves as keyed digest and length). Each single value is
-//! decided in one place (`scope`): by the first rule that names it, else by shape (`shape`): a short list of harmless shapes is
-//! kept, everything else becomes a token (`token`).
+//! decided in one place (`scope`): by the first rule that names it, else, unless its name says it is secret (`secret`), by shape
+//! (`shape`): a short list of harmless shapes is kept, everything else becomes a token (`token`).
 //!
 //! Guarantees, each shown by a test in `tests/`:
 //! - **Fail closed**: what no rule and no allow-listed shape names does not leave; what does not parse leaves as a digest.
@@ -24,6 +24,7 @@ mod path;
 mod raw;
 mod rules;
 mod scope;
+mod secret;
 mod shape;
 mod token;
 

@@ -18,9 +18,9 @@ pub(crate) use names::{Name, NameSet, name_is_kept};
 
 use crate::headers::{is_credential, is_recorded};
 
-/// Version of what is built in (shapes, header lists, token form). Part of every derived version, so that a release which
+/// Version of what is built in (shapes, secret names, header lists, token form). Part of every derived version, so that a release which
 /// masks differently is told apart from the one before.
-const BUILT_IN: &str = "strict-1";
+const BUILT_IN: &str = "strict-2";
 
 /// Rules as text holds them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use crate::masker::Masker;
 use crate::rules::{JsonPath, Place, Rule, Strategy};
+use crate::secret::is_secret;
 use crate::shape;
 use crate::token::{REDACTED, Token, Tokenizer};
 
@@ -41,9 +42,11 @@ pub(crate) struct Scope<'m> {
 }
 
 impl<'m> Scope<'m> {
-    /// The strategy of the first rule that selects `name`.
+    /// The strategy of the first rule that selects `name`; without one, that of a name which says it is secret.
     pub(crate) fn strategy(&self, place: Place, name: &[u8]) -> Option<Strategy> {
-        self.rules.iter().find(|rule| rule.names(place).contains(name)).map(|rule| rule.strategy)
+        let rule = self.rules.iter().find(|rule| rule.names(place).contains(name));
+        rule.map(|rule| rule.strategy)
+            .or_else(|| is_secret_name(&self.masker.tokenizer, name).then_some(Strategy::Token))
     }
 
     /// The same, by rules that list the name itself.
@@ -69,6 +72,11 @@ impl<'m> Scope<'m> {
             Cow::Owned(self.masker.tokenizer.token(name).as_bytes().to_vec())
         }
     }
+}
+
+/// Whether a name as it was sent says its value is secret. A token says nothing, whatever letters it ends in.
+pub(crate) fn is_secret_name(tokenizer: &Tokenizer, name: &[u8]) -> bool {
+    is_secret(name) && !tokenizer.is_masked(name)
 }
 
 /// Decides about one decoded value.

@@ -1,6 +1,6 @@
 //! One snapshot per masking case: read `snapshots/` to see what masking does.
 
-use crate::support::{masker, request, response, show, show_response};
+use crate::support::{again, masker, request, response, show, show_response};
 use insta::assert_snapshot;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -72,6 +72,51 @@ fn cookies_keep_names_and_lose_values() {
     ];
     let request = show(&masker.request(request("/", &sent, b"")));
     assert_snapshot!(request + "\n" + &show_response(&masker.response("GET", "/", response(&given, b""))));
+}
+
+#[test]
+fn cookie_paths_are_masked_as_paths_and_domains_as_hosts() {
+    let given = [
+        "sid=1; Path=/accounts/alicesmith; Domain=shop.example",
+        "sid=1; path = /customers/alicesmith/; domain=.shop.example; Secure",
+        "sid=1; Path=alicesmith; Domain=alice@shop.example",
+        "sid=1; Path=/a%20b/\u{fc}/17; Domain=not a host",
+        "sid=1; Path; Path=; Path=/; Domain=",
+    ];
+    let lines = given.map(|line| ("set-cookie", line));
+    let routes = ["GET /accounts/{id}"];
+    let open = masker("", &routes).response("GET", "/", response(&lines, b""));
+    let tenants = "[[rule]]\nstrategy = \"token\"\nheader = [\"host\"]";
+    let closed = masker(tenants, &routes).response("GET", "/", response(&lines[..2], b""));
+    assert_snapshot!(show_response(&open) + "\n" + &show_response(&closed));
+}
+
+#[test]
+fn values_whose_name_says_secret_are_not_kept_by_their_shape() {
+    const UUID: &str = "0190a6f2-7c1e-7abc-8def-0123456789ab";
+    let kept = "[[rule]]\nstrategy = \"keep\"\nheader = [\"x-session-id\"]\nquery = [\"pin\"]\nform = [\"pin\"]\n\
+        path = [\"token\"]\njson = [\"$.pin\", \"$.session.page\"]";
+    let target = format!("/reset/{UUID}?pin=1234&userPin=1234&session_id={UUID}&page=2&shipping=3&otp=");
+    let headers = [("x-session-id", UUID), ("x-pin", "1234"), ("x-request-id", UUID)];
+    let json = format!(
+        r#"{{"pin":1234,"otp":"123456","page":2,"has_otp":true,"cvv":null,"api-key":"{UUID}","session":{{"id":"{UUID}","page":3,"on":true}},
+        "card pin":-1.5,"p\u0069n":"1234","tokens":["{UUID}"],"token":["{UUID}",7],"pinned":5}}"#
+    );
+    let mut shown = String::new();
+    for rules in ["", kept] {
+        let masker = masker(rules, &["GET /reset/{token}"]);
+        let bodies = [
+            ("application/json", json.as_str()),
+            ("application/x-www-form-urlencoded", "pin=1234&user[pin]=1234&qty=2"),
+        ];
+        for (content_type, body) in bodies {
+            let lines: Vec<_> = headers.into_iter().chain([("content-type", content_type)]).collect();
+            let masked = masker.request(request(&target, &lines, body.as_bytes()));
+            assert_eq!(show(&masker.request(again(&masked))), show(&masked));
+            shown += &format!("{}\n\n", show(&masked));
+        }
+    }
+    assert_snapshot!(shown);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn body(content_type: &str) -> Vec<u8> {
 fn shown(rules: &str, content_type: &str) -> String {
     let masker = masker(rules, &["GET /known/{id}"]);
     let cookie = format!("sid={WORD}; {MAIL}; b={MAIL}");
-    let set_cookie = format!("sid={WORD}; Path=/{MAIL}; Domain={MAIL}; Owner={WORD}");
+    let set_cookie = format!("sid={WORD}; Path=/{MAIL}; Path=/x/{WORD}; Path={WORD}; Domain={MAIL}; Owner={WORD}");
     let location = format!("https://{MAIL}/known/{WORD}?a={WORD}&{MAIL}=1#{WORD}");
     let plain = [
         "x-name",
