@@ -8,12 +8,15 @@ use shadow_kafka::{
 };
 use shadow_record::topics;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{ControlRecord, ControlState};
 
 /// Time between attempts to open the control topic.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long the control topic's leader may be silent before its launches pause; the lease's length.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// Creates the topics that all services share, unless they exist.
 ///
@@ -41,10 +44,14 @@ impl ControlFeed {
                     () = stop.cancelled() => return,
                     followed = follow(&kafka, &tell) => followed,
                 };
+                // What was read may no longer hold, and a pause would not be heard.
+                let was_following = tell.borrow().caught_up;
+                tell.send_modify(|state| Arc::make_mut(state).caught_up = false);
                 if let Err(error) = followed
-                    && !std::mem::replace(&mut complained, true)
+                    && (was_following || !complained)
                 {
-                    tracing::warn!(%error, "waiting for the control topic; every launch stays paused here");
+                    complained = true;
+                    tracing::warn!(%error, "cannot follow the control topic; every launch stays paused here until it can");
                 }
                 tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(RETRY) => {} }
             }
@@ -54,7 +61,30 @@ impl ControlFeed {
 }
 
 async fn follow(kafka: &KafkaConfig, tell: &watch::Sender<Arc<ControlState>>) -> Result<(), KafkaError> {
-    ensure_shared_topics(&Admin::new(kafka)?).await?;
+    let admin = Admin::new(kafka)?;
+    ensure_shared_topics(&admin).await?;
+    tokio::select! {
+        ended = read(kafka, tell) => ended,
+        unreachable = probe(&admin) => Err(unreachable),
+    }
+}
+
+/// A consumer waits in silence for a broker that is gone; this notices. Ends when the control topic's leader has not answered
+/// for [`SILENCE`].
+async fn probe(admin: &Admin) -> KafkaError {
+    let mut answered = Instant::now();
+    loop {
+        tokio::time::sleep(RETRY).await;
+        match tokio::time::timeout(SILENCE, admin.watermarks(topics::CONTROL, 0)).await {
+            Ok(Ok(_)) => answered = Instant::now(),
+            Ok(Err(error)) if answered.elapsed() >= SILENCE => return error,
+            Ok(Err(_)) => {}
+            Err(_) => return KafkaError::NoAnswer(topics::CONTROL),
+        }
+    }
+}
+
+async fn read(kafka: &KafkaConfig, tell: &watch::Sender<Arc<ControlState>>) -> Result<(), KafkaError> {
     let tail = Tail::open(kafka, topics::CONTROL, TailFrom::Start).await?;
     let mut state = ControlState::empty();
     loop {

@@ -3,10 +3,11 @@
 //! Guarantee: a send passes only while no [`Cause`] holds the gate shut, and whoever is waiting for an answer learns at once
 //! that it shut.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use shadow_record::{LaunchName, Timestamp};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::ControlState;
 
@@ -29,6 +30,10 @@ pub enum Cause {
 #[derive(Debug)]
 pub struct Gate {
     causes: watch::Sender<u8>,
+    born: Instant,
+    /// End of the lease in microseconds since `born`. Checked at every send, so that a process that was stopped and goes on
+    /// does not send before its timers have run.
+    leased_until: AtomicU64,
     last_send: AtomicI64,
     version: AtomicI64,
     heard_at: AtomicI64,
@@ -47,6 +52,8 @@ impl Gate {
     pub fn new() -> Self {
         Self {
             causes: watch::Sender::new(Cause::Starting as u8 | Cause::Lease as u8),
+            born: Instant::now(),
+            leased_until: AtomicU64::new(u64::MAX),
             last_send: AtomicI64::new(NEVER),
             version: AtomicI64::new(-1),
             heard_at: AtomicI64::new(NEVER),
@@ -61,6 +68,17 @@ impl Gate {
     /// Takes `cause` away; it opens when none is left.
     pub fn release(&self, cause: Cause) {
         self.set(|causes| causes & !(cause as u8));
+    }
+
+    /// Holds the lease until then.
+    pub fn lease(&self, until: Instant) {
+        let micros = until.saturating_duration_since(self.born).as_micros();
+        self.leased_until.store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::SeqCst);
+        self.release(Cause::Lease);
+    }
+
+    fn is_leased(&self) -> bool {
+        self.born.elapsed().as_micros() < u128::from(self.leased_until.load(Ordering::SeqCst))
     }
 
     fn set(&self, change: impl Fn(u8) -> u8) {
@@ -96,12 +114,13 @@ impl Gate {
     /// Called immediately before a send: whether it may go out. If so, this is the last send so far.
     #[must_use]
     pub fn pass(&self) -> bool {
-        let open = self.causes.borrow();
+        let causes = self.causes.borrow();
+        let open = *causes == 0 && self.is_leased();
         // Holding the borrow keeps `shut` waiting, so the stamp is never later than the shutting.
-        if *open == 0 {
+        if open {
             self.last_send.fetch_max(Timestamp::now().micros(), Ordering::SeqCst);
         }
-        *open == 0
+        open
     }
 
     /// Resolves when the gate is open.
@@ -143,6 +162,8 @@ fn stamp(at: &AtomicI64) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -155,6 +176,18 @@ mod tests {
         assert!(!gate.pass() && gate.is_shut_by(Cause::Admin));
         gate.release(Cause::Admin);
         assert!(gate.pass() && gate.last_send().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_ran_out_shuts_the_gate_before_any_timer_has_run() {
+        let gate = Gate::new();
+        gate.release(Cause::Starting);
+        gate.lease(Instant::now() + Duration::from_secs(3));
+        assert!(gate.pass());
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!(!gate.pass());
+        gate.lease(Instant::now() + Duration::from_secs(3));
+        assert!(gate.pass());
     }
 
     #[tokio::test]

@@ -108,8 +108,8 @@ impl Heart {
     /// Speaks of one more subject from now on.
     pub fn register(&self, subject: Subject) {
         let mut subjects = self.subjects();
-        if let (Some(gate), true) = (&subject.gate, subjects.leased()) {
-            gate.release(Cause::Lease);
+        if let (Some(gate), Some(until)) = (&subject.gate, subjects.leased()) {
+            gate.lease(until);
         }
         subjects.list.push(subject);
         drop(subjects);
@@ -243,14 +243,13 @@ impl Heart {
     fn apply_lease(&self) {
         let subjects = self.subjects();
         for gate in subjects.list.iter().filter_map(|s| s.gate.as_ref()) {
-            let held = !gate.is_shut_by(Cause::Lease);
-            match (held, subjects.leased()) {
-                (true, false) => {
+            match subjects.leased() {
+                Some(until) => gate.lease(until),
+                None if gate.is_shut_by(Cause::Lease) => {}
+                None => {
                     gate.shut(Cause::Lease);
                     tracing::warn!("heartbeats do not come back from Kafka; sending stops until they do");
                 }
-                (false, true) => gate.release(Cause::Lease),
-                _ => {}
             }
         }
     }
@@ -261,8 +260,9 @@ impl Heart {
 }
 
 impl Subjects {
-    fn leased(&self) -> bool {
-        self.leased_until.is_some_and(|until| Instant::now() < until)
+    /// The end of the lease, while it lasts.
+    fn leased(&self) -> Option<Instant> {
+        self.leased_until.filter(|until| Instant::now() < *until)
     }
 }
 

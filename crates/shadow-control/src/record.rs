@@ -116,6 +116,10 @@ struct Head {
 
 /// Key prefix of launches; what follows is the name.
 pub(crate) const LAUNCH_KEY: &str = "launch/";
+/// Key prefix of rates; what follows is the captured topic.
+pub(crate) const RATE_KEY: &str = "rate/";
+/// Key prefix of upstreams.
+pub(crate) const UPSTREAM_KEY: &str = "upstream/";
 /// Key prefix of pauses.
 pub(crate) const PAUSE_KEY: &str = "pause/";
 
@@ -124,10 +128,10 @@ impl ControlRecord {
     pub fn key(&self) -> String {
         match self {
             Self::Launch(launch) => Self::launch_key(&launch.name),
-            Self::Rate(rate) => format!("rate/{}", rate.topic),
+            Self::Rate(rate) => format!("{RATE_KEY}{}", rate.topic),
             Self::Pause(Pause { instance: None, .. }) => format!("{PAUSE_KEY}all"),
             Self::Pause(Pause { instance: Some(instance), .. }) => format!("{PAUSE_KEY}instance/{instance}"),
-            Self::Upstream(upstream) => format!("upstream/{}/{}", upstream.service, upstream.instance),
+            Self::Upstream(upstream) => format!("{UPSTREAM_KEY}{}/{}", upstream.service, upstream.instance),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shadow_record::LaunchName;
+use shadow_record::{LaunchName, topics};
 
-use crate::record::{LAUNCH_KEY, PAUSE_KEY};
+use crate::record::{LAUNCH_KEY, PAUSE_KEY, RATE_KEY, UPSTREAM_KEY};
 use crate::{ControlError, ControlRecord, Launch, LaunchStatus, Pause, Rate, Upstream};
 
 /// What the control topic says.
@@ -62,7 +62,7 @@ impl ControlState {
     fn delete(&mut self, key: &str) {
         self.unreadable.remove(key);
         self.launches.retain(|name, _| ControlRecord::launch_key(name) != key);
-        self.rates.retain(|topic, _| format!("rate/{topic}") != key);
+        self.rates.retain(|topic, _| format!("{RATE_KEY}{topic}") != key);
         self.pauses.retain(|instance, _| match instance {
             None => key != "pause/all",
             Some(instance) => key != format!("{PAUSE_KEY}instance/{instance}"),
@@ -78,9 +78,13 @@ impl ControlState {
         !active || everything || here || self.unreadable.iter().any(|key| self.concerns(key, launch))
     }
 
-    /// An unreadable record may be a pause, so it counts as one.
+    /// An unreadable record may be a pause, a lower rate, or a place of production: what it may speak of is paused.
     fn concerns(&self, key: &str, launch: &LaunchName) -> bool {
-        key.starts_with(PAUSE_KEY) || key.strip_prefix(LAUNCH_KEY) == Some(launch.as_str())
+        let topic = || self.launches.get(launch).map(|l| topics::captured(&l.service));
+        key.starts_with(PAUSE_KEY)
+            || key.starts_with(UPSTREAM_KEY)
+            || key.strip_prefix(LAUNCH_KEY) == Some(launch.as_str())
+            || key.strip_prefix(RATE_KEY).is_some_and(|rate| topic().as_deref() == Some(rate))
     }
 
     /// Requests per second of each launch of `topic`; `None` for no limit.
@@ -146,7 +150,15 @@ mod tests {
         assert!(!state.is_paused(&"v3".parse().unwrap(), "r1"));
         state.apply(10, "launch/v2", &launch("v2").encode()).unwrap();
         assert!(!state.is_paused(&name, "r1"));
-        assert!(state.apply(11, "pause/all", b"garbage").is_err());
+        for (offset, key) in [(11, "upstream/shop/a1"), (12, "rate/shadow.captured.shop")] {
+            assert!(state.apply(offset, key, b"garbage").is_err());
+            assert!(state.is_paused(&name, "r1"), "{key}");
+            state.apply(offset, key, b"").unwrap();
+            assert!(!state.is_paused(&name, "r1"), "{key}");
+        }
+        assert!(state.apply(13, "rate/shadow.captured.other", b"garbage").is_err());
+        assert!(!state.is_paused(&name, "r1"), "another service's rate");
+        assert!(state.apply(14, "pause/all", b"garbage").is_err());
         assert!(state.is_paused(&name, "r1"));
     }
 

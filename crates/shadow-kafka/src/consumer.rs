@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use shadow_record::Timestamp;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::admin::blocking;
 use crate::tail::heals;
@@ -128,8 +129,22 @@ impl Default for FetchLimits {
 /// A member of a consumer group.
 pub struct GroupConsumer {
     consumer: Arc<StreamConsumer<Context>>,
-    rebalances: tokio::sync::Mutex<mpsc::UnboundedReceiver<Rebalance>>,
+    incoming: tokio::sync::Mutex<Incoming>,
     places: Mutex<Places>,
+}
+
+/// What arrives beside records. A recovery under way is kept here, so that a cancelled [`GroupConsumer::recv`] does not start
+/// it over: the client says only once that a partition stopped.
+struct Incoming {
+    rebalances: mpsc::UnboundedReceiver<Rebalance>,
+    recovery: Option<JoinHandle<Result<Vec<Recovered>, KafkaError>>>,
+}
+
+/// Where a partition stood when the client stopped at an offset that is no longer kept, and what is kept.
+struct Recovered {
+    at: TopicPartition,
+    position: i64,
+    low: i64,
 }
 
 /// What this member holds, for going on after an expiry.
@@ -143,6 +158,15 @@ struct Places {
 enum Rebalance {
     Assigned(Vec<TopicPartition>),
     Revoked(Vec<TopicPartition>),
+}
+
+impl From<Rebalance> for Event {
+    fn from(rebalance: Rebalance) -> Self {
+        match rebalance {
+            Rebalance::Assigned(list) => Self::Assigned(list),
+            Rebalance::Revoked(list) => Self::Revoked(list),
+        }
+    }
 }
 
 impl GroupConsumer {
@@ -176,7 +200,7 @@ impl GroupConsumer {
         consumer.subscribe(&names).map_err(KafkaError::Settings)?;
         Ok(Self {
             consumer: Arc::new(consumer),
-            rebalances: tokio::sync::Mutex::new(rebalances),
+            incoming: tokio::sync::Mutex::new(Incoming { rebalances, recovery: None }),
             places: Mutex::default(),
         })
     }
@@ -186,17 +210,29 @@ impl GroupConsumer {
     /// # Errors
     /// [`KafkaError::Client`] for errors that will not heal, [`KafkaError::Truncated`] when the topic was recreated.
     pub async fn recv(&self) -> Result<Event, KafkaError> {
-        let mut rebalances = self.rebalances.lock().await;
+        let mut incoming = self.incoming.lock().await;
+        let Incoming { rebalances, recovery } = &mut *incoming;
         loop {
+            if let Some(task) = recovery {
+                tokio::select! {
+                    biased;
+                    // A rebalance settles anew where everything stands.
+                    Some(rebalance) = rebalances.recv() => {
+                        *recovery = None;
+                        return Ok(rebalance.into());
+                    }
+                    recovered = task => {
+                        *recovery = None;
+                        self.skip_expired(recovered.unwrap_or(Err(KafkaError::ShuttingDown))?)?;
+                    }
+                }
+            }
             if let Some(expired) = self.places().expired.pop_front() {
                 return Ok(expired);
             }
             let message = tokio::select! {
                 biased;
-                Some(rebalance) = rebalances.recv() => return Ok(match rebalance {
-                    Rebalance::Assigned(list) => Event::Assigned(list),
-                    Rebalance::Revoked(list) => Event::Revoked(list),
-                }),
+                Some(rebalance) = rebalances.recv() => return Ok(rebalance.into()),
                 message = self.consumer.recv() => message,
             };
             match message {
@@ -207,7 +243,7 @@ impl GroupConsumer {
                 }
                 Err(ClientError::MessageConsumption(
                     RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
-                )) => self.skip_expired().await?,
+                )) => *recovery = Some(self.look_for_expired()),
                 Err(error) if heals(&error) => tracing::debug!(%error, "consumer interrupted"),
                 Err(error) => return Err(error.into()),
             }
@@ -319,32 +355,39 @@ impl GroupConsumer {
         }
     }
 
-    /// The client stopped at an offset that is no longer kept: notes what was lost and goes on behind it.
-    async fn skip_expired(&self) -> Result<(), KafkaError> {
+    /// Asks what is still kept of everything this member holds.
+    fn look_for_expired(&self) -> JoinHandle<Result<Vec<Recovered>, KafkaError>> {
         let positions: Vec<_> = self.places().positions.iter().map(|(at, p)| (at.clone(), *p)).collect();
-        let mut list = TopicPartitionList::new();
-        let mut lost = Vec::new();
-        for (at, position) in positions {
-            let (low, high) = self.watermarks(&at).await?;
-            if position > high {
-                let topic = at.topic.to_string();
-                return Err(KafkaError::Truncated { topic, partition: at.partition, wanted: position, high });
+        let consumer = self.consumer.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut recovered = Vec::new();
+            for (at, position) in positions {
+                let (low, high) = consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE)?;
+                if position > high {
+                    let topic = at.topic.to_string();
+                    return Err(KafkaError::Truncated { topic, partition: at.partition, wanted: position, high });
+                }
+                recovered.push(Recovered { at, position, low });
             }
+            Ok(recovered)
+        })
+    }
+
+    /// Notes what was lost and goes on behind it. A seek is refused in this state, so everything is assigned anew from where
+    /// it stood.
+    fn skip_expired(&self, recovered: Vec<Recovered>) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        let mut places = self.places();
+        for Recovered { at, position, low } in recovered {
             list.add_partition_offset(&at.topic, at.partition, Offset::Offset(position.max(low)))?;
             if position < low {
-                lost.push((at, position, low));
+                places.positions.insert(at.clone(), low);
+                places.expired.push_back(Event::Expired { at, first: position, last: low - 1 });
             }
-        }
-        // A seek is refused in this state, so everything is assigned anew from where it stood.
-        let consumer = self.consumer.clone();
-        blocking(move || Ok(consumer.assign(&list)?)).await?;
-        let mut places = self.places();
-        for (at, first, low) in lost {
-            places.positions.insert(at.clone(), low);
-            places.expired.push_back(Event::Expired { at, first, last: low - 1 });
         }
         let paused: Vec<_> = places.paused.iter().cloned().collect();
         drop(places);
+        self.consumer.assign(&list)?;
         Ok(self.consumer.pause(&list_of(&paused))?)
     }
 

@@ -1,11 +1,14 @@
-//! What cannot be read goes to the dead-letter topic, whole and with its reason, and the stream goes on.
+//! What cannot be read goes to the dead-letter topic with its reason, and the stream goes on.
 
 use bytes::Bytes;
 use shadow_record::{DeadLetter, DeadLetterReason, Timestamp, encode, topics};
 
 use crate::{Consumed, Delivery, Outgoing, Producer};
 
-/// Files `record` under `reason`. Its key is `topic/partition/offset`, so filing it twice changes nothing.
+/// Most of a record that its letter keeps, 1 MiB: a letter must be smaller than what its topic takes.
+const LONGEST: usize = 1 << 20;
+
+/// Files `record` under `reason`, cut at 1 MiB. Its key is `topic/partition/offset`, so filing it twice changes nothing.
 ///
 /// Repeat it until it is [`Delivery::Acknowledged`] before committing past the record.
 pub async fn dead_letter(
@@ -15,13 +18,15 @@ pub async fn dead_letter(
     detail: &str,
     instance: &str,
 ) -> Delivery {
+    let length = record.payload.len();
+    let cut = if length > LONGEST { format!(" (the first {LONGEST} of {length} bytes)") } else { String::new() };
     let letter = DeadLetter {
         topic: record.topic.to_string(),
         partition: record.partition,
         offset: record.offset,
         reason,
-        detail: detail.to_owned(),
-        bytes: record.payload.clone(),
+        detail: format!("{detail}{cut}"),
+        bytes: record.payload.slice(..length.min(LONGEST)),
         instance: instance.to_owned(),
         at: Timestamp::now(),
     };

@@ -34,7 +34,7 @@ pub enum KafkaError {
     #[error("topic {0} does not exist; create it, or start the service that does")]
     NoSuchTopic(String),
     /// The broker refused to create a topic.
-    #[error("cannot create topic {topic}: {cause}")]
+    #[error("cannot create topic {topic}: {cause}; create it yourself, or see the broker's log")]
     CreateTopic {
         /// Topic name.
         topic: String,
@@ -43,7 +43,7 @@ pub enum KafkaError {
     },
     /// Committed or configured offsets lie beyond the end of the topic: it was recreated or truncated.
     #[error(
-        "{topic}/{partition} ends at {high}, before offset {wanted}: the topic was recreated; delete and create the launch again"
+        "{topic}/{partition} ends at {high}, before offset {wanted}: the topic was recreated; create the launch again under another name"
     )]
     Truncated {
         /// Topic name.
@@ -55,8 +55,11 @@ pub enum KafkaError {
         /// End of the partition.
         high: i64,
     },
+    /// The leader of a topic is silent.
+    #[error("no answer from the leader of topic {0}; check the broker")]
+    NoAnswer(&'static str),
     /// Any other error of the client.
-    #[error("Kafka: {0}")]
+    #[error("Kafka: {0}; see the broker's log, and the log here at level debug")]
     Client(#[from] ClientError),
     /// The task that waited for the client was cancelled.
     #[error("Kafka: the runtime is shutting down")]

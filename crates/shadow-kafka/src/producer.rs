@@ -1,12 +1,12 @@
 //! Producing: a bounded queue, a send that never blocks, one [`Delivery`] for each record.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, ClientContext};
 
 use crate::admin::MAX_RECORD_BYTES;
 use crate::{KafkaConfig, KafkaError};
@@ -68,7 +68,15 @@ pub enum SendError {
 
 /// A shared producer.
 #[derive(Clone)]
-pub struct Producer(Arc<ThreadedProducer<Context>>);
+pub struct Producer(Arc<Inner>);
+
+type Client = ThreadedProducer<Context>;
+
+struct Inner {
+    config: ClientConfig,
+    /// Replaced when the client reports a fatal error: an idempotent client never sends again after one.
+    client: RwLock<Arc<Client>>,
+}
 
 impl Producer {
     /// A producer; it connects in the background and queues meanwhile.
@@ -88,7 +96,8 @@ impl Producer {
             ("queue.buffering.max.messages", "200000"),
             ("message.timeout.ms", &timeout_ms),
         ]);
-        client.create_with_context(Context).map(|p| Self(Arc::new(p))).map_err(KafkaError::Settings)
+        let first = client.create_with_context(Context).map_err(KafkaError::Settings)?;
+        Ok(Self(Arc::new(Inner { config: client, client: RwLock::new(Arc::new(first)) })))
     }
 
     /// Queues a record without ever blocking; `on_delivery` is called once, on the producer's own thread, unless an error is
@@ -111,10 +120,39 @@ impl Producer {
         if let Some(partition) = out.partition {
             record = record.partition(partition);
         }
-        self.0.send(record).map_err(|(error, _)| match error {
+        let client = self.client();
+        let refused = match client.send(record) {
+            Err((ClientError::MessageProduction(RDKafkaErrorCode::Fatal), record)) => {
+                self.replace(&client).send(record)
+            }
+            sent => sent,
+        };
+        refused.map_err(|(error, _)| match error {
             ClientError::MessageProduction(RDKafkaErrorCode::QueueFull) => SendError::QueueFull,
             other => SendError::Invalid(other.to_string()),
         })
+    }
+
+    fn client(&self) -> Arc<Client> {
+        self.0.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A new client in place of `failed`, unless another thread was first. What `failed` still held ends in doubt.
+    fn replace(&self, failed: &Arc<Client>) -> Arc<Client> {
+        let mut current = self.0.client.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&current, failed) {
+            match self.0.config.create_with_context(Context) {
+                Ok(fresh) => {
+                    tracing::warn!("the Kafka producer failed for good; a new one takes its place");
+                    *current = Arc::new(fresh);
+                    let failed = failed.clone();
+                    // Its destructor waits for its thread.
+                    std::thread::spawn(move || drop(failed));
+                }
+                Err(error) => tracing::error!(%error, "the Kafka producer failed for good and cannot be replaced"),
+            }
+        }
+        current.clone()
     }
 
     /// Queues a record, waiting for room, and gives its delivery.
@@ -133,7 +171,7 @@ impl Producer {
 
     /// Waits until every queued record has its delivery, at most `patience`.
     pub async fn flush(&self, patience: Duration) {
-        let producer = self.0.clone();
+        let producer = self.client();
         let flushed = tokio::task::spawn_blocking(move || producer.flush(patience)).await;
         if !matches!(flushed, Ok(Ok(()))) {
             tracing::warn!(left = self.in_flight(), "records were still waiting for Kafka when the producer closed");
@@ -142,7 +180,7 @@ impl Producer {
 
     /// Records without a delivery yet.
     pub fn in_flight(&self) -> usize {
-        self.0.in_flight_count().max(0) as usize
+        self.client().in_flight_count().max(0) as usize
     }
 }
 
@@ -177,7 +215,7 @@ impl ProducerContext for Context {
             Ok(message) => Delivery::Acknowledged { partition: message.partition(), offset: message.offset() },
             Err((error, _)) => classify(error),
         };
-        let callback = on_delivery.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let callback = on_delivery.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(callback) = callback {
             callback(delivery);
         }

@@ -78,7 +78,7 @@ impl From<KafkaError> for Failure {
             KafkaError::NoSuchTopic(_) | KafkaError::PartitionCount { .. } | KafkaError::CreateTopic { .. } => {
                 Self::negative(error.to_string(), "")
             }
-            KafkaError::Client(_) => Self::unreachable(error.to_string(), KAFKA_REMEDY),
+            KafkaError::Client(_) | KafkaError::NoAnswer(_) => Self::unreachable(error.to_string(), KAFKA_REMEDY),
             KafkaError::Truncated { .. } | KafkaError::ShuttingDown => Self::internal(error),
         }
     }
