@@ -39,7 +39,7 @@ use crate::store::{Batch, Store};
 mod flush;
 mod spoken;
 
-use flush::{Flush, Progress};
+use flush::{Flush, NOT_WRITTEN, Progress};
 use spoken::{Spoken, What};
 
 /// How long a partition that is taken away, or a stop, waits for rows to be stored. What is not is read again.
@@ -125,6 +125,8 @@ pub async fn compare_launch(shared: Shared, launch: Launch, stop: CancellationTo
 struct Partition {
     join: Join<Captured, ReplayedExchange, RangeInfo>,
     start: i64,
+    /// The lowest offset without a row when it was taken over.
+    begun: i64,
     high: i64,
     /// Low and high as last written.
     written: (i64, i64),
@@ -271,8 +273,9 @@ impl Pipeline {
             let Some(replayed) = replayed else { continue };
             let mut join = Join::new(low, replayed.position, Limits::default());
             join.captured_gap(captured.position);
-            let (written, paused) = ((i64::MIN, i64::MIN), Flow::default());
-            self.partitions.insert(partition, Partition { join, start, high: captured.high, written, paused });
+            let (written, paused) = (NOT_WRITTEN, Flow::default());
+            let state = Partition { join, start, begun: low, high: captured.high, written, paused };
+            self.partitions.insert(partition, state);
         }
         tracing::info!(launch = %self.launch.name, partitions = self.partitions.len(), "comparing");
         self.settle_all();
@@ -405,8 +408,8 @@ impl Pipeline {
             let at = |topic: &Arc<str>| TopicPartition { topic: topic.clone(), partition: number };
             commit.push((at(&self.captured), point.captured));
             commit.push((at(&self.replayed), point.replayed));
-            let Partition { start, high, written, .. } = *partition;
-            progress.push(Progress { partition: number, start, low: point.captured, high, written });
+            let Partition { start, begun, high, written, .. } = *partition;
+            progress.push(Progress { partition: number, start, begun, low: point.captured, high, written });
         }
         let (shared, captured) = (self.shared.clone(), self.captured.clone());
         let (launch, service) = (self.launch.name.to_string(), self.launch.service.to_string());

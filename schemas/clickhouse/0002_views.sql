@@ -151,7 +151,8 @@ FROM differences
 GROUP BY launch, service, signature, route, place, kind, transition;
 
 -- The account of every launch by partition, from offsets and deduplicated rows only. settled_below_low counts what covers
--- the offsets from start_offset to low_offset, overlaps counts offsets claimed by more than one row or range.
+-- the offsets from start_offset to low_offset, overlaps counts offsets claimed by more than one row or range. A partition that
+-- has rows and no watermark is in the account, from its first row to its last, and never balances.
 CREATE OR REPLACE VIEW ledger_partition AS
 WITH
     spans AS
@@ -169,6 +170,21 @@ WITH
             max(toNullable(last)) OVER (PARTITION BY launch, partition ORDER BY first, last ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached
         FROM spans
     ),
+    known AS
+    (
+        SELECT launch, service, partition, start_offset, low_offset, high_offset, 1::UInt8 AS begun
+        FROM watermarks FINAL
+        UNION ALL
+        SELECT launch, service, partition, min(first), min(first), max(next), 0::UInt8
+        FROM
+        (
+            SELECT launch, service, partition, captured_offset AS first, captured_offset + 1 AS next FROM exchanges
+            UNION ALL
+            SELECT launch, service, partition, first_offset AS first, last_offset + 1 AS next FROM skipped_ranges
+        )
+        WHERE (launch, partition) NOT IN (SELECT launch, partition FROM watermarks)
+        GROUP BY launch, service, partition
+    ),
     counted AS
     (
         SELECT
@@ -177,7 +193,8 @@ WITH
             w.partition AS partition,
             w.start_offset AS start_offset,
             w.low_offset AS low_offset,
-            greatest(w.high_offset, max(s.last) + 1, w.low_offset) AS high_offset,
+            w.begun AS begun,
+            greatest(w.high_offset, maxIf(s.last + 1, s.outcome != ''), w.low_offset) AS high_offset,
             sumIf(s.last - s.first + 1, s.outcome = 'completed') AS completed,
             sumIf(s.last - s.first + 1, s.outcome = 'failed') AS failed,
             sumIf(s.last - s.first + 1, s.outcome = 'skipped') AS skipped,
@@ -192,9 +209,9 @@ WITH
             sumIf(least(s.last, w.low_offset - 1) - s.first + 1, s.outcome != '' AND s.first < w.low_offset) AS settled_below_low,
             countIf(s.outcome != '' AND s.first < w.start_offset) AS before_start,
             sumIf(least(s.last, assumeNotNull(s.reached)) - s.first + 1, s.reached IS NOT NULL AND s.first <= s.reached) AS overlaps
-        FROM (SELECT * FROM watermarks FINAL) AS w
+        FROM known AS w
         LEFT JOIN ordered AS s ON s.launch = w.launch AND s.partition = w.partition
-        GROUP BY w.launch, w.service, w.partition, w.start_offset, w.low_offset, w.high_offset
+        GROUP BY w.launch, w.service, w.partition, w.start_offset, w.low_offset, w.high_offset, w.begun
     )
 SELECT
     launch,
@@ -219,7 +236,7 @@ SELECT
     completed - (matched + differing + noise + expected + truncated + incomparable + conflict) AS uncompared,
     settled_below_low,
     overlaps,
-    (settled_below_low = low_offset - start_offset AND overlaps = 0 AND before_start = 0 AND pending >= 0 AND uncompared >= 0) AS balanced
+    (begun = 1 AND settled_below_low = low_offset - start_offset AND overlaps = 0 AND before_start = 0 AND pending >= 0 AND uncompared >= 0) AS balanced
 FROM counted;
 
 -- captured = completed + failed + skipped + dead_lettered + pending, and
@@ -251,12 +268,27 @@ GROUP BY launch, service;
 
 -- The agents' account by epoch, from their counters. An epoch is dead when a later one of the instance exists, or when it is
 -- silent for a minute longer than the newest heartbeat of all, and it did not say that it stopped; what it had not settled
--- then is lost with it. Requests it stored after its last heartbeat show in its sequence numbers.
+-- then is lost with it. Requests that it saw after its last heartbeat show in the sequence numbers of the stored exchanges: up to
+-- the highest they were seen, and those that are stored were acknowledged.
 CREATE OR REPLACE VIEW ledger_agent AS
 WITH
     newest AS (SELECT max(at) AS at FROM instance_status),
     last_epochs AS (SELECT instance, service, max(epoch) AS epoch FROM instance_status WHERE role = 'capture_agent' GROUP BY instance, service),
-    sequences AS (SELECT agent, service, epoch, max(sequence) + 1 AS seen FROM exchanges GROUP BY agent, service, epoch)
+    sequences AS
+    (
+        SELECT
+            e.agent AS agent,
+            e.service AS service,
+            e.epoch AS epoch,
+            max(e.sequence) + 1 AS seen,
+            uniqExactIf(e.sequence, e.sequence >= h.said)::Int64 AS acknowledged_since
+        FROM exchanges AS e
+        INNER JOIN
+        (
+            SELECT instance, service, epoch, counters['seen'] AS said FROM instance_status FINAL WHERE role = 'capture_agent'
+        ) AS h ON h.instance = e.agent AND h.service = e.service AND h.epoch = e.epoch
+        GROUP BY agent, service, epoch
+    )
 SELECT
     s.service AS service,
     s.instance AS instance,
@@ -267,7 +299,7 @@ SELECT
     s.counters['excluded'] AS excluded,
     s.counters['sampled_out'] AS sampled_out,
     s.counters['dropped'] AS dropped,
-    s.counters['acknowledged'] AS acknowledged,
+    s.counters['acknowledged'] + if(dead, q.acknowledged_since, 0) AS acknowledged,
     s.counters['in_doubt'] AS in_doubt,
     if(dead, 0, s.counters['in_flight']) AS in_flight,
     if(dead, greatest(s.counters['seen'], q.seen), s.counters['seen']) AS seen,

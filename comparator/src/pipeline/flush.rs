@@ -14,6 +14,8 @@ use crate::store::{Batch, WatermarkRow};
 pub(super) struct Progress {
     pub(super) partition: i32,
     pub(super) start: i64,
+    /// The lowest offset without a row when the partition was taken over.
+    pub(super) begun: i64,
     /// The lowest offset without a row, once the batch is stored.
     pub(super) low: i64,
     /// The next offset to be captured, as last known.
@@ -21,6 +23,9 @@ pub(super) struct Progress {
     /// Low and high as they stand in ClickHouse.
     pub(super) written: (i64, i64),
 }
+
+/// What stands in ClickHouse of a partition that was just taken over, as far as this member knows.
+pub(super) const NOT_WRITTEN: (i64, i64) = (i64::MIN, i64::MIN);
 
 /// A batch and what may be said once it is stored.
 pub(super) struct Flush {
@@ -34,35 +39,43 @@ pub(super) struct Flush {
 }
 
 impl Flush {
-    /// Stores the rows, then the progress they make, then commits. Dropping it is what ends it early, and then nothing that
+    /// Tells of partitions that were taken over before it stores any row of them, so that the ledger knows every partition
+    /// that has rows. Then stores the rows, then the progress they make, then commits. Dropping it is what ends it early, and then nothing that
     /// is not stored was committed.
     pub(super) async fn run(mut self, consumer: &GroupConsumer) -> Vec<Progress> {
         let never = CancellationToken::new();
+        let taken_over = self.progress.iter().filter(|progress| progress.written == NOT_WRITTEN);
+        let watermarks = taken_over.map(|progress| self.watermark(progress, progress.begun)).collect();
+        self.shared.store.insert_until_stored(&Batch { watermarks, ..Batch::default() }, &never).await;
         self.shared.store.insert_until_stored(&self.batch, &never).await;
-        let mut watermarks = Vec::new();
         for progress in &mut self.progress {
             let at = TopicPartition { topic: self.captured.clone(), partition: progress.partition };
             // Only how much is pending rests on it, so an old one will do while the broker is away.
             progress.high = consumer.watermarks(&at).await.map_or(progress.high, |(_, high)| high);
-            let now = (progress.low, progress.high);
-            if std::mem::replace(&mut progress.written, now) != now {
-                watermarks.push(WatermarkRow {
-                    launch: self.launch.clone(),
-                    service: self.service.clone(),
-                    partition: progress.partition,
-                    start_offset: progress.start,
-                    low_offset: progress.low,
-                    high_offset: progress.high,
-                    at: Timestamp::now().micros(),
-                });
-            }
         }
+        let changed = self.progress.iter().filter(|progress| progress.written != (progress.low, progress.high));
+        let watermarks = changed.map(|progress| self.watermark(progress, progress.low)).collect();
         let watermarks = Batch { watermarks, ..Batch::default() };
         self.shared.store.insert_until_stored(&watermarks, &never).await;
+        for progress in &mut self.progress {
+            progress.written = (progress.low, progress.high);
+        }
         if let Err(error) = consumer.commit(&self.commit).await {
             // Usual during a rebalance, and harmless: whoever has the partitions next stores the rows again.
             tracing::info!(launch = self.launch, %error, "offsets not committed; the next batch commits them");
         }
         self.progress
+    }
+
+    fn watermark(&self, progress: &Progress, low_offset: i64) -> WatermarkRow {
+        WatermarkRow {
+            launch: self.launch.clone(),
+            service: self.service.clone(),
+            partition: progress.partition,
+            start_offset: progress.start,
+            low_offset,
+            high_offset: progress.high,
+            at: Timestamp::now().micros(),
+        }
     }
 }

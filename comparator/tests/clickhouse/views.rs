@@ -158,9 +158,42 @@ pub(crate) async fn a_hole_or_an_overlap_unbalances_the_ledger(place: Place) {
     assert_eq!(place.query(balanced).await, "0\n", "an offset in a row and in a range");
 }
 
+pub(crate) async fn an_empty_partition_balances_with_nothing_captured(place: Place) {
+    place
+        .store
+        .insert(&Batch { watermarks: vec![watermark("checkout-v2", 0, 0, 0)], ..Batch::default() })
+        .await
+        .unwrap();
+    let account = "SELECT high_offset, captured, pending, balanced FROM ledger_partition";
+    assert_eq!(place.query(account).await, "0\t0\t0\t1\n");
+}
+
+pub(crate) async fn rows_of_a_partition_without_a_watermark_unbalance_the_ledger(place: Place) {
+    let mut world = world();
+    world.watermarks.retain(|row| (row.launch.as_str(), row.partition) != ("checkout-v2", 1));
+    place.store.insert(&world).await.unwrap();
+    let account = "SELECT launch, completed, balanced FROM ledger_launch ORDER BY launch";
+    let answer = place.query(account).await;
+    assert!(answer.starts_with("checkout-v2\t450\t0\n"), "its rows are counted and do not balance: {answer}");
+    assert!(answer.ends_with("\t1\n"), "the other launch is not touched: {answer}");
+    place.query("TRUNCATE TABLE watermarks").await;
+    assert_eq!(place.query("SELECT max(balanced), count() FROM ledger_partition").await, "0\t4\n");
+    place.query("TRUNCATE TABLE exchanges").await;
+    assert_eq!(place.query("SELECT max(balanced), count() FROM ledger_partition").await, "0\t4\n", "ranges alone");
+}
+
 pub(crate) async fn an_agent_that_died_shows_what_was_lost_with_it(place: Place) {
     let mut batch = world();
-    // The last heartbeat knew of 300 requests; rows show that there were at least 350.
+    // The last heartbeat knew of 300 requests; rows show that there were at least 310, and that nine more were stored, each in
+    // two launches.
+    let after: Vec<_> =
+        batch.exchanges.iter().filter(|row| (300..310).contains(&(row.captured_offset + 250))).cloned().collect();
+    batch.exchanges.extend(after.into_iter().filter(|row| row.captured_offset != 55).flat_map(|mut row| {
+        (row.partition, row.sequence) = (9, row.captured_offset + 250);
+        let mut again = row.clone();
+        again.launch = "checkout-v3".to_owned();
+        [row, again]
+    }));
     batch.statuses = vec![
         agent(5, 8, "running", &[("seen", 200), ("acknowledged", 200)]),
         agent(5, 9, "running", &[("seen", 300), ("acknowledged", 280), ("in_flight", 15), ("dropped", 5)]),
@@ -169,7 +202,16 @@ pub(crate) async fn an_agent_that_died_shows_what_was_lost_with_it(place: Place)
     place.store.insert(&batch).await.unwrap();
     let account =
         "SELECT epoch, dead, seen, acknowledged, in_flight, lost_with_agent, balanced FROM ledger_agent ORDER BY epoch";
-    assert_eq!(place.query(account).await, "5\t1\t300\t280\t0\t15\t1\n9\t0\t40\t30\t10\t0\t1\n");
+    assert_eq!(place.query(account).await, "5\t1\t310\t289\t0\t16\t1\n9\t0\t40\t30\t10\t0\t1\n");
+}
+
+pub(crate) async fn a_batch_may_span_more_days_than_clickhouse_takes_by_default(place: Place) {
+    let mut batch = world();
+    for (day, row) in (0i64..).zip(batch.exchanges.iter_mut().take(150)) {
+        row.captured_at += day * 86_400_000_000;
+    }
+    place.store.insert(&batch).await.unwrap();
+    assert_eq!(place.query("SELECT uniq(toDate(captured_at)) FROM exchanges").await, "150\n");
 }
 
 pub(crate) async fn inserting_is_the_only_right_the_store_needs(place: Place) {
