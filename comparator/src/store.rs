@@ -88,7 +88,9 @@ pub struct Store {
 impl Store {
     /// A store; nothing is connected yet.
     pub fn new(config: &ClickHouseConfig, metrics: Metrics) -> Self {
-        let client = config.client().with_setting("async_insert", "0");
+        // A batch spans as many days as were captured: refused for that, it would be refused whenever it is tried again.
+        let client =
+            config.client().with_setting("async_insert", "0").with_setting("max_partitions_per_insert_block", "0");
         Self { client, url: config.url.to_string(), database: config.database.clone(), metrics }
     }
 
