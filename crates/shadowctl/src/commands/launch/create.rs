@@ -181,7 +181,7 @@ fn read_rules(path: &PathBuf) -> Result<String, Failure> {
     match Rules::parse(&text) {
         Ok(_) => Ok(text),
         Err(error) => {
-            Err(Failure::usage(format!("{shown}: {error}"), "correct the rules; docs/rules.md explains them"))
+            Err(Failure::usage(format!("{shown}: {error}"), "correct the rules; docs/comparison.md explains them"))
         }
     }
 }
