@@ -129,35 +129,37 @@ impl Announcer {
         }
     }
 
-    /// The primary as configured and as resolved, and this agent. An address once known stays known: a resolver that fails or
+    /// The primary as configured and as resolved, and this agent; a port that is open on every interface, or that a primary on
+    /// this host has, under every name of this host that is known here. An address once known stays known: a resolver that fails or
     /// rotates must not make production a possible target.
     async fn addresses(&self, known: &BTreeSet<String>) -> BTreeSet<String> {
         let mut addresses = known.clone();
         addresses.insert(self.primary.clone());
+        let (mut own, mut shared) = (interfaces(), BTreeSet::new());
+        shared.extend(self.listen.ip().is_unspecified().then_some(self.listen.port()));
         match timeout(RESOLVER, tokio::net::lookup_host(&self.primary)).await {
             Ok(Ok(found)) => {
                 for primary in found {
                     addresses.insert(primary.to_string());
-                    addresses.extend(self.seen_from(primary).map(|own| own.to_string()));
+                    own.extend(self.seen_from(primary));
+                    shared.extend(on_this_host(primary.ip(), &own).then_some(primary.port()));
                 }
             }
             Ok(Err(error)) => tracing::warn!(%error, primary = self.primary, "cannot resolve the primary"),
             Err(_) => tracing::warn!(primary = self.primary, "resolving the primary takes too long"),
         }
         addresses.insert(self.listen.to_string());
+        addresses.extend(shared.into_iter().flat_map(|port| everywhere(port, &own, &host_name())));
         addresses
     }
 
-    /// An agent that listens on every interface is reached at the address from which it reaches the primary, among others.
-    fn seen_from(&self, primary: SocketAddr) -> Option<SocketAddr> {
-        if !self.listen.ip().is_unspecified() {
-            return None;
-        }
+    /// The address from which this host reaches the primary, should the interfaces not be readable.
+    fn seen_from(&self, primary: SocketAddr) -> Option<IpAddr> {
         // Connecting a datagram socket sends nothing; it only asks the routing table.
         let any: IpAddr = if primary.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind((any, 0)).ok()?;
         socket.connect(primary).ok()?;
-        Some(SocketAddr::new(socket.local_addr().ok()?.ip(), self.listen.port()))
+        Some(socket.local_addr().ok()?.ip())
     }
 
     /// Pauses every launch when a replayed request came in.
@@ -175,6 +177,75 @@ impl Announcer {
                 sleep(RETRY).await;
             }
             sleep(ALARM).await;
+        }
+    }
+}
+
+/// A primary at such an address is on this host, so it may also be reached at the host's other addresses.
+fn on_this_host(primary: IpAddr, own: &BTreeSet<IpAddr>) -> bool {
+    let primary = primary.to_canonical();
+    primary.is_loopback() || primary.is_unspecified() || own.contains(&primary)
+}
+
+/// A port of this host, at each of its addresses and by its name.
+fn everywhere(port: u16, own: &BTreeSet<IpAddr>, host: &str) -> BTreeSet<String> {
+    let named = (!host.is_empty()).then(|| format!("{host}:{port}"));
+    own.iter().map(|ip| SocketAddr::new(*ip, port).to_string()).chain(named).collect()
+}
+
+/// The addresses of this host's interfaces.
+fn interfaces() -> BTreeSet<IpAddr> {
+    match if_addrs::get_if_addrs() {
+        Ok(found) => found.iter().map(if_addrs::Interface::ip).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "cannot read this host's addresses; production is announced at fewer of them");
+            BTreeSet::new()
+        }
+    }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use shadow_kafka::ProducerLimits;
+
+    use super::*;
+
+    async fn announced(primary: &str, listen: &str) -> BTreeSet<String> {
+        let kafka = KafkaConfig::at("127.0.0.1:1");
+        let publisher = Publisher::new(&kafka, &ProducerLimits::default(), "none".into()).unwrap();
+        let announcer = Announcer {
+            kafka,
+            service: "shop".parse().unwrap(),
+            instance: "a1".to_owned(),
+            primary: primary.to_owned(),
+            listen: listen.parse().unwrap(),
+            partitions: 1,
+            publisher,
+            alarm: Alarm::default(),
+            ledger: Ledger::open(),
+        };
+        announcer.addresses(&BTreeSet::new()).await
+    }
+
+    #[tokio::test]
+    async fn what_is_open_on_every_interface_is_announced_at_every_address_and_name_of_the_host() {
+        let here = |port| everywhere(port, &interfaces(), &host_name());
+        assert!(here(80).contains("127.0.0.1:80") && here(80).contains(&format!("{}:80", host_name())));
+        for (primary, listen, ports, silent) in [
+            ("192.0.2.1:9000", "0.0.0.0:8080", &[8080][..], &[9000][..]),
+            ("127.0.0.1:9000", "0.0.0.0:8080", &[8080, 9000], &[]),
+            ("localhost:9000", "192.0.2.7:8080", &[9000], &[8080]),
+            ("[::1]:9000", "[::]:8080", &[8080, 9000], &[]),
+            ("192.0.2.1:9000", "192.0.2.7:8080", &[], &[8080, 9000]),
+        ] {
+            let told = announced(primary, listen).await;
+            assert!(told.contains(primary) && told.contains(listen), "{told:?}");
+            assert!(ports.iter().all(|port| here(*port).is_subset(&told)), "{primary} {listen}: {told:?}");
+            assert!(silent.iter().all(|port| here(*port).is_disjoint(&told)), "{primary} {listen}: {told:?}");
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use shadow_record::Timestamp;
 
@@ -84,7 +84,7 @@ pub(crate) enum Settlement {
 pub(crate) struct Ledger {
     epoch: Timestamp,
     next_sequence: AtomicI64,
-    in_flight: AtomicI64,
+    closed: AtomicBool,
     excluded: [AtomicU64; Exclusion::ALL.len()],
     sampled_out: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
@@ -98,7 +98,7 @@ impl Ledger {
         Arc::new(Self {
             epoch: Timestamp::now(),
             next_sequence: AtomicI64::new(0),
-            in_flight: AtomicI64::new(0),
+            closed: AtomicBool::new(false),
             excluded: Default::default(),
             sampled_out: AtomicU64::new(0),
             dropped: Default::default(),
@@ -114,12 +114,14 @@ impl Ledger {
 
     /// Enters a request that was just seen.
     pub(crate) fn see(self: &Arc<Self>) -> Ticket {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
         let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
         Ticket { ledger: Arc::clone(self), sequence, otherwise: Settlement::Dropped(DropReason::Stopped) }
     }
 
     fn settle(&self, settlement: Settlement) {
+        if self.closed.load(Ordering::Acquire) {
+            return;
+        }
         let counter = match settlement {
             Settlement::Excluded(why) => &self.excluded[why as usize],
             Settlement::SampledOut => &self.sampled_out,
@@ -127,23 +129,33 @@ impl Ledger {
             Settlement::Acknowledged => &self.acknowledged,
             Settlement::InDoubt => &self.in_doubt,
         };
-        counter.fetch_add(1, Ordering::Relaxed);
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        counter.fetch_add(1, Ordering::Release);
     }
 
-    /// The account now. It balances whenever no request changes state while it is read.
+    /// The last word: what has no settlement by now is in doubt, and what comes later changes nothing.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// The account now. It always balances: what was settled is read before what was seen, and a request is seen before it is
+    /// settled, so the difference is what was open in between.
     pub(crate) fn account(&self) -> Account {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as i64;
-        Account {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Acquire) as i64;
+        let closed = self.closed.load(Ordering::Acquire);
+        let mut account = Account {
             epoch: self.epoch,
-            seen: self.next_sequence.load(Ordering::Relaxed),
+            seen: 0,
             excluded: Exclusion::ALL.iter().map(|&why| (why, read(&self.excluded[why as usize]))).collect(),
             sampled_out: read(&self.sampled_out),
             dropped: DropReason::ALL.iter().map(|&why| (why, read(&self.dropped[why as usize]))).collect(),
             acknowledged: read(&self.acknowledged),
             in_doubt: read(&self.in_doubt),
-            in_flight: self.in_flight.load(Ordering::Relaxed),
-        }
+            in_flight: 0,
+        };
+        account.seen = self.next_sequence.load(Ordering::Acquire);
+        let open = account.seen - account.settled();
+        *(if closed { &mut account.in_doubt } else { &mut account.in_flight }) += open;
+        account
     }
 }
 
@@ -223,8 +235,11 @@ impl Account {
 
     /// Whether the two sides of the module's equation agree.
     pub fn balances(&self) -> bool {
-        let settled = self.excluded_total() + self.sampled_out + self.dropped_total();
-        self.seen == settled + self.acknowledged + self.in_doubt + self.in_flight
+        self.seen == self.settled() + self.in_flight && self.in_flight >= 0
+    }
+
+    fn settled(&self) -> i64 {
+        self.excluded_total() + self.sampled_out + self.dropped_total() + self.acknowledged + self.in_doubt
     }
 
     /// The account as heartbeats carry it: totals by name, and each reason as `dropped.<reason>`, `excluded.<reason>`.
@@ -267,5 +282,37 @@ mod tests {
         }
         assert_eq!(account.counters()["dropped.queue_full"], 1);
         assert_eq!(account.counters()["dropped"], 3);
+    }
+
+    #[test]
+    fn a_reading_balances_while_requests_come_and_go() {
+        let ledger = Ledger::open();
+        let busy = AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            for settlement in [Settlement::Acknowledged, Settlement::SampledOut, Settlement::InDoubt] {
+                let (ledger, busy) = (&ledger, &busy);
+                scope.spawn(move || {
+                    while busy.load(Ordering::Relaxed) {
+                        ledger.see().settle(settlement);
+                    }
+                });
+            }
+            let torn = (0..20_000).map(|_| ledger.account()).find(|a| !a.balances());
+            busy.store(false, Ordering::Relaxed);
+            assert_eq!(torn, None);
+        });
+        assert_eq!(ledger.account().in_flight, 0);
+    }
+
+    #[test]
+    fn what_is_open_when_the_account_closes_is_in_doubt_for_good() {
+        let ledger = Ledger::open();
+        ledger.see().settle(Settlement::Acknowledged);
+        let late = ledger.see().handed_to_kafka();
+        ledger.close();
+        let last = ledger.account();
+        assert_eq!((last.acknowledged, last.in_doubt, last.in_flight), (1, 1, 0));
+        late.settle(Settlement::Acknowledged);
+        assert_eq!(ledger.account(), last);
     }
 }

@@ -23,7 +23,7 @@ use crate::ledger::{DropReason, Exclusion, Ledger, Settlement, Ticket};
 use crate::pause::{Alarm, Pause};
 use crate::proxy::UploadError;
 use crate::sample::{Decision, Sampler};
-use crate::tee::{Deposit, Lease, Limits, Teed};
+use crate::tee::{Budget, Deposit, Exhausted, Lease, Limits, Teed};
 
 /// Sees every request on the hot path and decides what to do with it.
 pub(crate) struct Observer {
@@ -49,9 +49,13 @@ impl Observer {
         match catch_unwind(AssertUnwindSafe(|| self.judge(parts, mark))) {
             Err(_) => ticket.dropped(DropReason::CapturePanic),
             Ok(Err(settlement)) => ticket.settle(settlement),
-            Ok(Ok(head)) => return Some(Arc::new(Observation::begin(head, arrived, ticket, self.handover.clone()))),
+            Ok(Ok(head)) => return Some(Arc::new(self.begin(head, arrived, ticket))),
         }
         None
+    }
+
+    fn begin(&self, head: RawHead, arrived: (Instant, Timestamp), ticket: Ticket) -> Observation {
+        Observation::begin(head, arrived, ticket, self.limits.budget.clone(), self.handover.clone())
     }
 
     /// Enters a request whose connection becomes a tunnel: nothing in it can be captured.
@@ -89,7 +93,7 @@ impl Observer {
 
     /// Anyone can send the header; only the replayer can sign it.
     fn judge_mark(&self, value: &HeaderValue) {
-        let sign = |body: &[u8]| self.limits.masker.record_key(body);
+        let sign = |body: &[u8]| self.limits.masker.mark_tag(body);
         if value.to_str().is_ok_and(|value| Mark::verify(value, sign).is_some()) {
             self.alarm.ring();
         }
@@ -173,6 +177,7 @@ pub(crate) struct RawAnswer {
     pub headers: HeaderMap,
     /// The body.
     pub body: Teed,
+    _lease: Lease,
 }
 
 /// One exchange while it passes.
@@ -180,20 +185,28 @@ pub(crate) struct Observation {
     open: Option<(RawHead, Ticket)>,
     started: Instant,
     captured_at: Timestamp,
+    budget: Arc<Budget>,
     handover: Handover,
     request_body: OnceLock<Teed>,
-    answer: OnceLock<(u16, HeaderMap, Duration)>,
+    answer: OnceLock<AnswerHead>,
     response_body: OnceLock<Teed>,
     error: OnceLock<CaptureError>,
     ended: OnceLock<Duration>,
 }
 
 impl Observation {
-    fn begin(head: RawHead, arrived: (Instant, Timestamp), ticket: Ticket, handover: Handover) -> Self {
+    fn begin(
+        head: RawHead,
+        arrived: (Instant, Timestamp),
+        ticket: Ticket,
+        budget: Arc<Budget>,
+        handover: Handover,
+    ) -> Self {
         Self {
             open: Some((head, ticket)),
             started: arrived.0,
             captured_at: arrived.1,
+            budget,
             handover,
             request_body: OnceLock::new(),
             answer: OnceLock::new(),
@@ -203,9 +216,12 @@ impl Observation {
         }
     }
 
-    /// The primary's response head has come.
+    /// The primary's response head has come. Without room for it the exchange will be a counted drop.
     pub(crate) fn answered(&self, parts: &response::Parts) {
-        let _ = self.answer.set((parts.status.as_u16(), detach(&parts.headers), self.started.elapsed()));
+        let first_byte = self.started.elapsed();
+        let mut lease = self.budget.lease();
+        let headers = lease.grow(lines_size(&parts.headers)).map(|()| detach(&parts.headers));
+        let _ = self.answer.set(AnswerHead { status: parts.status.as_u16(), headers, first_byte, lease });
     }
 
     /// The primary gave no response. The first reason stands.
@@ -214,23 +230,35 @@ impl Observation {
         let _ = self.ended.set(self.started.elapsed());
     }
 
-    fn assemble(&mut self, head: RawHead) -> Unsettled {
+    fn assemble(&mut self, head: RawHead) -> Result<Unsettled, Exhausted> {
         let answer = self.answer.take();
         // Nobody said how it ended: the handler was dropped because the client went away.
         let error = self.error.take().or_else(|| answer.is_none().then_some(CaptureError::ClientAborted));
-        Unsettled {
+        let first_byte = answer.as_ref().map(|answer| answer.first_byte);
+        let response = match answer {
+            None => None,
+            Some(AnswerHead { status, headers, lease, .. }) => {
+                let body = self.response_body.take().unwrap_or_else(Teed::empty);
+                Some(RawAnswer { status, headers: headers?, body, _lease: lease })
+            }
+        };
+        Ok(Unsettled {
             head,
             request_body: self.request_body.take().unwrap_or_else(Teed::empty),
-            first_byte: answer.as_ref().map(|(_, _, first_byte)| *first_byte),
-            response: answer.map(|(status, headers, _)| RawAnswer {
-                status,
-                headers,
-                body: self.response_body.take().unwrap_or_else(Teed::empty),
-            }),
+            response,
             error,
+            first_byte,
             total: self.ended.take().unwrap_or_else(|| self.started.elapsed()),
-        }
+        })
     }
+}
+
+/// The response's head as it came; no headers when the budget had no room for them.
+struct AnswerHead {
+    status: u16,
+    headers: Result<HeaderMap, Exhausted>,
+    first_byte: Duration,
+    lease: Lease,
 }
 
 /// All of a [`RawExchange`] but its ticket, so that a panic while it is made leaves the ticket to be settled rightly.
@@ -248,7 +276,8 @@ impl Drop for Observation {
         let Some((head, ticket)) = self.open.take() else { return };
         match catch_unwind(AssertUnwindSafe(|| self.assemble(head))) {
             Err(_) => ticket.dropped(DropReason::CapturePanic),
-            Ok(Unsettled { head, request_body, response, error, first_byte, total }) => {
+            Ok(Err(Exhausted)) => ticket.dropped(DropReason::Budget),
+            Ok(Ok(Unsettled { head, request_body, response, error, first_byte, total })) => {
                 let captured_at = self.captured_at;
                 self.handover.offer(RawExchange {
                     ticket,
@@ -315,8 +344,11 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> String {
 }
 
 fn head_size(uri: &Uri, headers: &HeaderMap) -> usize {
-    let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
-    uri.path().len() + uri.query().map_or(0, str::len) + lines.sum::<usize>()
+    uri.path().len() + uri.query().map_or(0, str::len) + lines_size(headers)
+}
+
+fn lines_size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
 /// A copy that shares no memory with the connection's read buffer, which a shared header value would pin as a whole.
@@ -347,5 +379,24 @@ mod tests {
         let copy = detach(&headers);
         assert_eq!(copy, headers);
         assert!(copy.iter().zip(&headers).all(|(a, b)| a == b));
+    }
+
+    #[test]
+    fn a_response_head_counts_against_the_budget_or_the_exchange_is_dropped() {
+        let (parts, ()) = http::Response::builder().header("x", "a".repeat(99)).body(()).unwrap().into_parts();
+        for (room, handed_over) in [(99, 0), (100, 1)] {
+            let (ledger, budget) = (Ledger::open(), Budget::of(room));
+            let (handover, queue) = crate::handover::queue(1);
+            let RawExchange { head, ticket, .. } = RawExchange::without_answer(ledger.see(), "/");
+            let arrived = (Instant::now(), Timestamp::now());
+            let observation = Observation::begin(head, arrived, ticket, budget.clone(), handover);
+            observation.answered(&parts);
+            assert_eq!(budget.used(), handed_over * 100);
+            drop(observation);
+            assert_eq!(queue.try_iter().count(), handed_over);
+            let account = ledger.account();
+            assert_eq!(account.dropped_for(DropReason::Budget), 1 - handed_over as i64, "{account:?}");
+            assert_eq!(budget.used(), 0);
+        }
     }
 }

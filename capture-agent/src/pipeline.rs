@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use crossbeam_channel::Receiver;
 use shadow_control::Heart;
 use shadow_kafka::ProducerLimits;
 use shadow_mask::Masker;
@@ -24,7 +25,7 @@ use crate::handover;
 use crate::ledger::{Account, Ledger};
 use crate::mask::{Mask, Workers};
 use crate::metrics::Metrics;
-use crate::observe::Observer;
+use crate::observe::{Observer, RawExchange};
 use crate::pause::{Alarm, Pause};
 use crate::proxy::{self, Proxy, Target, Upstream};
 use crate::publish::Publisher;
@@ -36,6 +37,7 @@ pub struct Agent {
     address: SocketAddr,
     ledger: Arc<Ledger>,
     serving: JoinHandle<()>,
+    queue: Receiver<RawExchange>,
     workers: Workers,
     publisher: Publisher,
     heart: Heart,
@@ -115,8 +117,13 @@ impl Agent {
         };
         let heart = announcer.beat(beside.clone())?;
         let announcing = tokio::spawn(announcer.run(beside.clone()));
-        let metrics =
-            Metrics { ledger: ledger.clone(), budget: limits.budget, queue, publisher: publisher.clone(), alarm };
+        let metrics = Metrics {
+            ledger: ledger.clone(),
+            budget: limits.budget,
+            queue: queue.clone(),
+            publisher: publisher.clone(),
+            alarm,
+        };
         let mut registry = shadow_runtime::metrics::registry("capture-agent", env!("CARGO_PKG_VERSION"));
         metrics.register(&mut registry);
         let admin = Admin::new(config.admin.clone())
@@ -125,7 +132,7 @@ impl Agent {
             .pausable(Arc::new(Capturing(pause)))
             .serve(beside.clone())
             .await?;
-        Ok(Self { address, ledger, serving, workers, publisher, heart, announcing, admin, beside, config })
+        Ok(Self { address, ledger, serving, queue, workers, publisher, heart, announcing, admin, beside, config })
     }
 
     /// Where clients connect.
@@ -154,6 +161,9 @@ impl Agent {
         if reached {
             self.publisher.flush(patience).await;
         }
+        // An exchange that ended after its threads did.
+        self.queue.try_iter().for_each(drop);
+        self.ledger.close();
         // First, so that no regular heartbeat follows the last one.
         self.beside.cancel();
         if reached {

@@ -204,7 +204,7 @@ async fn attempt(line: &Line, due: &Due, intended: Instant) -> Option<(Times, Ou
     let mut times = Times { intended_at: Some(wall_clock(intended)), ..Times::default() };
     let launch = line.launch.borrow().clone();
     let mark = Mark { launch: launch.name, request_id: due.request_id, attempt: 1 };
-    let request = match rewrite::request(&launch.candidate, &due.request, &mark, |b| line.masker.record_key(b)) {
+    let request = match rewrite::request(&launch.candidate, &due.request, &mark, |b| line.masker.mark_tag(b)) {
         Ok(request) => request,
         Err(unsendable) => {
             tracing::debug!(partition = due.place.partition, offset = due.place.offset, %unsendable, "not sent");

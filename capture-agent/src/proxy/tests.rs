@@ -319,7 +319,7 @@ async fn a_replayed_request_is_never_captured_and_only_a_signed_mark_rings_the_a
     let (origin, requests) = Origin::canned(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     let hot = Hot::before(origin.address).await;
     let mark = Mark { launch: "v2".parse().unwrap(), request_id: RequestId::generate(), attempt: 1 };
-    let signed = mark.sign(|body| hot.limits.masker.record_key(body));
+    let signed = mark.sign(|body| hot.limits.masker.mark_tag(body));
     for (value, rings) in [("forged", 0), (signed.as_str(), 1)] {
         let request = format!("GET / HTTP/1.1\r\nHost: h\r\nShadowline-Replay: {value}\r\n\r\n");
         ask(hot.address, request.as_bytes()).await;

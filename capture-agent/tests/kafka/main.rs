@@ -55,6 +55,7 @@ fn main() -> ExitCode {
             heartbeats_carry_the_account_and_end_with_the_last_word,
             production_is_announced_and_a_replayed_request_pauses_everything,
             a_frozen_broker_delays_nobody_and_loses_nothing,
+            a_broker_frozen_at_the_stop_leaves_its_records_in_doubt,
             a_broker_that_comes_late_gets_what_waited,
             a_broker_that_dies_leaves_every_request_accounted_for,
         );
@@ -201,7 +202,7 @@ async fn production_is_announced_and_a_replayed_request_pauses_everything(stack:
     }
     assert!(!state.pauses.contains_key(&None), "nothing is paused yet");
     let mark = Mark { launch: "v2".parse().unwrap(), request_id: RequestId::generate(), attempt: 1 };
-    let value = mark.sign(|body| masker().record_key(body));
+    let value = mark.sign(|body| masker().mark_tag(body));
     get(&running, "/items/1", &format!("{}: {value}\r\n", shadow_control::MARK_HEADER)).await;
     let state = control.wait_for(|s| s.pauses.get(&None).is_some_and(|pause| pause.paused)).await.unwrap().clone();
     let change = state.pauses[&None].change.clone();
@@ -226,6 +227,22 @@ async fn a_frozen_broker_delays_nobody_and_loses_nothing(stack: &mut Devstack) {
     assert_eq!((meanwhile.seen, meanwhile.acknowledged), (50, 1), "answered while the broker was frozen");
     assert_eq!((account.acknowledged, account.dropped_total()), (50, 0), "{account:?}");
     assert_eq!(captured(stack, "frozen").await.len(), 50);
+}
+
+async fn a_broker_frozen_at_the_stop_leaves_its_records_in_doubt(stack: &mut Devstack) {
+    let (origin, _) = Origin::canned(OK).await;
+    let mut settings = config(stack, &origin, "stuck");
+    settings.capture.flush = "200ms".parse().unwrap();
+    let running = Running::with(settings).await;
+    get(&running, "/items/0", "").await;
+    until(&running, |account| account.acknowledged == 1).await;
+    stack.kafka().freeze().unwrap();
+    for number in 1..=5 {
+        get(&running, &format!("/items/{number}"), "").await;
+    }
+    let account = running.stop().await;
+    stack.kafka().thaw().unwrap();
+    assert_eq!((account.acknowledged, account.in_doubt, account.in_flight), (1, 5, 0), "{account:?}");
 }
 
 async fn a_broker_that_comes_late_gets_what_waited(stack: &mut Devstack) {
