@@ -127,7 +127,7 @@ pub struct Join<C, O, G> {
     /// Outcomes whose captured record was not read yet, with their replayed offset.
     waiting: BTreeMap<i64, (Sized<O>, i64)>,
     waiting_bytes: usize,
-    /// Lost offsets that the captured cursor has not reached.
+    /// Lost offsets that are not settled: up to the captured cursor none of them exists, and it has not passed their last.
     lost: BTreeMap<i64, Claim>,
     /// Every claim at or above `low`, by first offset; they do not overlap.
     claims: BTreeMap<i64, Claim>,
@@ -275,13 +275,11 @@ impl<C, O, G: Clone> Join<C, O, G> {
             let (outcome, replayed_at) = self.take_waiting(offset).expect("found above");
             self.settled.push(Settled::Pair { offset, captured: None, outcome: Some(outcome), replayed_at });
         }
-        while let Some((&first, &claim)) = self.lost.range(..next).next() {
+        while let Some((&first, &Claim { last, at })) = self.lost.first_key_value()
+            && last < next
+        {
             self.lost.remove(&first);
-            let last = claim.last.min(next - 1);
-            if last < claim.last {
-                self.lost.insert(next, claim);
-            }
-            self.settled.push(Settled::Lost { first, last, replayed_at: claim.at });
+            self.lose_gap(first, last, at);
         }
     }
 
@@ -291,20 +289,22 @@ impl<C, O, G: Clone> Join<C, O, G> {
         Some((outcome.value, at))
     }
 
-    /// Takes `offset` from the lost ones. Everything below it was passed, so it can only begin an interval.
+    /// Takes `offset`, which exists, from the lost ones; those before it do not exist. What ended below it was passed.
     fn take_lost(&mut self, offset: i64) -> Option<i64> {
-        let claim = self.lost.remove(&offset)?;
+        let (&first, &claim) = self.lost.range(..=offset).next()?;
+        self.lost.remove(&first);
+        self.lose_gap(first, offset - 1, claim.at);
         if offset < claim.last {
             self.lost.insert(offset + 1, claim);
         }
         Some(claim.at)
     }
 
-    /// Settles what nobody spoke of below the watermark.
+    /// Settles what nobody spoke of below the watermark. It is cut where captured records exist and nowhere else, so a gap that
+    /// the captured cursor has not passed whole waits: where the cursor happens to stand must not show.
     fn watermark(&mut self, record: Replayed, watermark: i64) {
         for (first, last) in self.unclaimed(self.low, watermark - 1) {
             self.claim(first, last, record.at);
-            let read = self.captured_next;
             let mut gap = first;
             while let Some((&offset, _)) = self.held.range(first..=last).next() {
                 self.lose_gap(gap, offset - 1, record.at);
@@ -312,10 +312,10 @@ impl<C, O, G: Clone> Join<C, O, G> {
                 self.settled.push(Settled::Pair { offset, captured, outcome: None, replayed_at: record.at });
                 gap = offset + 1;
             }
-            self.lose_gap(gap, last.min(read - 1), record.at);
-            let unread = gap.max(read);
-            if unread <= last {
-                self.lost.insert(unread, Claim { last, at: record.at });
+            if last < self.captured_next {
+                self.lose_gap(gap, last, record.at);
+            } else {
+                self.lost.insert(gap, Claim { last, at: record.at });
             }
         }
     }

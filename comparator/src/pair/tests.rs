@@ -29,7 +29,7 @@ fn world() -> impl Strategy<Value = World> {
     (0i64..3, 1i64..40, prop::collection::vec(any::<bool>(), 40), prop::collection::vec(step, 0..120), 0u8..4).prop_map(
         |(start, len, present, steps, rot)| {
             let end = start + len;
-            let captured = (start..end).filter(|o| present[*o as usize % 40] || o % 3 > 0).collect();
+            let captured = (start..end).filter(|o| present[*o as usize % 40] || o % 8 > 5).collect();
             let mut replayed = Vec::new();
             let mut spoken: BTreeSet<i64> = BTreeSet::new();
             let low = |spoken: &BTreeSet<i64>| (start..=end).find(|o| !spoken.contains(o)).unwrap_or(end);
@@ -47,8 +47,8 @@ fn world() -> impl Strategy<Value = World> {
                 }
                 let open: Vec<i64> = (at..(at + 6).min(end)).filter(|o| !spoken.contains(o)).collect();
                 let Some(&first) = open.get(pick.index(open.len().max(1))) else { continue };
-                let rotten = rot > 0 && number % 7 == 3;
-                if kind == 2 {
+                let rotten = rot > 0 && number % 5 == 3;
+                if kind < 4 {
                     let mut last = first;
                     while last - first < reach as i64 && last + 1 < end && !spoken.contains(&(last + 1)) {
                         last += 1;
@@ -147,12 +147,29 @@ fn consume(world: &World, choices: &[u8], limits: Limits) -> (Table, CommitPoint
             let flow = join.flow();
             assert!(!(flow.hold_captured && flow.hold_replayed), "back-pressure must not stop both cursors");
             match choice % 8 {
-                0 if choice < 64 => continue 'life,
+                0 if choice < 64 => {
+                    // It may die between storing and committing.
+                    if choice < 48 {
+                        join.take_settled().into_iter().for_each(|row| table.insert(row));
+                    }
+                    continue 'life;
+                }
                 0 | 1 => {
                     join.take_settled().into_iter().for_each(|row| table.insert(row));
+                    if choice < 128 {
+                        continue;
+                    }
                     let point = join.commit_point();
                     assert!(point.captured >= committed.captured && point.replayed >= committed.replayed);
                     committed = point;
+                }
+                // The consumer's position moves over offsets that do not exist.
+                turn if choice >= 128 && turn < 4 => {
+                    let next = captured.get(next_captured).copied().unwrap_or(world.end);
+                    let from = join.captured_next();
+                    if from < next && !flow.hold_captured {
+                        join.captured_gap(from + 1 + i64::from(choice) % (next - from));
+                    }
                 }
                 turn => {
                     let (captured_end, replayed_end) =
@@ -259,6 +276,22 @@ fn what_a_watermark_promised_and_nobody_said_is_lost_and_not_waited_for() {
     join.captured(3, "D", 1);
     assert_eq!(join.take_settled(), [lost(3, "D")]);
     assert_eq!(join.commit_point(), CommitPoint { captured: 4, replayed: 1 });
+}
+
+#[test]
+fn a_lost_gap_is_whole_wherever_the_captured_cursor_stood() {
+    let settled = |passed: i64| {
+        let mut join = join();
+        join.captured_gap(passed);
+        assert!(join.outcome(at(0, 4), 4, "e", 1));
+        join.captured(3, "D", 1);
+        join.take_settled()
+    };
+    let gap = Settled::Lost { first: 0, last: 2, replayed_at: 0 };
+    let existing = Settled::Pair { offset: 3, captured: Some("D"), outcome: None, replayed_at: 0 };
+    for passed in 0..3 {
+        assert_eq!(settled(passed), [gap.clone(), existing.clone()]);
+    }
 }
 
 #[test]
