@@ -1,7 +1,7 @@
 //! Step 3: classify. A settled offset becomes the row that is stored about it. Pure.
 
 use shadow_control::{Comparison, Launch};
-use shadow_diff::{Rules, compare_under_keys};
+use shadow_diff::{Masking, Rules, compare_masked};
 use shadow_record::{
     Body, CaptureError, CapturedExchange, LaunchName, Outcome, ReplayedExchange, Response, ServiceName, SkipReason,
     Source, Timestamp,
@@ -181,8 +181,9 @@ impl Classifier {
             row.result = "incomparable";
             return;
         };
-        let sides = ((primary, exchange.key_id.as_str()), (candidate, replayed.key_id.as_str()));
-        let comparison = compare_under_keys(&exchange.route, sides.0, sides.1, &self.rules);
+        let ours = Masking { key_id: &exchange.key_id, ruleset: &exchange.ruleset };
+        let theirs = Masking { key_id: &replayed.key_id, ruleset: &replayed.ruleset };
+        let comparison = compare_masked(&exchange.route, (primary, ours), (candidate, theirs), &self.rules);
         row.result = comparison.result.as_str();
         row.differences_omitted = comparison.omitted;
         if !comparison.differences.is_empty() {

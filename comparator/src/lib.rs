@@ -125,7 +125,7 @@ async fn supervise(shared: &Shared, ready: &watch::Sender<bool>, shutdown: &Canc
     Ok(())
 }
 
-/// Whether a changed launch still joins the same topics from the same offsets; everything else is followed while it runs.
+/// Whether a changed launch still joins the same topics from the same offsets. Its rules do not change while it runs.
 fn same_launch(one: &Launch, other: &Launch) -> bool {
     one.service == other.service && one.start == other.start
 }

@@ -145,6 +145,8 @@ struct Pipeline {
     pending: Batch,
     pending_bytes: usize,
     refreshed: Instant,
+    /// Whether the control topic holds other rules than those in use.
+    refused: bool,
 }
 
 /// A batch on its way into ClickHouse, which ends when it is there.
@@ -163,6 +165,7 @@ impl Pipeline {
             pending: Batch::default(),
             pending_bytes: 0,
             refreshed: Instant::now(),
+            refused: false,
         }
     }
 
@@ -217,7 +220,7 @@ impl Pipeline {
                 _ = flush.tick() => if storing.is_none() {
                     storing = self.begin_storing(consumer);
                 },
-                Ok(()) = control.changed() => self.follow_rules(&control),
+                Ok(()) = control.changed() => self.refuse_other_rules(&mut control),
                 event = consumer.recv() => match event? {
                     Event::Record(record) => {
                         self.read(consumer, record).await;
@@ -238,15 +241,19 @@ impl Pipeline {
         }
     }
 
-    /// Rules may be changed while a launch runs; every row names the version it was compared under.
-    fn follow_rules(&mut self, control: &watch::Receiver<Arc<ControlState>>) {
-        let state = control.borrow();
+    /// A launch keeps the rules it was created with: what is read again after a crash must be compared as it was before.
+    fn refuse_other_rules(&mut self, control: &mut watch::Receiver<Arc<ControlState>>) {
+        let state = control.borrow_and_update();
         let Some(now) = state.launches.get(&self.launch.name) else { return };
-        if now.rules != self.launch.rules || now.comparison != self.launch.comparison {
-            tracing::info!(launch = %self.launch.name, "comparison rules changed");
-            self.classifier = Classifier::new(now, self.shared.settings.body.as_len());
-            self.launch = now.clone();
+        let kept = (&self.launch.rules, self.launch.comparison);
+        let other = (&now.rules, now.comparison) != kept;
+        if other && !self.refused {
+            tracing::error!(
+                launch = %self.launch.name,
+                "the control topic holds other comparison rules than the launch began with; they are not used: create another launch"
+            );
         }
+        self.refused = other;
     }
 
     /// Step 1: consume. Begins every assigned partition where the last stored row left off.
@@ -313,8 +320,14 @@ impl Pipeline {
         if record.topic == self.captured {
             let captured = match decode::<CapturedExchange>(&record.payload) {
                 Ok(exchange) => Captured::of(record.appended_at, exchange),
-                // The replayer puts it on the dead-letter topic and says so in its outcome.
-                Err(_) => Captured { appended_at: record.appended_at, exchange: None },
+                // The replayer may have read it, or not looked at it: then nobody else would file it. Filed twice it is one row.
+                Err(error) => {
+                    let detail = error.to_string();
+                    if !self.shared.file(&record, error.reason(), &detail, &self.stop).await {
+                        return;
+                    }
+                    Captured { appended_at: record.appended_at, exchange: None }
+                }
             };
             let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
             join.captured(record.offset, captured, bytes);

@@ -61,10 +61,15 @@ fn another_request_id_is_a_conflict_and_not_a_difference() {
 }
 
 #[test]
-fn answers_under_different_keys_are_incomparable() {
-    let mut other = candidate(r#"{"a":2}"#);
-    other.key_id = "k2".to_owned();
-    assert_eq!(row(primary(r#"{"a":1}"#), Some(other)).result, "incomparable");
+fn answers_masked_under_different_keys_or_rules_are_incomparable() {
+    let with = |change: fn(&mut ReplayedExchange)| {
+        let mut other = candidate(r#"{"a":2}"#);
+        change(&mut other);
+        row(primary(r#"{"a":1}"#), Some(other)).result
+    };
+    assert_eq!(with(|_| {}), "differing");
+    assert_eq!(with(|other| other.key_id = "k2".to_owned()), "incomparable");
+    assert_eq!(with(|other| other.ruleset = "r2".to_owned()), "incomparable");
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         views::a_missing_table_is_explained_with_its_remedy,
         views::rows_are_kept_until_clickhouse_is_back,
         pipeline::every_offset_is_covered_once_whatever_stands_in_the_topics,
+        pipeline::a_launch_keeps_the_rules_it_began_with,
         pipeline::a_comparator_that_dies_again_and_again_leaves_no_hole_and_no_double,
         pipeline::clickhouse_away_midway_loses_nothing,
     ];

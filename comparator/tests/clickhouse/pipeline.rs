@@ -152,6 +152,9 @@ pub(crate) async fn every_offset_is_covered_once_whatever_stands_in_the_topics(p
     // The rest was filed with its reason, and the bookkeeping stored it.
     let letters = "SELECT reason, count() FROM dead_letters FINAL WHERE topic = 'shadow.replayed.odd.odd' GROUP BY ALL ORDER BY ALL";
     until(&place, letters, "undecodable\t4\nunexpected_kind\t2\nwrong_partition\t1").await;
+    // The replayer dead-lettered offset 30 in one launch's account; the record itself is filed by whoever cannot read it.
+    let letters = "SELECT partition, offset, reason FROM dead_letters FINAL WHERE topic = 'shadow.captured.odd'";
+    until(&place, letters, "0\t30\tundecodable").await;
     line.publish(topics::STATUS, 0, b"garbage");
     line.publish(topics::DEAD_LETTER, 0, b"garbage");
     let beside = "SELECT topic, reason FROM dead_letters FINAL WHERE topic IN ('shadow.status', 'shadow.deadletter') ORDER BY ALL";
@@ -174,6 +177,33 @@ pub(crate) async fn every_offset_is_covered_once_whatever_stands_in_the_topics(p
     let undone = "INSERT INTO watermarks SELECT launch, service, partition, start_offset, 150, 150, now64(6) + 60 FROM watermarks FINAL";
     place.query(undone).await;
     assert_eq!(place.views().await, before);
+    line.lift().await;
+}
+
+pub(crate) async fn a_launch_keeps_the_rules_it_began_with(place: Place) {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let line = Line::lay(&place, "kept", 1).await;
+    let (running, stop) = line.start(&place, "c1");
+    let publish = |from: i64, to: i64| {
+        for offset in from..to {
+            line.capture(0, &encode(&traffic(offset + 1)[offset as usize]));
+            line.replay(0, &line.outcome(0, offset, offset, faulty(offset)));
+        }
+    };
+    publish(0, 20);
+    until(&place, "SELECT captured, pending, balanced FROM ledger_launch WHERE launch = 'kept'", "20\t0\t1").await;
+    let mut other = line.launch.clone();
+    other.rules = Some("version = \"8\"".to_owned());
+    other.change.why = "other rules".to_owned();
+    line.control.put(&ControlRecord::Launch(Box::new(other))).await.unwrap();
+    // The bookkeeping and the pipeline follow the same state of control.
+    until(&place, "SELECT changed_why FROM launches FINAL WHERE launch = 'kept'", "other rules").await;
+    publish(20, 40);
+    until(&place, "SELECT captured, pending, balanced FROM ledger_launch WHERE launch = 'kept'", "40\t0\t1").await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    let versions = "SELECT DISTINCT rules_version FROM exchanges FINAL WHERE launch = 'kept' AND result != ''";
+    assert_eq!(place.query(versions).await, "7\n");
     line.lift().await;
 }
 

@@ -6,6 +6,7 @@ use shadow_record::{Body, Response};
 use crate::difference::{CompareResult, Comparison, DifferenceKind, Findings, Found};
 use crate::excerpt;
 use crate::path::Place;
+use crate::repeated::repeats_a_member;
 use crate::rules::Rules;
 use crate::tree::Node;
 use crate::walk::walk;
@@ -16,22 +17,31 @@ pub const MAX_DEPTH: usize = 100;
 /// [`CompareResult::Truncated`].
 pub const MAX_NODES: usize = 200_000;
 
-/// Compares two answers masked under one key.
-pub fn compare(route: &str, primary: &Response, candidate: &Response, rules: &Rules) -> Comparison {
-    compare_under_keys(route, (primary, ""), (candidate, ""), rules)
+/// How an answer was masked. Equal values look alike exactly when both the key and the masking rules are the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Masking<'a> {
+    /// Identifier of the key.
+    pub key_id: &'a str,
+    /// Version of the masking rules.
+    pub ruleset: &'a str,
 }
 
-/// Compares two answers, each with the identifier of the key it was masked under. Under different keys equal values look
-/// different, so then only the status is compared.
-pub fn compare_under_keys(
+/// Compares two answers masked alike.
+pub fn compare(route: &str, primary: &Response, candidate: &Response, rules: &Rules) -> Comparison {
+    compare_masked(route, (primary, Masking::default()), (candidate, Masking::default()), rules)
+}
+
+/// Compares two answers, each with how it was masked. Masked differently, equal values look different, so then only the
+/// status is compared.
+pub fn compare_masked(
     route: &str,
-    (primary, primary_key): (&Response, &str),
-    (candidate, candidate_key): (&Response, &str),
+    (primary, primary_masking): (&Response, Masking<'_>),
+    (candidate, candidate_masking): (&Response, Masking<'_>),
     rules: &Rules,
 ) -> Comparison {
     let mut findings = Findings::new(route);
     status(primary, candidate, &mut findings);
-    if primary_key != candidate_key {
+    if primary_masking != candidate_masking {
         return findings.conclude(CompareResult::Incomparable);
     }
     for name in rules.headers(route) {
@@ -94,6 +104,7 @@ fn body(
     }
     match (Content::of(primary, ours), Content::of(candidate, theirs)) {
         (Content::TooLarge, _) | (_, Content::TooLarge) => return CompareResult::Truncated,
+        (Content::Ambiguous, _) | (_, Content::Ambiguous) => return CompareResult::Incomparable,
         (Content::Json(a), Content::Json(b)) => match (Node::of(a, &scope), Node::of(b, &scope)) {
             (Some(a), Some(b)) => walk(&a, &b, &mut Place::root(), findings),
             _ => unreachable!("the root is not ignored"),
@@ -135,6 +146,8 @@ enum Content {
     Json(Value),
     /// Not JSON, with the word for it.
     Opaque(&'static str),
+    /// JSON in which an object has two members of one name: which of them counts is up to who reads it.
+    Ambiguous,
     TooLarge,
 }
 
@@ -150,6 +163,7 @@ impl Content {
             return Self::TooLarge;
         }
         match serde_json::from_slice(bytes) {
+            Ok(_) if repeats_a_member(bytes) => Self::Ambiguous,
             Ok(value) => Self::Json(value),
             Err(_) => Self::Opaque(if std::str::from_utf8(bytes).is_ok() { "text" } else { "bytes" }),
         }
@@ -159,6 +173,7 @@ impl Content {
         match self {
             Self::Json(_) => "json",
             Self::Opaque(name) => name,
+            Self::Ambiguous => "ambiguous",
             Self::TooLarge => "too_large",
         }
     }

@@ -15,11 +15,12 @@ mod difference;
 mod excerpt;
 mod number;
 mod path;
+mod repeated;
 pub mod rules;
 mod tree;
 mod walk;
 
-pub use compare::{MAX_DEPTH, MAX_NODES, compare, compare_under_keys};
+pub use compare::{MAX_DEPTH, MAX_NODES, Masking, compare, compare_masked};
 pub use difference::{CompareResult, Comparison, Difference, DifferenceKind, MAX_DIFFERENCES, Signature};
 pub use path::{InvalidPath, JsonPath};
 pub use rules::{Rules, RulesError};

@@ -207,15 +207,23 @@ impl Scope<'_> {
     }
 }
 
+/// One state is kept once, so what is kept is bounded by the patterns' length and not by the depth of the body.
 fn advance<'a>(patterns: &[&'a [Step]], child: Child<'_>) -> Vec<&'a [Step]> {
-    let mut next = Vec::new();
+    let mut next: Vec<&[Step]> = Vec::new();
+    let mut keep = |steps: &'a [Step]| {
+        // What is left of one pattern ends where the pattern does, and stands together.
+        let same_pattern = |kept: &&&[Step]| kept.as_ptr_range().end == steps.as_ptr_range().end;
+        if !next.iter().rev().take_while(same_pattern).any(|kept| kept.len() == steps.len()) {
+            next.push(steps);
+        }
+    };
     for steps in patterns {
         let Some((first, rest)) = steps.split_first() else { continue };
         if matches!(first, Step::Descend(_)) {
-            next.push(*steps);
+            keep(steps);
         }
         if first.matches(child) {
-            next.push(rest);
+            keep(rest);
         }
     }
     next
@@ -241,6 +249,18 @@ mod tests {
         let (a, b) = (Rules::parse("headers = []").unwrap(), Rules::parse("headers = [\"a\"]").unwrap());
         assert_ne!(a.version(), b.version());
         assert_eq!(a.version(), Rules::parse("headers = []").unwrap().version());
+    }
+
+    #[test]
+    fn repeated_descents_keep_no_more_states_than_the_pattern_has_steps() {
+        let rules = Rules::parse("[[ignore]]\njson = [\"$..a..a..a..a..b\", \"$..a..a..a\"]").unwrap();
+        let mut scope = rules.scope("GET /a");
+        for depth in 1..=30 {
+            scope = scope.inside(Child::Member("a"));
+            assert!(scope.ignore.len() <= 5 + 4, "{} states at depth {depth}", scope.ignore.len());
+            assert_eq!(scope.ignored(), depth >= 3);
+        }
+        assert!(scope.inside(Child::Member("b")).ignored());
     }
 
     #[test]

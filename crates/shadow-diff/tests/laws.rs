@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shadow_diff::{CompareResult, DifferenceKind, Rules, compare, compare_under_keys};
+use shadow_diff::{CompareResult, DifferenceKind, Masking, Rules, compare, compare_masked};
 use shadow_record::{Body, Header, Response, Withheld};
 
 const ROUTE: &str = "GET /x";
@@ -139,15 +139,31 @@ fn digests_say_equal_or_nothing() {
 }
 
 #[test]
-fn under_different_keys_only_the_status_speaks() {
+fn answers_masked_differently_are_told_apart_by_their_status_only() {
     let (a, mut b) = (response(Some("1"), ""), response(Some("2"), ""));
     let rules = Rules::default();
-    let under_keys = |b: &Response| compare_under_keys(ROUTE, (&a, "k1"), (b, "k2"), &rules);
-    assert_eq!(under_keys(&b).result, CompareResult::Incomparable);
-    assert!(under_keys(&b).differences.is_empty());
+    let ours = Masking { key_id: "k1", ruleset: "r1" };
+    let under = |theirs, b: &Response| compare_masked(ROUTE, (&a, ours), (b, theirs), &rules);
+    let others = [Masking { key_id: "k2", ..ours }, Masking { ruleset: "r2", ..ours }];
+    for other in others {
+        assert_eq!(under(other, &b).result, CompareResult::Incomparable);
+        assert!(under(other, &b).differences.is_empty());
+    }
+    assert_eq!(under(ours, &b).result, CompareResult::Differing);
     b.status = 500;
-    assert_eq!(under_keys(&b).result, CompareResult::Differing);
-    assert_eq!(under_keys(&b).differences.len(), 1);
+    for other in others {
+        assert_eq!(under(other, &b).result, CompareResult::Differing);
+        assert_eq!(under(other, &b).differences.len(), 1);
+    }
+}
+
+#[test]
+fn an_object_that_repeats_a_name_is_incomparable_and_never_matched() {
+    let result =
+        |a: &str, b: &str| compare(ROUTE, &response(Some(a), ""), &response(Some(b), ""), &Rules::default()).result;
+    assert_eq!(result(r#"{"a":1,"a":2}"#, r#"{"a":2}"#), CompareResult::Incomparable);
+    assert_eq!(result(r#"{"a":2}"#, r#"{"a":3,"a":2}"#), CompareResult::Incomparable);
+    assert_eq!(result(r#"{"a":1,"a":2}"#, r#"{"a":1,"a":2}"#), CompareResult::Matched);
 }
 
 #[test]
