@@ -1,11 +1,8 @@
 //! A whole pipeline behind the agent: stack, schema, captured topic, candidate; launches, services and shadowctl on it.
 
-use std::collections::BTreeMap;
 use std::process::Output;
 
-use shadow_control::{
-    Change, Comparison, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus, Rate,
-};
+use shadow_control::{Change, ControlRecord, ControlWriter, Launch, Rate};
 use shadow_devstack::Devstack;
 use shadow_kafka::{Admin, KafkaConfig, TopicSpec};
 use shadow_record::{LaunchName, topics};
@@ -46,21 +43,8 @@ impl Rig {
         let name: LaunchName = name.parse().expect("a name");
         let replayed = TopicSpec::deleting(topics::replayed(&service(), &name), PARTITIONS);
         Admin::new(&self.kafka).expect("settings").ensure_topic(&replayed).await.expect("topic");
-        let mut launch = Launch {
-            name: name.clone(),
-            service: service(),
-            candidate: self.candidate.url.parse().expect("a URL"),
-            sample: 1.0,
-            filters: Filters::default(),
-            isolation: None,
-            allow: Vec::new(),
-            comparison: Comparison::On,
-            rules: None,
-            start: BTreeMap::new(),
-            status: LaunchStatus::Active,
-            limits: LaunchLimits::default(),
-            change: Change::by("test", "test"),
-        };
+        let candidate = self.candidate.url.parse().expect("a URL");
+        let mut launch = Launch::of(name.clone(), service(), candidate, Change::by("test", "test"));
         change(&mut launch);
         self.control.put(&ControlRecord::Launch(Box::new(launch))).await.expect("control");
         name

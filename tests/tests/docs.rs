@@ -10,7 +10,8 @@ use shadow_runtime::config::keys;
 fn documented(heading: &str) -> BTreeSet<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
     let text = std::fs::read_to_string(path).unwrap();
-    let part = text.split("\n## ").find(|part| part.starts_with(heading)).unwrap_or_else(|| panic!("no part {heading}"));
+    let part =
+        text.split("\n## ").find(|part| part.starts_with(heading)).unwrap_or_else(|| panic!("no part {heading}"));
     let first_cell = |line: &str| line.strip_prefix("| `")?.split_once("` |").map(|(key, _)| key.to_owned());
     part.lines().filter_map(first_cell).filter(|key| key.contains('.') && !key.contains(' ')).collect()
 }

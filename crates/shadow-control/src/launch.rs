@@ -114,6 +114,25 @@ fn one() -> f64 {
 const SAFE_METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
 
 impl Launch {
+    /// An active launch of all that was captured from offset 0 on, under the default limits: safe methods only, compared.
+    pub fn of(name: LaunchName, service: ServiceName, candidate: Url, change: Change) -> Self {
+        Self {
+            name,
+            service,
+            candidate,
+            sample: 1.0,
+            filters: Filters::default(),
+            isolation: None,
+            allow: Vec::new(),
+            comparison: Comparison::On,
+            rules: None,
+            start: BTreeMap::new(),
+            status: LaunchStatus::Active,
+            limits: LaunchLimits::default(),
+            change,
+        }
+    }
+
     /// First captured offset of `partition` that belongs to this launch.
     pub fn start_of(&self, partition: i32) -> i64 {
         self.start.get(&partition).copied().unwrap_or(0)
@@ -158,21 +177,8 @@ mod tests {
     use super::*;
 
     fn launch(name: &str, sample: f64) -> Launch {
-        Launch {
-            name: name.parse().unwrap(),
-            service: "shop".parse().unwrap(),
-            candidate: "http://127.0.0.1:1".parse().unwrap(),
-            sample,
-            filters: Filters::default(),
-            isolation: None,
-            allow: vec![],
-            comparison: Comparison::On,
-            rules: None,
-            start: BTreeMap::new(),
-            status: LaunchStatus::Active,
-            limits: LaunchLimits::default(),
-            change: Change::by("test", "test"),
-        }
+        let (name, candidate) = (name.parse().unwrap(), "http://127.0.0.1:1".parse().unwrap());
+        Launch { sample, ..Launch::of(name, "shop".parse().unwrap(), candidate, Change::by("test", "test")) }
     }
 
     #[test]

@@ -16,14 +16,16 @@ mod config;
 mod consumer;
 mod dead_letter;
 mod error;
+mod event;
 mod producer;
 mod tail;
 
 pub use admin::{Admin, Cleanup, TopicSpec};
 pub use config::KafkaConfig;
-pub use consumer::{Consumed, Event, FetchLimits, GroupConsumer, Start, Started, TopicPartition};
+pub use consumer::GroupConsumer;
 pub use dead_letter::dead_letter;
 pub use error::KafkaError;
+pub use event::{Consumed, Event, FetchLimits, Start, Started, TopicPartition};
 pub use producer::{Delivery, Outgoing, Producer, ProducerLimits, SendError};
 pub use tail::{Tail, TailEvent, TailFrom};
 

@@ -10,7 +10,7 @@ use shadow_record::Timestamp;
 
 use crate::admin::{Admin, blocking};
 use crate::config::LogContext;
-use crate::consumer::Consumed;
+use crate::event::Consumed;
 use crate::{KafkaConfig, KafkaError};
 
 /// Where to begin.
