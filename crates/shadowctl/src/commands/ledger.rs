@@ -54,6 +54,13 @@ pub(crate) struct LaunchLedger {
     pub(crate) balanced: u8,
 }
 
+impl LaunchLedger {
+    /// Whether this stands for an account that ClickHouse does not hold, as of a launch of which nothing was read yet.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.launch.is_empty()
+    }
+}
+
 /// The account of one run of one agent: `ledger_agent` of the ClickHouse schema.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct AgentLedger {

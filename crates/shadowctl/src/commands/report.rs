@@ -41,6 +41,8 @@ pub(crate) async fn run(sql: &Sql, args: ReportArgs) -> Result<(), Failure> {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Report {
     pub(crate) launch: LaunchRow,
+    /// Left out while ClickHouse holds no account of the launch.
+    #[serde(skip_serializing_if = "LaunchLedger::is_absent")]
     pub(crate) ledger: LaunchLedger,
     pub(crate) coverage: Vec<Coverage>,
     pub(crate) match_rate: Vec<MatchRate>,

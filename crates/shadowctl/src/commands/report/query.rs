@@ -1,6 +1,7 @@
 //! The report's questions to ClickHouse. They go to the views of `schemas/clickhouse`, so that what is printed here can be asked
 //! again by hand.
 
+use serde::Deserialize;
 use shadow_record::LaunchName;
 
 use super::{Report, SignatureRow};
@@ -33,7 +34,15 @@ const ERRORS: &str =
 
 const SIGNATURES: &str = "SELECT signature, route, place, kind, transition, exchanges, example_request_ids, \
      example_primary, example_candidate FROM signatures WHERE launch = {launch:String} \
-     ORDER BY exchanges DESC, route, place, kind, transition";
+     ORDER BY exchanges DESC, route, place, kind, transition LIMIT {top:UInt32}";
+
+const SIGNATURES_TOTAL: &str = "SELECT uniqExact(signature, route, place, kind, transition) AS total FROM differences \
+     WHERE launch = {launch:String}";
+
+#[derive(Deserialize)]
+struct Total {
+    total: u64,
+}
 
 /// Asks everything about one launch; `top` bounds the signatures.
 ///
@@ -41,14 +50,17 @@ const SIGNATURES: &str = "SELECT signature, route, place, kind, transition, exch
 /// When ClickHouse does not answer, or does not know the launch.
 pub(crate) async fn gather(sql: &Sql, launch: &LaunchName, top: u32) -> Result<Report, Failure> {
     let of = &[("launch", launch.as_str())][..];
-    let (known, ledgers, coverage, match_rate, latency, errors, signatures) = tokio::try_join!(
+    let top = top.to_string();
+    let most = &[("launch", launch.as_str()), ("top", top.as_str())][..];
+    let (known, ledgers, coverage, match_rate, latency, errors, signatures, totals) = tokio::try_join!(
         sql.rows(LAUNCH, of),
         ledger::launches(sql, launch.as_str()),
         sql.rows(COVERAGE, of),
         sql.rows(MATCH_RATE, of),
         sql.rows(LATENCY, of),
         sql.rows(ERRORS, of),
-        sql.rows::<SignatureRow>(SIGNATURES, of),
+        sql.rows::<SignatureRow>(SIGNATURES, most),
+        sql.rows::<Total>(SIGNATURES_TOTAL, of),
     )?;
     let Some(known) = known.into_iter().next() else {
         return Err(Failure::negative(
@@ -56,7 +68,6 @@ pub(crate) async fn gather(sql: &Sql, launch: &LaunchName, top: u32) -> Result<R
             "is the comparator running? `shadowctl launch list` and `shadowctl status` tell",
         ));
     };
-    let signatures_total = signatures.len() as u64;
     Ok(Report {
         launch: known,
         ledger: ledgers.into_iter().next().unwrap_or_default(),
@@ -64,7 +75,7 @@ pub(crate) async fn gather(sql: &Sql, launch: &LaunchName, top: u32) -> Result<R
         match_rate,
         latency,
         errors,
-        signatures: signatures.into_iter().take(top as usize).collect(),
-        signatures_total,
+        signatures,
+        signatures_total: totals.first().map_or(0, |row| row.total),
     })
 }

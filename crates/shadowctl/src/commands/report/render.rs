@@ -26,6 +26,10 @@ impl Report {
             launch.status,
             share(launch.sample)
         );
+        if ledger.is_absent() {
+            text.push_str("no account yet: the comparator has not read anything of this launch\n");
+            return text;
+        }
         let balance = if ledger.balanced == 1 { "balances" } else { "DOES NOT BALANCE: trust nothing below" };
         text.push_str(&format!(
             "captured {} = completed {} + failed {} + skipped {} + dead-lettered {} + pending {}; the ledger {balance}\n",
@@ -62,7 +66,7 @@ impl Report {
     }
 
     fn signatures(&self) -> String {
-        if self.signatures.is_empty() {
+        if self.signatures_total == 0 {
             return "signatures: no differences\n".to_owned();
         }
         let mut table = Table::new(&[">exchanges", "route", "place", "kind", "transition", "primary", "candidate"]);

@@ -12,6 +12,7 @@ fn report() -> Report {
             sample: 1.0,
         },
         ledger: LaunchLedger {
+            launch: "shop-v2".into(),
             captured: 110,
             completed: 100,
             skipped: 9,
@@ -83,6 +84,15 @@ fn an_account_that_does_not_balance_is_said_first() {
     report.ledger.balanced = 0;
     let text = report.render();
     assert!(text.lines().nth(1).unwrap().contains("DOES NOT BALANCE"), "{text}");
+}
+
+#[test]
+fn a_launch_of_which_nothing_was_read_has_no_account_yet() {
+    let report = Report { ledger: LaunchLedger::default(), signatures_total: 0, ..report() };
+    let text = report.render();
+    assert!(text.lines().nth(1).unwrap().starts_with("no account yet"), "{text}");
+    assert!(!text.contains("BALANCE"), "{text}");
+    assert!(serde_json::to_value(&report).unwrap().get("ledger").is_none());
 }
 
 /// What a route's medians and fastest tenths say.
