@@ -56,7 +56,8 @@ pub struct ReplayConfig {
     pub connect_timeout: HumanDuration,
     /// Records read past the oldest unfinished one, for each partition.
     pub window_records: usize,
-    /// Bytes read past the oldest unfinished record, for each partition.
+    /// Bytes read past the oldest unfinished record, for each partition; also bytes of outcomes that wait for their
+    /// acknowledgement, for each launch.
     pub window_bytes: ByteSize,
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shadow_control::{Cause, Change, ControlRecord, ControlState, ControlWriter, Gate, Pause};
+use shadow_control::{Cause, Change, ControlRecord, ControlState, Gate, Pause};
 use shadow_record::LaunchName;
 use shadow_runtime::admin::Pausable;
 use tokio::sync::watch;
@@ -58,21 +58,28 @@ impl Gates {
         }
     }
 
-    /// Writes what the admin endpoint says to the control topic, for as long as this is polled.
-    pub(crate) async fn remember(&self, control: ControlWriter, instance: &str) {
+    /// Writes what the admin endpoint says to the control topic by `put`, for as long as this is polled; first what it has said
+    /// before this began.
+    pub(crate) async fn remember<F, E>(&self, instance: &str, put: impl Fn(ControlRecord) -> F)
+    where
+        F: Future<Output = Result<(), E>>,
+        E: std::fmt::Display,
+    {
         let mut said = self.said.subscribe();
-        while said.changed().await.is_ok() {
-            loop {
-                let word = *said.borrow_and_update();
-                let Some(word) = word else { break };
+        loop {
+            let word = *said.borrow_and_update();
+            if let Some(word) = word {
                 let change = Change::by(instance, "admin endpoint");
                 let paused = word == Said::Pause;
                 let pause = Pause { instance: Some(instance.to_owned()), paused, change };
-                match control.put(&ControlRecord::Pause(pause)).await {
-                    Ok(_) => break,
-                    Err(error) => tracing::warn!(%error, "the pause holds here but would not survive a restart yet"),
+                if let Err(error) = put(ControlRecord::Pause(pause)).await {
+                    tracing::warn!(%error, "the pause holds here but would not survive a restart yet");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
                 }
-                tokio::time::sleep(RETRY).await;
+            }
+            if said.changed().await.is_err() {
+                return;
             }
         }
     }
@@ -106,6 +113,8 @@ impl Pausable for Gates {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::SeqCst;
+
     use super::*;
 
     #[test]
@@ -118,5 +127,32 @@ mod tests {
         gates.resume();
         assert!(!early.is_shut_by(Cause::Admin) && !late.is_shut_by(Cause::Admin));
         assert!(early.is_shut_by(Cause::Target), "a pause from elsewhere stays");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_said_before_the_control_topic_could_be_written_is_written_until_it_is_there() {
+        let gates = Gates::default();
+        gates.pause();
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let refusals = std::sync::atomic::AtomicUsize::new(2);
+        let remembering = gates.remember("r1", |record| {
+            let refused = refusals.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+            let told = if refused { Err("away".to_owned()) } else { tell.send(record).map_err(|e| e.to_string()) };
+            async move { told }
+        });
+        let heard = async {
+            let first = told.recv().await;
+            gates.resume();
+            [first, told.recv().await].map(|record| match record {
+                Some(ControlRecord::Pause(pause)) => (pause.instance, pause.paused),
+                other => panic!("not a pause: {other:?}"),
+            })
+        };
+        tokio::select! {
+            () = remembering => unreachable!("the gates are still there"),
+            heard = heard => {
+                assert_eq!(heard, [true, false].map(|paused| (Some("r1".to_owned()), paused)));
+            }
+        }
     }
 }

@@ -21,6 +21,7 @@ use crate::gates::Gates;
 use crate::metrics::{Ledger, Metrics, Trouble};
 use crate::pipeline::{self, Line, PipelineError};
 use crate::publish::Publisher;
+use crate::room::Room;
 use crate::send::{SendLimits, Sender};
 use crate::target::{self, ProvingResolver, Refusal};
 use crate::window::Limits;
@@ -228,6 +229,7 @@ fn line(
         key_id: shared.masker.key_id().to_owned(),
         ledger: ledger.clone(),
         failing: AtomicBool::new(false),
+        broken: CancellationToken::new(),
     };
     Ok(Line {
         sender: Sender::new(limits, ProvingResolver { launch: now, control: shared.control.clone() })?,
@@ -238,6 +240,7 @@ fn line(
         masker: shared.masker.clone(),
         publisher: Arc::new(publisher),
         ledger: ledger.clone(),
+        unacknowledged: Room::of(window_bytes.as_len()),
         window: Limits { records: *window_records, bytes: window_bytes.as_len() },
         drain: drain.get(),
     })

@@ -48,6 +48,7 @@ mod partition;
 pub mod pipeline;
 pub mod publish;
 pub mod rewrite;
+mod room;
 #[cfg(test)]
 mod samples;
 pub mod send;
@@ -118,9 +119,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         }
     }
     let writer = ControlWriter::new(&shared.kafka).context("starting the control writer")?;
+    let put = |record| {
+        let writer = writer.clone();
+        async move { writer.put(&record).await.map(drop) }
+    };
     tokio::select! {
         () = launches::supervise(Arc::new(shared), shutdown) => {}
-        () = gates.remember(writer, &instance) => {}
+        () = gates.remember(&instance, put) => {}
     }
     producer.flush(Duration::from_secs(1)).await;
     heart.stopped().await;

@@ -156,6 +156,11 @@ impl Ledger {
         self.add(kind.as_str().to_owned(), 1);
     }
 
+    /// Work on a record panicked; it counts as a failure with the reason `other`.
+    pub fn panicked(&self) {
+        self.add("panics".to_owned(), 1);
+    }
+
     /// What the windows of all partitions hold.
     pub fn held(&self, records: usize) {
         self.0.held.set(records as i64);

@@ -3,10 +3,12 @@
 //! Guarantees: an offset counts as covered only when its outcome is acknowledged; after [`Partition::stop`] nothing more is
 //! sent, after [`Partition::abandon`] nothing more is published either, and what has no outcome by then is the next owner's.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use shadow_kafka::{Consumed, Started};
 use shadow_record::{DecodeError, Outcome, RequestId};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +26,20 @@ pub(crate) struct Partition {
     stopped: CancellationToken,
     abandoned: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// The encoded outcome of one record.
+pub(crate) struct Sealed {
+    offset: i64,
+    labels: (&'static str, &'static str),
+    payload: Bytes,
+}
+
+impl Sealed {
+    /// What it holds until it is acknowledged.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len()
+    }
 }
 
 impl Partition {
@@ -88,21 +104,35 @@ impl Partition {
         self.publish_ranges(closed);
     }
 
-    /// Runs work on one of its records, unless it is abandoned before that is done.
+    /// Runs work on one of its records, unless it is abandoned before that is done. A panic in it leaves the offset uncovered,
+    /// so the line is given up as broken; its next run begins below that offset.
     pub(crate) fn work(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        let abandoned = self.abandoned.clone();
+        let (abandoned, broken) = (self.abandoned.clone(), self.publisher.broken.clone());
         self.tasks.spawn(async move {
-            tokio::select! { biased; () = abandoned.cancelled() => {}, () = task => {} }
+            let task = AssertUnwindSafe(task).catch_unwind();
+            let ended = tokio::select! { biased; () = abandoned.cancelled() => Ok(()), ended = task => ended };
+            if ended.is_err() {
+                broken.cancel();
+            }
         });
     }
 
     /// Publishes the outcome of a record; its offset is covered when the broker has it.
     pub(crate) async fn settle(&self, place: Place, id: Option<RequestId>, times: Times, outcome: Outcome) {
+        self.hand_in(self.seal(place, id, times, outcome)).await;
+    }
+
+    /// Encodes the outcome of a record.
+    pub(crate) fn seal(&self, place: Place, id: Option<RequestId>, times: Times, outcome: Outcome) -> Sealed {
         let labels = Ledger::labels(&outcome);
         let low = self.window().low_watermark();
-        let payload = self.publisher.outcome(place, low, id, times, outcome);
-        self.publish(place.offset, payload).await;
-        self.publisher.ledger.acknowledged(labels, 1);
+        Sealed { offset: place.offset, labels, payload: self.publisher.outcome(place, low, id, times, outcome) }
+    }
+
+    /// Publishes an encoded outcome; its offset is covered when the broker has it.
+    pub(crate) async fn hand_in(&self, sealed: Sealed) {
+        self.publish(sealed.offset, sealed.payload).await;
+        self.publisher.ledger.acknowledged(sealed.labels, 1);
     }
 
     /// Files an unreadable record and publishes that outcome.

@@ -6,15 +6,19 @@
 //!
 //! Guarantees: nothing is committed before its outcome is acknowledged, and nothing beyond an offset that has none; nothing
 //! is sent unless the gate lets it pass at that moment, and what is in flight when it shuts is cancelled and recorded; memory
-//! is bounded by the windows, however far the launch is behind. There is no order among requests in this form.
+//! is bounded by the windows and by the room for outcomes not yet acknowledged, however far the launch is behind; a panic
+//! costs its record an outcome of its own, or the launch a new start from its last commit.
+//! There is no order among requests in this form.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use shadow_control::{ControlState, Gate, Launch, Mark};
 use shadow_kafka::{Consumed, Event, KafkaConfig, KafkaError};
 use shadow_mask::Masker;
-use shadow_record::{CapturedExchange, FailureClass, Outcome, Request, RequestId, Timestamp, decode};
+use shadow_record::{CapturedExchange, FailureClass, Outcome, Request, RequestId, SkipReason, Timestamp, decode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +31,7 @@ use crate::pace::Pacer;
 use crate::partition::Partition;
 use crate::publish::{Place, Publisher, Times};
 use crate::rewrite;
+use crate::room::Room;
 use crate::send::Sender;
 use crate::window::{Limits, Range};
 
@@ -49,6 +54,9 @@ pub enum PipelineError {
         /// What is wrong.
         cause: Box<KafkaError>,
     },
+    /// A panic left an offset without an outcome, or ended the pacing.
+    #[error("work on a record panicked; the launch begins again at its last commit")]
+    Panicked,
     /// Kafka gave up.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
@@ -64,6 +72,7 @@ pub(crate) struct Line {
     pub(crate) sender: Sender,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) ledger: Ledger,
+    pub(crate) unacknowledged: Room,
     pub(crate) window: Limits,
     pub(crate) drain: Duration,
 }
@@ -81,12 +90,15 @@ struct Due {
 pub(crate) async fn run(line: Arc<Line>, stop: CancellationToken) -> Result<(), PipelineError> {
     let mut member = Member::join(line.clone()).await?;
     let (due, queue) = mpsc::unbounded_channel();
-    let dispatcher = tokio::spawn(dispatch(line.clone(), queue, Pacer::new(member.pace())));
+    let mut dispatcher = tokio::spawn(dispatch(line.clone(), queue, Pacer::new(member.pace())));
     let mut tidy = interval(TIDY);
     tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ended = loop {
         let step = tokio::select! {
             () = stop.cancelled() => break Ok(()),
+            () = line.publisher.broken.cancelled() => break Err(PipelineError::Panicked),
+            // It outlives this loop unless it panics.
+            _ = &mut dispatcher => break Err(PipelineError::Panicked),
             event = member.recv() => match event {
                 Ok(Event::Record(record)) => consume(&line, &mut member, &due, record),
                 Ok(Event::Assigned(assigned)) => member.start(assigned).await,
@@ -194,41 +206,67 @@ async fn slot(line: &Line, pacer: &mut Pacer, due: &Due) -> Option<Instant> {
 
 /// The rest of one record's way: rewrite, send, mask, publish.
 async fn replay(line: Arc<Line>, due: Due, intended: Instant, place: OwnedSemaphorePermit) {
-    let Some((times, outcome)) = attempt(&line, &due, intended).await else { return };
+    let mut times = Times { intended_at: Some(wall_clock(intended)), ..Times::default() };
+    let outcome = match unless_panic(attempt(&line, &due, intended, &mut times)).await {
+        Ok(Some(outcome)) => outcome,
+        Ok(None) => return,
+        Err(failed) => {
+            let (launch, partition, offset) = (&line.publisher.launch, due.place.partition, due.place.offset);
+            tracing::error!(%launch, partition, offset, "a panic while replaying; the request counts as failed");
+            line.ledger.panicked();
+            failed
+        }
+    };
+    if matches!(outcome, Outcome::Skipped(_)) {
+        times = Times::default();
+    }
+    let sealed = due.partition.seal(due.place, Some(due.request_id), times, outcome);
+    let share = line.unacknowledged.take(sealed.bytes()).await;
     drop(place);
-    due.partition.settle(due.place, Some(due.request_id), times, outcome).await;
+    due.partition.hand_in(sealed).await;
+    drop(share);
+}
+
+/// Turns a panic into the outcome that stands for it.
+async fn unless_panic<T>(attempt: impl Future<Output = T>) -> Result<T, Outcome> {
+    AssertUnwindSafe(attempt).catch_unwind().await.map_err(|_| Outcome::Failed(FailureClass::Other))
 }
 
 /// Sends it, or gives `None` when its partition went to another member first.
-async fn attempt(line: &Line, due: &Due, intended: Instant) -> Option<(Times, Outcome)> {
-    let mut times = Times { intended_at: Some(wall_clock(intended)), ..Times::default() };
+async fn attempt(line: &Line, due: &Due, intended: Instant, times: &mut Times) -> Option<Outcome> {
     let launch = line.launch.borrow().clone();
     let mark = Mark { launch: launch.name, request_id: due.request_id, attempt: 1 };
     let request = match rewrite::request(&launch.candidate, &due.request, &mark, |b| line.masker.mark_tag(b)) {
         Ok(request) => request,
         Err(unsendable) => {
             tracing::debug!(partition = due.place.partition, offset = due.place.offset, %unsendable, "not sent");
-            return Some((times, Outcome::Failed(FailureClass::RequestInvalid)));
+            return Some(Outcome::Failed(FailureClass::RequestInvalid));
         }
     };
-    while due.partition.is_stopped() || !line.gate.pass() {
+    loop {
+        // Isolation may have been withdrawn since the guard admitted it.
+        if !line.launch.borrow().may_send(&due.request.method) {
+            return Some(Outcome::Skipped(SkipReason::UnsafeMethod));
+        }
+        if !due.partition.is_stopped() && line.gate.pass() {
+            break;
+        }
         tokio::select! { biased; () = due.partition.stopping() => return None, () = line.gate.opened() => {} }
     }
     times.sent_at = Some(Timestamp::now());
     let in_flight = line.ledger.sending(intended.elapsed());
     let sent = tokio::select! {
         biased;
-        () = line.gate.shutting() => return Some((times, Outcome::Failed(FailureClass::Killed))),
+        () = line.gate.shutting() => return Some(Outcome::Failed(FailureClass::Killed)),
         sent = line.sender.send(request, line.masker.digester()) => sent,
     };
     drop(in_flight);
     line.ledger.answered(sent.total);
-    times = Times { sent_at: Some(sent.sent_at), first_byte: sent.first_byte, total: Some(sent.total), ..times };
-    let outcome = match sent.answer {
+    *times = Times { sent_at: Some(sent.sent_at), first_byte: sent.first_byte, total: Some(sent.total), ..*times };
+    Some(match sent.answer {
         Ok(answer) => Outcome::Completed(line.masker.response(&due.request.method, &due.request.path, answer)),
         Err(class) => Outcome::Failed(class),
-    };
-    Some((times, outcome))
+    })
 }
 
 /// The wall clock's reading at `instant`.
@@ -237,5 +275,17 @@ fn wall_clock(instant: Instant) -> Timestamp {
     match instant.checked_duration_since(now) {
         Some(ahead) => wall.plus(ahead),
         None => Timestamp(wall.micros() - now.duration_since(instant).as_micros() as i64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_outcome() {
+        let provoked = unless_panic(async { panic!("provoked") }).await;
+        assert!(matches!(provoked, Err::<(), _>(Outcome::Failed(FailureClass::Other))));
+        assert_eq!(unless_panic(async { 1 }).await.ok(), Some(1));
     }
 }

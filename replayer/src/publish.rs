@@ -12,6 +12,7 @@ use shadow_record::{
     Body, DecodeError, LaunchName, Outcome, ReplayedExchange, RequestId, Response, SkippedRange, Timestamp, Withheld,
     encode,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Ledger;
 use crate::window::Range;
@@ -56,6 +57,8 @@ pub struct Publisher {
     pub(crate) key_id: String,
     pub(crate) ledger: Ledger,
     pub(crate) failing: AtomicBool,
+    /// Cancelled when work on a record panicked where it leaves no outcome.
+    pub(crate) broken: CancellationToken,
 }
 
 impl Publisher {

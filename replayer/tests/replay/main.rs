@@ -50,6 +50,7 @@ fn main() -> ExitCode {
             nothing_is_sent_while_paused,
             requests_in_flight_are_killed_by_a_pause,
             a_pause_by_the_admin_endpoint_survives_a_restart,
+            withdrawn_isolation_stops_what_was_admitted,
             it_stops_soon_at_any_moment,
             the_work_moves_with_its_partitions,
             a_production_target_is_refused_before_anything_is_consumed,
@@ -225,6 +226,28 @@ async fn a_pause_by_the_admin_endpoint_survives_a_restart(brokers: &str) {
     assert_eq!(candidate.asked(), 0);
     post("/resume").await;
     assert_eq!(bench.outcomes().await.counts(), [("completed", 5)].into());
+    replayer.stop().await;
+}
+
+async fn withdrawn_isolation_stops_what_was_admitted(brokers: &str) {
+    let mut bench = Bench::new(brokers, "withdraws", 1).await;
+    let candidate = Candidate::start(Answers::Held).await;
+    let mut launch = bench.launch(&candidate);
+    launch.isolation = Some("own database".to_owned());
+    launch.limits.max_in_flight = 1;
+    for _ in 0..5 {
+        let exchange = encode(&bench.exchange("POST", "/items/1"));
+        bench.capture(0, &exchange).await;
+    }
+    bench.put(launch.clone()).await;
+    let replayer = bench.replayer("withdraws-1");
+    candidate.asked_at_least(1).await;
+    launch.isolation = None;
+    let version = bench.put(launch).await;
+    bench.acknowledged("withdraws-1", version, State::Running).await;
+    candidate.let_go();
+    assert_eq!(bench.outcomes().await.counts(), [("completed", 1), ("unsafe_method", 4)].into());
+    assert_eq!(candidate.asked(), 1);
     replayer.stop().await;
 }
 
