@@ -2,7 +2,11 @@
 //!
 //! Every service is a process of its own; Kafka and ClickHouse are the real ones. `docs/benchmarks.md` says what each figure
 //! means and quotes a run.
-#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark that cannot go on fails, and prints its figures"
+)]
 
 #[path = "../support.rs"]
 mod support;

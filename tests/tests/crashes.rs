@@ -1,6 +1,6 @@
 //! Services killed (-9) mid-stream again and again: every captured offset is covered exactly once, and every view equals that
 //! of an undisturbed run.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails, and shows its figures")]
 
 #[path = "../support.rs"]
 mod support;

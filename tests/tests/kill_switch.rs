@@ -1,5 +1,5 @@
 //! The kill switch under load: when the last request left, and that none leaves while paused, restarts included.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails, and shows its figures")]
 
 #[path = "../support.rs"]
 mod support;
