@@ -22,7 +22,9 @@ url = "http://127.0.0.1:8123"
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Who this comparator is and how much it holds.
+    /// Who this instance is.
+    pub service: ServiceSection,
+    /// How rows are stored.
     pub comparator: ComparatorSection,
     /// Where rows go.
     pub clickhouse: ClickHouseConfig,
@@ -34,12 +36,18 @@ pub struct Config {
     pub log: LogConfig,
 }
 
+/// `[service]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceSection {
+    /// Its name in heartbeats and dead letters.
+    pub instance: Instance,
+}
+
 /// `[comparator]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ComparatorSection {
-    /// Its name in heartbeats and dead letters.
-    pub instance: Instance,
     /// Longest time a settled row waits for its batch.
     pub flush: HumanDuration,
     /// Rows that end a batch early.
@@ -51,7 +59,7 @@ pub struct ComparatorSection {
 impl Default for ComparatorSection {
     fn default() -> Self {
         let (flush, body) = (HumanDuration::from_millis(500), ByteSize::kib(16));
-        Self { instance: Instance::default(), flush, batch_rows: 5_000, body }
+        Self { flush, batch_rows: 5_000, body }
     }
 }
 

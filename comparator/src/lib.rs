@@ -71,9 +71,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         control: ControlFeed::spawn(&config.kafka, shutdown.clone()),
         metrics: metrics.clone(),
         kafka: config.kafka.clone(),
+        instance: config.service.instance.clone(),
         settings: config.comparator.clone(),
     };
-    let heart = HeartConfig::of(&config.kafka, config.comparator.instance.as_str(), Role::Comparator, "");
+    let heart = HeartConfig::of(&config.kafka, config.service.instance.as_str(), Role::Comparator, "");
     let beating = CancellationToken::new();
     let heart = Heart::spawn(heart, beating.clone())?;
     heart.register(Subject { launch: None, gate: None, counters: Arc::new(move || metrics.counters()) });

@@ -26,6 +26,7 @@ use shadow_kafka::{
     TopicPartition, dead_letter,
 };
 use shadow_record::{CapturedExchange, DeadLetterReason, ReplayedExchange, decode, topics};
+use shadow_runtime::Instance;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -62,6 +63,7 @@ const BATCHES_AHEAD: usize = 2;
 #[allow(missing_docs)]
 pub struct Shared {
     pub kafka: KafkaConfig,
+    pub instance: Instance,
     pub settings: ComparatorSection,
     pub store: Store,
     pub metrics: Metrics,
@@ -82,7 +84,7 @@ impl Shared {
     ) -> bool {
         let Consumed { topic, partition, offset, .. } = record;
         tracing::warn!(%topic, partition, offset, reason = reason.as_str(), detail, "record dead-lettered");
-        let instance = self.settings.instance.as_str();
+        let instance = self.instance.as_str();
         loop {
             let delivery = tokio::select! {
                 () = stop.cancelled() => return false,

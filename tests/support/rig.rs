@@ -72,7 +72,7 @@ impl Rig {
         Service::start(
             "comparator",
             &format!(
-                "[comparator]\ninstance = \"{instance}\"\n[kafka]\nbrokers = \"{}\"\n{QUICK_GROUPS}[clickhouse]\nurl = \"{}\"\n",
+                "[service]\ninstance = \"{instance}\"\n[kafka]\nbrokers = \"{}\"\n{QUICK_GROUPS}[clickhouse]\nurl = \"{}\"\n",
                 self.kafka.brokers,
                 self.stack.clickhouse_url()
             ),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use comparator::config::{ComparatorSection, Config};
+use comparator::config::{ComparatorSection, Config, ServiceSection};
 use shadow_control::{ControlRecord, ControlWriter, Launch, ensure_shared_topics};
 use shadow_kafka::{Admin, KafkaConfig, Outgoing, Producer, ProducerLimits, TopicSpec};
 use shadow_record::{CapturedExchange, Outcome, SkipReason, encode, topics};
@@ -68,8 +68,8 @@ impl Line {
 
     fn config(&self, place: &Place, instance: &str) -> Config {
         Config {
+            service: ServiceSection { instance: instance.parse().unwrap() },
             comparator: ComparatorSection {
-                instance: instance.parse().unwrap(),
                 flush: HumanDuration::from_millis(20),
                 batch_rows: 50,
                 ..ComparatorSection::default()

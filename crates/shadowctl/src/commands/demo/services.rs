@@ -152,10 +152,10 @@ fn replayer(world: &World, key: &str) -> Result<replayer::config::Config, Failur
 }
 
 fn comparator(world: &World) -> Result<comparator::config::Config, Failure> {
-    use comparator::config::{ClickHouseConfig, ComparatorSection, Config};
+    use comparator::config::{ClickHouseConfig, Config, ServiceSection};
     let defaults = ClickHouseConfig::default();
     Ok(Config {
-        comparator: ComparatorSection { instance: instance(world, "comparator")?, ..ComparatorSection::default() },
+        service: ServiceSection { instance: instance(world, "comparator")? },
         clickhouse: ClickHouseConfig {
             url: world.clickhouse.clickhouse_url.clone(),
             database: world.clickhouse.clickhouse_database.clone(),
