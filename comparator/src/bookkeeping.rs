@@ -13,7 +13,7 @@ use shadow_kafka::{Consumed, Event, FetchLimits, GroupConsumer, KafkaError, Star
 use shadow_record::{AnyRecord, DeadLetter, DeadLetterReason, Role, State, Status, Timestamp, decode_any, topics};
 use tokio_util::sync::CancellationToken;
 
-use crate::pipeline::Shared;
+use crate::shared::Shared;
 use crate::store::{Batch, DeadLetterRow, LaunchRow, StatusRow};
 
 const GROUP: &str = "shadow-comparator.bookkeeping";

@@ -35,10 +35,11 @@ pub mod metrics;
 pub mod pair;
 pub mod pipeline;
 pub mod schema;
+pub mod shared;
 pub mod store;
 
 use config::Config;
-use pipeline::Shared;
+use shared::Shared;
 
 const SERVICE: Service = Service {
     name: "comparator",

@@ -21,26 +21,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shadow_control::{ControlState, Launch};
-use shadow_kafka::{
-    Admin, Consumed, Delivery, Event, FetchLimits, GroupConsumer, KafkaConfig, KafkaError, Producer, Start, Started,
-    TopicPartition, dead_letter,
-};
+use shadow_kafka::{Admin, Consumed, Event, FetchLimits, GroupConsumer, KafkaError, Start, Started, TopicPartition};
 use shadow_record::{CapturedExchange, DeadLetterReason, ReplayedExchange, decode, topics};
-use shadow_runtime::Instance;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::classify::{Captured, Classified, Classifier, RangeInfo};
-use crate::config::ComparatorSection;
-use crate::metrics::Metrics;
 use crate::pair::{Flow, Join, Limits, Replayed};
-use crate::store::{Batch, Store};
+use crate::shared::Shared;
+use crate::store::Batch;
 
 mod flush;
 mod spoken;
+mod storing;
 
-use flush::{Flush, NOT_WRITTEN, Progress};
+use flush::{NOT_WRITTEN, Progress};
 use spoken::{Spoken, What};
 
 /// How long a partition that is taken away, or a stop, waits for rows to be stored. What is not is read again.
@@ -57,49 +53,6 @@ const IDLE_REFRESH: Duration = Duration::from_secs(5);
 const BATCH_BYTES: usize = 16 << 20;
 /// Batches that may wait behind the one that is being stored, before everything is paused.
 const BATCHES_AHEAD: usize = 2;
-
-/// What the pipelines of all launches share.
-#[derive(Clone)]
-#[allow(missing_docs)]
-pub struct Shared {
-    pub kafka: KafkaConfig,
-    pub instance: Instance,
-    pub settings: ComparatorSection,
-    pub store: Store,
-    pub metrics: Metrics,
-    pub dead_letters: Producer,
-    pub control: watch::Receiver<Arc<ControlState>>,
-}
-
-impl Shared {
-    /// Puts a record that cannot be used on the dead-letter topic. `false` when the stop came first: then nothing may be
-    /// committed past the record, so that it is read and filed again.
-    #[must_use]
-    pub(crate) async fn file(
-        &self,
-        record: &Consumed,
-        reason: DeadLetterReason,
-        detail: &str,
-        stop: &CancellationToken,
-    ) -> bool {
-        let Consumed { topic, partition, offset, .. } = record;
-        tracing::warn!(%topic, partition, offset, reason = reason.as_str(), detail, "record dead-lettered");
-        let instance = self.instance.as_str();
-        loop {
-            let delivery = tokio::select! {
-                () = stop.cancelled() => return false,
-                delivery = dead_letter(&self.dead_letters, record, reason, detail, instance) => delivery,
-            };
-            match delivery {
-                Delivery::Acknowledged { .. } => return true,
-                Delivery::Rejected(cause) | Delivery::InDoubt(cause) => {
-                    tracing::warn!(cause, "the dead letter was not acknowledged; sending it again");
-                    tokio::time::sleep(RETRY).await;
-                }
-            }
-        }
-    }
-}
 
 /// Compares one launch until `stop`. Errors are reported and tried again: nothing is lost by beginning anew.
 pub async fn compare_launch(shared: Shared, launch: Launch, stop: CancellationToken) {
@@ -405,85 +358,5 @@ impl Pipeline {
                 }
             }
         }
-    }
-
-    /// Step 4: store, then commit. Takes the rows settled so far, and the offsets that are safe once these rows are stored.
-    fn begin_storing<'a>(&mut self, consumer: &'a GroupConsumer) -> Option<Storing<'a>> {
-        let idle = self.refreshed.elapsed() >= IDLE_REFRESH;
-        if self.pending.rows() == 0 && !idle && self.partitions.values().all(|p| p.join.low() == p.written.0) {
-            return None;
-        }
-        self.refreshed = Instant::now();
-        let batch = std::mem::take(&mut self.pending);
-        self.pending_bytes = 0;
-        let mut commit = Vec::with_capacity(2 * self.partitions.len());
-        let mut progress = Vec::with_capacity(self.partitions.len());
-        for (&number, partition) in &self.partitions {
-            let point = partition.join.commit_point();
-            let at = |topic: &Arc<str>| TopicPartition { topic: topic.clone(), partition: number };
-            commit.push((at(&self.captured), point.captured));
-            commit.push((at(&self.replayed), point.replayed));
-            let Partition { start, begun, high, written, .. } = *partition;
-            progress.push(Progress { partition: number, start, begun, low: point.captured, high, written });
-        }
-        let (shared, captured) = (self.shared.clone(), self.captured.clone());
-        let (launch, service) = (self.launch.name.to_string(), self.launch.service.to_string());
-        Some(Box::pin(Flush { shared, launch, service, captured, batch, commit, progress }.run(consumer)))
-    }
-
-    fn stored(&mut self, progress: Vec<Progress>) {
-        for Progress { partition: number, high, written, .. } in progress {
-            if let Some(partition) = self.partitions.get_mut(&number) {
-                (partition.high, partition.written) = (partition.high.max(high), written);
-                let behind = partition.high - partition.join.low();
-                self.shared.metrics.partition(self.launch.name.as_str(), number, partition.join.in_memory(), behind);
-            }
-        }
-    }
-
-    /// Stores what was settled, if that is soon done.
-    async fn drain(&mut self, consumer: &GroupConsumer, storing: Option<Storing<'_>>) {
-        let rest = async {
-            if let Some(storing) = storing {
-                storing.await;
-            }
-            if let Some(storing) = self.begin_storing(consumer) {
-                storing.await;
-            }
-        };
-        if tokio::time::timeout(DRAIN, rest).await.is_err() {
-            tracing::info!(launch = %self.launch.name, "rows not stored in time are read again");
-        }
-    }
-
-    /// Back-pressure: pauses and resumes partitions as the joins and the unstored rows demand.
-    fn apply_flow(&mut self, consumer: &GroupConsumer) -> Result<(), KafkaError> {
-        let full = self.pending_batches() >= BATCHES_AHEAD;
-        let (mut pause, mut resume) = (Vec::new(), Vec::new());
-        for (&partition, state) in &mut self.partitions {
-            let flow = state.join.flow();
-            let paused = &mut state.paused;
-            for (topic, hold, paused) in [
-                (&self.captured, flow.hold_captured || full, &mut paused.hold_captured),
-                (&self.replayed, flow.hold_replayed || full, &mut paused.hold_replayed),
-            ] {
-                if hold != std::mem::replace(paused, hold) {
-                    let list = if hold { &mut pause } else { &mut resume };
-                    list.push(TopicPartition { topic: topic.clone(), partition });
-                }
-            }
-        }
-        if !pause.is_empty() {
-            consumer.pause(&pause)?;
-        }
-        if !resume.is_empty() {
-            consumer.resume(&resume)?;
-        }
-        Ok(())
-    }
-
-    /// Whole batches that the unstored rows make.
-    fn pending_batches(&self) -> usize {
-        (self.pending.rows() / self.shared.settings.batch_rows).max(self.pending_bytes / BATCH_BYTES)
     }
 }

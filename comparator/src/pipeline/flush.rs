@@ -6,7 +6,7 @@ use shadow_kafka::{GroupConsumer, TopicPartition};
 use shadow_record::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
+use crate::shared::Shared;
 use crate::store::{Batch, WatermarkRow};
 
 /// How far one partition has come.
