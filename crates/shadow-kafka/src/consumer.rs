@@ -178,6 +178,8 @@ impl GroupConsumer {
                 list.add_partition_offset(&s.at.topic, s.at.partition, Offset::Offset(s.position))?;
             }
             consumer.assign(&list)?;
+            // The client remembers a pause across rebalances; the caller begins with everything being read.
+            consumer.resume(&list)?;
             Ok(started)
         })
         .await?;
