@@ -1,5 +1,7 @@
 //! The command line as a whole.
 
+use std::ffi::OsString;
+
 use clap::{Parser, Subcommand};
 
 use crate::commands::{demo, devstack, launch, ledger, pause, rate, report, schema, status};
@@ -66,12 +68,30 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
 }
 
+/// `cargo demo -- --requests 9`: the alias ends in `demo`, so cargo's own separator arrives behind it. It means nothing there.
+pub(crate) fn without_cargos_dashes(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|command| command == "demo") && args.get(2).is_some_and(|dashes| dashes == "--") {
+        args.remove(2);
+    }
+    args
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
     use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_contradicts_itself_nowhere() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_demo_takes_its_options_with_and_without_cargos_separator() {
+        for line in ["shadowctl demo --requests 9", "shadowctl demo -- --requests 9"] {
+            let args = without_cargos_dashes(line.split(' ').map(OsString::from));
+            assert!(matches!(Cli::try_parse_from(args).unwrap().command, Command::Demo(_)), "{line}");
+        }
     }
 }

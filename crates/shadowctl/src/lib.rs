@@ -31,7 +31,7 @@ const LEFTOVERS: Duration = Duration::from_millis(500);
 
 /// Runs one command: `args` begin with the program's name.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(cli::without_cargos_dashes(args)) {
         Ok(cli) => cli,
         Err(error) => {
             // A closed pipe is the reader's choice.
