@@ -48,9 +48,8 @@ impl Service {
         let ready = super::until("readiness", || async {
             reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()).then_some(())
         });
-        tokio::select! {
-            () = ready => {}
-            () = tokio::time::sleep(PATIENCE) => panic!("{} is not ready:\n{}", self.kind, self.tail()),
+        if tokio::time::timeout(PATIENCE, ready).await.is_err() {
+            panic!("{} is not ready:\n{}", self.kind, self.tail());
         }
         self
     }
