@@ -4,15 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use shadow_capture::{CaptureSection, Sampler, SamplingConfig};
 use shadow_kafka::KafkaConfig;
 use shadow_record::ServiceName;
 use shadow_runtime::admin::AdminConfig;
 use shadow_runtime::telemetry::LogConfig;
-use shadow_runtime::units::{ByteSize, HumanDuration};
+use shadow_runtime::units::HumanDuration;
 use shadow_runtime::{Instance, MaskingConfig, Problem, ServiceConfig};
 use url::Url;
-
-use crate::sample::{Sampler, SamplingConfig};
 
 /// Longest orderly stop, without the last heartbeat: the runtime ends the service after 8 s, Docker after 10.
 const STOP: Duration = Duration::from_secs(5);
@@ -140,43 +139,6 @@ pub enum Forwarded {
     Append,
 }
 
-/// `[capture]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CaptureSection {
-    /// Bytes kept of one body; the rest is counted and digested.
-    pub body_limit: ByteSize,
-    /// Bytes kept of everything that passes or waits for masking.
-    pub budget: ByteSize,
-    /// Exchanges that may wait for masking.
-    pub queue: usize,
-    /// Threads that mask.
-    pub threads: usize,
-    /// Partitions of the captured topic when it is created.
-    pub partitions: i32,
-    /// Bytes that may wait for the brokers.
-    pub outbox: ByteSize,
-    /// How long a record may wait for the brokers.
-    pub delivery: HumanDuration,
-    /// How long the agent waits for masking and for the brokers when it stops.
-    pub flush: HumanDuration,
-}
-
-impl Default for CaptureSection {
-    fn default() -> Self {
-        Self {
-            body_limit: ByteSize::kib(256),
-            budget: ByteSize::mib(64),
-            queue: 8192,
-            threads: 1,
-            partitions: 12,
-            outbox: ByteSize::mib(32),
-            delivery: HumanDuration::from_secs(30),
-            flush: HumanDuration::from_secs(1),
-        }
-    }
-}
-
 impl ServiceConfig for Config {
     fn log(&self) -> &LogConfig {
         &self.log
@@ -215,51 +177,6 @@ impl PrimarySection {
             (false, _) => Some(Problem::key("primary.url", format!("`{url}` is not cleartext HTTP"), remedy)),
             (true, false) => Some(Problem::key("primary.url", "has more than a host and a port", remedy)),
             (true, true) => None,
-        }
-    }
-}
-
-impl CaptureSection {
-    fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut positive = |key: &str, fits: bool| {
-            if !fits {
-                problems.push(Problem::key(key, "is out of range", "use at least 1"));
-            }
-        };
-        positive("capture.queue", self.queue >= 1);
-        positive("capture.threads", (1..=64).contains(&self.threads));
-        positive("capture.partitions", (1..=10_000).contains(&self.partitions));
-        problems
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_example_needs_nothing_but_its_key_file() {
-        let key = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(key.path(), "0f".repeat(32)).unwrap();
-        let text = EXAMPLE.replace("/run/secrets/shadow-mask-key", key.path().to_str().unwrap());
-        let config: Config = toml::from_str(&text).unwrap();
-        assert!(config.check().is_empty(), "{:?}", config.check());
-    }
-
-    #[test]
-    fn everything_missing_or_wrong_is_reported_at_once() {
-        let text = r#"
-            primary = { url = "https://user@host/path" }
-            capture = { threads = 0 }
-            masking = { routes = ["nonsense"] }
-            sampling = { rate = 2.0 }
-        "#;
-        let config: Config = toml::from_str(text).unwrap();
-        let told = config.check().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        for key in ["service.name", "primary.url", "capture.threads", "masking.routes", "sampling.rate", "masking.key"]
-        {
-            assert!(told.contains(key), "{key} is missing in:\n{told}");
         }
     }
 }

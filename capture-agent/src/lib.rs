@@ -20,20 +20,9 @@
 //! - **Every request is accounted for** exactly once, on whatever path it ends (`ledger`, `proxy/tests.rs`).
 //! - **Memory is bounded** by `capture.budget`, `capture.queue` and `capture.outbox`.
 
-mod announce;
 mod config;
-mod fault;
-mod handover;
-mod ledger;
-mod mask;
-mod metrics;
-mod observe;
-mod pause;
 mod pipeline;
 mod proxy;
-mod publish;
-mod sample;
-mod tee;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -41,10 +30,9 @@ use std::process::ExitCode;
 use shadow_runtime::{Service, run_service};
 use tokio_util::sync::CancellationToken;
 
-pub use config::{CaptureSection, Config, Forwarded, ListenSection, PrimarySection, Protocol, ServiceSection};
-pub use ledger::{Account, DropReason, Exclusion};
+pub use config::{Config, Forwarded, ListenSection, PrimarySection, Protocol, ServiceSection};
 pub use pipeline::Agent;
-pub use sample::SamplingConfig;
+pub use shadow_capture::{Account, CaptureSection, DropReason, Exclusion, SamplingConfig};
 
 /// The command: parses the arguments, loads the configuration, runs until a signal.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {

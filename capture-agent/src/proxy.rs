@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
-use http::{HeaderName, Method, Request, Response, StatusCode, request};
+use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -22,13 +22,12 @@ use hyper::upgrade::OnUpgrade;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::observe::{Observation, Observer, RequestSide, ResponseSide};
-use crate::tee::Tee;
+use shadow_capture::tee::Tee;
+use shadow_capture::{Observation, Observer, RequestSide, ResponseSide};
 
 pub(crate) use headers::Target;
 use headers::{Content, expects_continue, towards_client, towards_primary, upgrade_of};
 pub(crate) use listen::serve;
-pub(crate) use upload::UploadError;
 use upload::{Upload, Upshot};
 use upstream::Failure;
 pub(crate) use upstream::Upstream;
@@ -38,9 +37,6 @@ pub(crate) type RequestBody = Tee<Upload, RequestSide>;
 
 /// The primary's answer passing through, or one of the agent's own.
 type Answer = Either<Tee<Incoming, ResponseSide>, Full<Bytes>>;
-
-/// Header of a replayed request.
-const MARK: HeaderName = HeaderName::from_static(shadow_control::MARK_HEADER);
 
 /// The proxy.
 pub(crate) struct Proxy {
@@ -71,7 +67,7 @@ impl Proxy {
             self.observer.see_tunnel();
             return self.tunnel(parts, body, peer, protocol, switch, (tasks, stop)).await;
         }
-        let observation = self.observer.see(&parts, &MARK);
+        let observation = self.observer.see(&parts);
         if expects_continue(&parts) {
             self.invite(parts, body, peer, observation).await
         } else {

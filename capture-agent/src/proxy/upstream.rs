@@ -21,8 +21,8 @@ use tokio::time::timeout;
 use super::RequestBody;
 use super::headers::Target;
 use crate::config::{PrimarySection, Protocol};
-use crate::fault;
-use crate::tee::Tee;
+use shadow_capture::fault;
+use shadow_capture::tee::Tee;
 
 use super::upload::Upload;
 

@@ -4,19 +4,22 @@
 //! or the process-wide [`Budget`]; beyond either, the rest is only counted and digested. Copies are real copies, so that a
 //! kept body of ten bytes does not pin the read buffer it came in.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use shadow_mask::{Digester, Masker};
-use shadow_record::Withheld;
+use shadow_record::{CaptureError, Withheld};
+
+use crate::fault;
 
 /// Bytes that all copies together may hold.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     limit: usize,
     used: AtomicUsize,
     refused: AtomicU64,
@@ -24,43 +27,43 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// A budget of `limit` bytes.
-    pub(crate) fn of(limit: usize) -> Arc<Self> {
+    pub fn of(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit, used: AtomicUsize::new(0), refused: AtomicU64::new(0) })
     }
 
     /// Bytes held now.
-    pub(crate) fn used(&self) -> usize {
+    pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
     /// How often the budget was exhausted.
-    pub(crate) fn refused(&self) -> u64 {
+    pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
     /// A lease of nothing yet.
-    pub(crate) fn lease(self: &Arc<Self>) -> Lease {
+    pub fn lease(self: &Arc<Self>) -> Lease {
         Lease { budget: Arc::clone(self), bytes: 0 }
     }
 }
 
 /// A share of the [`Budget`], given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub struct Lease {
     budget: Arc<Budget>,
     bytes: usize,
 }
 
 /// The budget has no room.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Exhausted;
+pub struct Exhausted;
 
 impl Lease {
     /// Takes `more` bytes, all or none.
     ///
     /// # Errors
     /// [`Exhausted`], counted.
-    pub(crate) fn grow(&mut self, more: usize) -> Result<(), Exhausted> {
+    pub fn grow(&mut self, more: usize) -> Result<(), Exhausted> {
         let budget = &self.budget;
         let fits = |used: usize| used.checked_add(more).filter(|&sum| sum <= budget.limit);
         match budget.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
@@ -84,7 +87,7 @@ impl Drop for Lease {
 
 /// What the tee kept of one body.
 #[derive(Debug)]
-pub(crate) enum Teed {
+pub enum Teed {
     /// All of it.
     Whole(Held),
     /// What came before the connection ended.
@@ -102,7 +105,7 @@ pub(crate) enum Teed {
 
 /// Content, with the share of the budget it takes.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub struct Held {
     /// The content.
     pub bytes: Bytes,
     _lease: Option<Lease>,
@@ -110,24 +113,26 @@ pub(crate) struct Held {
 
 impl Teed {
     /// A message without a body.
-    pub(crate) fn empty() -> Self {
+    pub fn empty() -> Self {
         Self::Whole(Held::default())
     }
 }
 
 /// What to do when a body has ended.
-pub(crate) trait Deposit: Send + Unpin {
+pub trait Deposit: Send + Unpin {
     /// The body passed in full.
     fn ended(&mut self, body: Teed);
     /// The sender failed.
-    fn failed(&mut self, body: Teed, error: &(dyn std::error::Error + 'static));
+    fn failed(&mut self, body: Teed, why: CaptureError);
     /// The receiver went away.
     fn abandoned(&mut self, body: Teed);
+    /// Copying panicked. The body passes all the same.
+    fn broken(&mut self);
 }
 
 /// Limits of one tee.
 #[derive(Clone)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Bytes kept of one body.
     pub body: usize,
     /// Bytes kept of all bodies.
@@ -136,21 +141,66 @@ pub(crate) struct Limits {
     pub masker: Arc<Masker>,
 }
 
-/// The copying body. `None` for the deposit passes frames on and keeps nothing.
-pub(crate) struct Tee<B: Body + Unpin, D: Deposit> {
+/// The copy of one body, made while it passes. Dropped before its end, the body was abandoned by its receiver.
+///
+/// Guarantee: a panic in here ends the copy, not the caller.
+pub struct BodyCopy<D: Deposit>(Option<(Recording, D)>);
+
+impl<D: Deposit> BodyCopy<D> {
+    /// Begins a copy of a body that says to be of this size.
+    pub fn begin(size: &SizeHint, limits: &Limits, deposit: D) -> Self {
+        Self(Some((Recording::begin(size, limits), deposit)))
+    }
+
+    /// More of the body passed.
+    pub fn add(&mut self, data: &[u8]) {
+        let Some((recording, _)) = &mut self.0 else { return };
+        if catch_unwind(AssertUnwindSafe(|| recording.add(data))).is_err()
+            && let Some((_, mut deposit)) = self.0.take()
+        {
+            deposit.broken();
+        }
+    }
+
+    /// The body passed in full.
+    pub fn end(&mut self) {
+        self.close(|recording, deposit| deposit.ended(recording.whole()));
+    }
+
+    /// The sender failed.
+    pub fn fail(&mut self, why: CaptureError) {
+        self.close(|recording, deposit| deposit.failed(recording.cut(), why));
+    }
+
+    fn close(&mut self, how: impl FnOnce(Recording, &mut D)) {
+        let Some((recording, mut deposit)) = self.0.take() else { return };
+        if catch_unwind(AssertUnwindSafe(|| how(recording, &mut deposit))).is_err() {
+            deposit.broken();
+        }
+    }
+}
+
+impl<D: Deposit> Drop for BodyCopy<D> {
+    fn drop(&mut self) {
+        self.close(|recording, deposit| deposit.abandoned(recording.cut()));
+    }
+}
+
+/// A body of an HTTP library that is copied while it passes. `None` for the deposit passes frames on and keeps nothing.
+pub struct Tee<B: Body + Unpin, D: Deposit> {
     inner: B,
-    copy: Option<(Recording, D)>,
+    copy: Option<BodyCopy<D>>,
 }
 
 impl<B: Body + Unpin, D: Deposit> Tee<B, D> {
     /// Wraps a body. Nothing is kept without a deposit.
-    pub(crate) fn new(inner: B, limits: &Limits, deposit: Option<D>) -> Self {
-        let copy = deposit.map(|deposit| (Recording::begin(&inner.size_hint(), limits), deposit));
+    pub fn new(inner: B, limits: &Limits, deposit: Option<D>) -> Self {
+        let copy = deposit.map(|deposit| BodyCopy::begin(&inner.size_hint(), limits, deposit));
         Self { inner, copy }
     }
 
     /// Wraps a body of which nothing is kept.
-    pub(crate) fn passing(inner: B) -> Self {
+    pub fn passing(inner: B) -> Self {
         Self { inner, copy: None }
     }
 }
@@ -158,29 +208,23 @@ impl<B: Body + Unpin, D: Deposit> Tee<B, D> {
 impl<B, D> Body for Tee<B, D>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::error::Error + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     D: Deposit,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let next = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        match &next {
-            Some(Ok(frame)) => {
-                if let (Some((recording, _)), Some(data)) = (&mut self.copy, frame.data_ref()) {
-                    recording.add(data);
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let next = ready!(Pin::new(&mut self.inner).poll_frame(cx)).map(|frame| frame.map_err(Into::into));
+        if let Some(copy) = &mut self.copy {
+            match &next {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        copy.add(data);
+                    }
                 }
-            }
-            Some(Err(error)) => {
-                if let Some((recording, mut deposit)) = self.copy.take() {
-                    deposit.failed(recording.cut(), error);
-                }
-            }
-            None => {
-                if let Some((recording, mut deposit)) = self.copy.take() {
-                    deposit.ended(recording.whole());
-                }
+                Some(Err(error)) => copy.fail(fault::classify(error.as_ref())),
+                None => copy.end(),
             }
         }
         Poll::Ready(next)
@@ -197,12 +241,11 @@ where
 
 impl<B: Body + Unpin, D: Deposit> Drop for Tee<B, D> {
     fn drop(&mut self) {
-        let Some((recording, mut deposit)) = self.copy.take() else { return };
         // The HTTP library does not poll a body of known length past its last byte.
-        if self.inner.is_end_stream() {
-            deposit.ended(recording.whole());
-        } else {
-            deposit.abandoned(recording.cut());
+        if let Some(copy) = &mut self.copy
+            && self.inner.is_end_stream()
+        {
+            copy.end();
         }
     }
 }
@@ -228,7 +271,7 @@ impl Recording {
         Self::Digesting { digester, length: so_far.len() as u64, why }
     }
 
-    fn add(&mut self, data: &Bytes) {
+    fn add(&mut self, data: &[u8]) {
         if let Self::Keeping { kept, lease, expected, limits } = self {
             let needed = kept.len() + data.len();
             let verdict = if needed > limits.body {
@@ -245,7 +288,7 @@ impl Recording {
             }
         }
         if let Self::Digesting { digester, length, .. } = self {
-            digester.update(data.chunk());
+            digester.update(data);
             *length += data.len() as u64;
         }
     }

@@ -20,15 +20,15 @@ use crate::tee::Budget;
 /// What is measured.
 pub(crate) struct Metrics {
     /// The account of every request.
-    pub ledger: Arc<Ledger>,
+    pub(crate) ledger: Arc<Ledger>,
     /// Bytes held.
-    pub budget: Arc<Budget>,
+    pub(crate) budget: Arc<Budget>,
     /// Exchanges waiting for masking.
-    pub queue: crossbeam_channel::Receiver<RawExchange>,
+    pub(crate) queue: crossbeam_channel::Receiver<RawExchange>,
     /// Records waiting for the brokers.
-    pub publisher: Publisher,
+    pub(crate) publisher: Publisher,
     /// Replayed requests that reached production.
-    pub alarm: Alarm,
+    pub(crate) alarm: Alarm,
 }
 
 impl Metrics {

@@ -3,11 +3,11 @@
 //! Guarantee: pure and cheap. Every agent with the same configuration decides alike for the same session, so a captured
 //! session is captured whole.
 
-use http::HeaderMap;
-use http::header::{COOKIE, HeaderName, HeaderValue};
+use http::header::{COOKIE, HeaderName};
 use serde::{Deserialize, Serialize};
 use shadow_record::{InvalidRoute, RequestId, RouteTable};
 
+use crate::head::RequestHead;
 use crate::ledger::Exclusion;
 
 /// The `[sampling]` section.
@@ -49,7 +49,7 @@ impl Default for SamplingConfig {
 
 /// A sampling section that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SamplingError {
+pub enum SamplingError {
     /// The rate is not a share.
     #[error("sampling.rate is {0}, expected 0 to 1")]
     Rate(f64),
@@ -63,7 +63,7 @@ pub(crate) enum SamplingError {
 
 /// What to do with one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub enum Decision {
     /// Capture it; with its session, if it names one.
     Capture(Option<Vec<u8>>),
     /// The filters leave it out.
@@ -74,13 +74,13 @@ pub(crate) enum Decision {
 
 /// The compiled section.
 #[derive(Debug)]
-pub(crate) struct Sampler {
+pub struct Sampler {
     rate: f64,
     session_cookie: Option<String>,
     session_header: Option<HeaderName>,
     methods: Vec<String>,
     include: Option<RouteTable>,
-    exclude: RouteTable,
+    exclude: Option<RouteTable>,
     include_headers: Vec<HeaderFilter>,
     exclude_headers: Vec<HeaderFilter>,
 }
@@ -90,35 +90,35 @@ impl Sampler {
     ///
     /// # Errors
     /// [`SamplingError`] for the first entry that cannot be used.
-    pub(crate) fn new(config: &SamplingConfig) -> Result<Self, SamplingError> {
+    pub fn new(config: &SamplingConfig) -> Result<Self, SamplingError> {
         if !(0.0..=1.0).contains(&config.rate) {
             return Err(SamplingError::Rate(config.rate));
         }
         let session_header = config.session_header.as_deref().map(header_name).transpose()?;
-        let include = (!config.include.is_empty()).then(|| RouteTable::parse(&config.include)).transpose()?;
+        let table = |routes: &[String]| (!routes.is_empty()).then(|| RouteTable::parse(routes)).transpose();
         Ok(Self {
             rate: config.rate,
             session_cookie: config.session_cookie.clone(),
             session_header,
             methods: config.methods.iter().map(|m| m.to_ascii_uppercase()).collect(),
-            include,
-            exclude: RouteTable::parse(&config.exclude)?,
+            include: table(&config.include)?,
+            exclude: table(&config.exclude)?,
             include_headers: HeaderFilter::parse_all(&config.include_headers)?,
             exclude_headers: HeaderFilter::parse_all(&config.exclude_headers)?,
         })
     }
 
     /// The share of the traffic that is captured.
-    pub(crate) fn rate(&self) -> f64 {
+    pub fn rate(&self) -> f64 {
         self.rate
     }
 
-    /// Decides on one request; `path` is raw, without its query.
-    pub(crate) fn decide(&self, method: &str, path: &str, headers: &HeaderMap, id: RequestId) -> Decision {
-        if !self.selects(method, path, headers) {
+    /// Decides on one request.
+    pub fn decide(&self, head: &impl RequestHead, id: RequestId) -> Decision {
+        if !self.selects(head) {
             return Decision::Exclude(Exclusion::Filtered);
         }
-        let session = self.session(headers);
+        let session = self.session(head);
         let hash = match session {
             Some(session) => hash(session),
             None => hash(id.0.as_bytes()),
@@ -126,17 +126,18 @@ impl Sampler {
         if in_share(hash, self.rate) { Decision::Capture(session.map(<[u8]>::to_vec)) } else { Decision::SampleOut }
     }
 
-    fn selects(&self, method: &str, path: &str, headers: &HeaderMap) -> bool {
+    fn selects(&self, head: &impl RequestHead) -> bool {
+        let (method, path) = (head.method(), head.path());
         (self.methods.is_empty() || self.methods.iter().any(|m| m == method))
             && self.include.as_ref().is_none_or(|table| table.find(method, path).is_some())
-            && self.exclude.find(method, path).is_none()
-            && (self.include_headers.is_empty() || self.include_headers.iter().any(|f| f.matches(headers)))
-            && !self.exclude_headers.iter().any(|f| f.matches(headers))
+            && self.exclude.as_ref().is_none_or(|table| table.find(method, path).is_none())
+            && (self.include_headers.is_empty() || self.include_headers.iter().any(|f| f.matches(head)))
+            && !self.exclude_headers.iter().any(|f| f.matches(head))
     }
 
-    fn session<'a>(&self, headers: &'a HeaderMap) -> Option<&'a [u8]> {
-        let by_cookie = self.session_cookie.as_deref().and_then(|name| cookie(headers, name));
-        let by_header = || self.session_header.as_ref().and_then(|name| headers.get(name)).map(HeaderValue::as_bytes);
+    fn session<'a>(&'a self, head: &'a impl RequestHead) -> Option<&'a [u8]> {
+        let by_cookie = self.session_cookie.as_deref().and_then(|name| cookie(head, name));
+        let by_header = || self.session_header.as_ref().and_then(|name| head.values(name).next());
         by_cookie.or_else(by_header).filter(|value| !value.is_empty())
     }
 }
@@ -159,9 +160,8 @@ impl HeaderFilter {
         }
     }
 
-    fn matches(&self, headers: &HeaderMap) -> bool {
-        let wanted = |value: &HeaderValue| self.value.as_ref().is_none_or(|want| value.as_bytes() == want.as_bytes());
-        headers.get_all(&self.name).iter().any(wanted)
+    fn matches(&self, head: &impl RequestHead) -> bool {
+        head.values(&self.name).any(|value| self.value.as_ref().is_none_or(|want| value == want.as_bytes()))
     }
 }
 
@@ -169,8 +169,8 @@ fn header_name(name: &str) -> Result<HeaderName, SamplingError> {
     name.trim().parse().map_err(|_| SamplingError::Header(name.to_owned()))
 }
 
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|&b| b == b';'));
+fn cookie<'a>(head: &'a impl RequestHead, name: &str) -> Option<&'a [u8]> {
+    let pairs = head.values(&COOKIE).flat_map(|line| line.split(|&b| b == b';'));
     pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
@@ -193,12 +193,12 @@ fn hash(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
+    fn head(method: &str, path: &str, lines: &[(&str, &str)]) -> http::request::Parts {
+        let mut request = http::Request::builder().method(method).uri(path);
         for (name, value) in lines {
-            map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            request = request.header(*name, *value);
         }
-        map
+        request.body(()).unwrap().into_parts().0
     }
 
     fn sampler(edit: impl FnOnce(&mut SamplingConfig)) -> Sampler {
@@ -215,8 +215,9 @@ mod tests {
         });
         let mut captured = 0;
         for session in 0..400 {
-            let headers = headers(&[("cookie", "theme=dark"), ("cookie", &format!("a=1; sid=s{session} ; b=2"))]);
-            let decide = || sampler.decide("GET", "/", &headers, RequestId::generate());
+            let lines = [("cookie", "theme=dark"), ("cookie", &format!("a=1; sid=s{session} ; b=2"))];
+            let head = head("GET", "/", &lines);
+            let decide = || sampler.decide(&head, RequestId::generate());
             let first = decide();
             assert!((0..5).all(|_| decide() == first));
             if let Decision::Capture(session_key) = first {
@@ -233,10 +234,9 @@ mod tests {
             c.rate = 0.25;
             c.session_cookie = Some("sid".into());
         });
-        let headers = headers(&[("cookie", "sid=")]);
-        let taken = (0..4000)
-            .filter(|_| sampler.decide("GET", "/", &headers, RequestId::generate()) == Decision::Capture(None))
-            .count();
+        let head = head("GET", "/", &[("cookie", "sid=")]);
+        let taken =
+            (0..4000).filter(|_| sampler.decide(&head, RequestId::generate()) == Decision::Capture(None)).count();
         assert!((850..1150).contains(&taken), "{taken} of 4000 at one quarter");
     }
 
@@ -245,8 +245,8 @@ mod tests {
         let (none, all) = (sampler(|c| c.rate = 0.0), sampler(|c| c.rate = 1.0));
         for _ in 0..1000 {
             let id = RequestId::generate();
-            assert_eq!(none.decide("GET", "/", &HeaderMap::new(), id), Decision::SampleOut);
-            assert_eq!(all.decide("GET", "/", &HeaderMap::new(), id), Decision::Capture(None));
+            assert_eq!(none.decide(&head("GET", "/", &[]), id), Decision::SampleOut);
+            assert_eq!(all.decide(&head("GET", "/", &[]), id), Decision::Capture(None));
         }
     }
 
@@ -259,7 +259,7 @@ mod tests {
             c.exclude_headers = vec!["x-synthetic".into(), "user-agent: probe/1".into()];
         });
         let decide = |method: &str, path: &str, lines: &[(&str, &str)]| {
-            sampler.decide(method, path, &headers(lines), RequestId::generate())
+            sampler.decide(&head(method, path, lines), RequestId::generate())
         };
         assert_eq!(decide("GET", "/api/a", &[("user-agent", "probe/2")]), Decision::Capture(None));
         assert_eq!(decide("POST", "/api/health", &[]), Decision::Capture(None));

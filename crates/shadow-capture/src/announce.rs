@@ -32,23 +32,23 @@ const ALARM: Duration = Duration::from_secs(5);
 /// Who announces, and what.
 pub(crate) struct Announcer {
     /// How to reach Kafka.
-    pub kafka: KafkaConfig,
+    pub(crate) kafka: KafkaConfig,
     /// The captured service.
-    pub service: ServiceName,
+    pub(crate) service: ServiceName,
     /// This agent.
-    pub instance: String,
-    /// The primary as configured, `host:port`.
-    pub primary: String,
+    pub(crate) instance: String,
+    /// The primary as configured, `host:port`; none when it is this process.
+    pub(crate) primary: Option<String>,
     /// Where the agent itself listens.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Partitions of the captured topic if it must be created.
-    pub partitions: i32,
+    pub(crate) partitions: i32,
     /// Waits for the topic.
-    pub publisher: Publisher,
+    pub(crate) publisher: Publisher,
     /// Rings when the shadow has reached production.
-    pub alarm: Alarm,
+    pub(crate) alarm: Alarm,
     /// The account that heartbeats carry.
-    pub ledger: Arc<Ledger>,
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 impl Announcer {
@@ -134,19 +134,15 @@ impl Announcer {
     /// rotates must not make production a possible target.
     async fn addresses(&self, known: &BTreeSet<String>) -> BTreeSet<String> {
         let mut addresses = known.clone();
-        addresses.insert(self.primary.clone());
+        addresses.extend(self.primary.clone());
         let (mut own, mut shared) = (interfaces(), BTreeSet::new());
         shared.extend(self.listen.ip().is_unspecified().then_some(self.listen.port()));
-        match timeout(RESOLVER, tokio::net::lookup_host(&self.primary)).await {
-            Ok(Ok(found)) => {
-                for primary in found {
-                    addresses.insert(primary.to_string());
-                    own.extend(self.seen_from(primary));
-                    shared.extend(on_this_host(primary.ip(), &own).then_some(primary.port()));
-                }
+        if let Some(primary) = &self.primary {
+            for found in resolve(primary).await {
+                addresses.insert(found.to_string());
+                own.extend(self.seen_from(found));
+                shared.extend(on_this_host(found.ip(), &own).then_some(found.port()));
             }
-            Ok(Err(error)) => tracing::warn!(%error, primary = self.primary, "cannot resolve the primary"),
-            Err(_) => tracing::warn!(primary = self.primary, "resolving the primary takes too long"),
         }
         addresses.insert(self.listen.to_string());
         addresses.extend(shared.into_iter().flat_map(|port| everywhere(port, &own, &host_name())));
@@ -179,6 +175,15 @@ impl Announcer {
             sleep(ALARM).await;
         }
     }
+}
+
+async fn resolve(primary: &str) -> Vec<SocketAddr> {
+    match timeout(RESOLVER, tokio::net::lookup_host(primary)).await {
+        Ok(Ok(found)) => return found.collect(),
+        Ok(Err(error)) => tracing::warn!(%error, primary, "cannot resolve the primary"),
+        Err(_) => tracing::warn!(primary, "resolving the primary takes too long"),
+    }
+    Vec::new()
 }
 
 /// A primary at such an address is on this host, so it may also be reached at the host's other addresses.
@@ -221,7 +226,7 @@ mod tests {
             kafka,
             service: "shop".parse().unwrap(),
             instance: "a1".to_owned(),
-            primary: primary.to_owned(),
+            primary: Some(primary.to_owned()),
             listen: listen.parse().unwrap(),
             partitions: 1,
             publisher,

@@ -6,7 +6,7 @@ use std::io;
 use shadow_record::CaptureError;
 
 /// The class of a failure, from the whole chain of its causes.
-pub(crate) fn classify(error: &(dyn Error + 'static)) -> CaptureError {
+pub fn classify(error: &(dyn Error + 'static)) -> CaptureError {
     let mut cause = Some(error);
     let mut class = CaptureError::Other;
     while let Some(error) = cause {

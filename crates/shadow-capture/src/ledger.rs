@@ -39,6 +39,8 @@ reasons! {
         Tunnel => "tunnel",
         /// Capturing is paused on this agent.
         Paused => "paused",
+        /// The watchdog paused capturing: the agent was adding more time than it may.
+        Overload => "overload",
     }
 }
 
@@ -66,7 +68,7 @@ reasons! {
 
 /// Where a settled request ends in the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settlement {
+pub enum Settlement {
     /// Left out on purpose.
     Excluded(Exclusion),
     /// Not in the sample.
@@ -81,7 +83,7 @@ pub(crate) enum Settlement {
 
 /// Counters of one agent process.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     epoch: Timestamp,
     next_sequence: AtomicI64,
     closed: AtomicBool,
@@ -94,7 +96,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// An empty account whose epoch is now.
-    pub(crate) fn open() -> Arc<Self> {
+    pub fn open() -> Arc<Self> {
         Arc::new(Self {
             epoch: Timestamp::now(),
             next_sequence: AtomicI64::new(0),
@@ -108,12 +110,12 @@ impl Ledger {
     }
 
     /// Start of the process; with the sequence numbers it makes loss visible.
-    pub(crate) fn epoch(&self) -> Timestamp {
+    pub fn epoch(&self) -> Timestamp {
         self.epoch
     }
 
     /// Enters a request that was just seen.
-    pub(crate) fn see(self: &Arc<Self>) -> Ticket {
+    pub fn see(self: &Arc<Self>) -> Ticket {
         let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
         Ticket { ledger: Arc::clone(self), sequence, otherwise: Settlement::Dropped(DropReason::Stopped) }
     }
@@ -133,13 +135,13 @@ impl Ledger {
     }
 
     /// The last word: what has no settlement by now is in doubt, and what comes later changes nothing.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
     /// The account now. It always balances: what was settled is read before what was seen, and a request is seen before it is
     /// settled, so the difference is what was open in between.
-    pub(crate) fn account(&self) -> Account {
+    pub fn account(&self) -> Account {
         let read = |counter: &AtomicU64| counter.load(Ordering::Acquire) as i64;
         let closed = self.closed.load(Ordering::Acquire);
         let mut account = Account {
@@ -163,7 +165,7 @@ impl Ledger {
 /// handed to Kafka.
 #[derive(Debug)]
 #[must_use = "a ticket that is dropped settles as a drop"]
-pub(crate) struct Ticket {
+pub struct Ticket {
     ledger: Arc<Ledger>,
     sequence: i64,
     otherwise: Settlement,
@@ -171,22 +173,22 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     /// Number of this request among all that the agent saw in this epoch, from 0.
-    pub(crate) fn sequence(&self) -> i64 {
+    pub fn sequence(&self) -> i64 {
         self.sequence
     }
 
     /// Closes the request's account.
-    pub(crate) fn settle(mut self, settlement: Settlement) {
+    pub fn settle(mut self, settlement: Settlement) {
         self.otherwise = settlement;
     }
 
     /// Shorthand for a drop.
-    pub(crate) fn dropped(self, why: DropReason) {
+    pub fn dropped(self, why: DropReason) {
         self.settle(Settlement::Dropped(why));
     }
 
     /// From here on Kafka may have the record, whatever happens to this ticket.
-    pub(crate) fn handed_to_kafka(mut self) -> Self {
+    pub fn handed_to_kafka(mut self) -> Self {
         self.otherwise = Settlement::InDoubt;
         self
     }

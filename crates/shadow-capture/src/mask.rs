@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, select};
 use shadow_mask::{Masker, RawBody, RawRequest, RawResponse};
 use shadow_record::{CaptureError, CapturedExchange, RequestId, ServiceName, Source, Timestamp, Withheld, encode};
 
+use crate::head::OpenHead;
 use crate::ledger::DropReason;
 use crate::observe::{RawAnswer, RawExchange, RawHead};
 use crate::publish::Publisher;
@@ -23,43 +24,47 @@ const CORRELATION: &str = "x-request-id";
 /// Turns raw exchanges into records.
 pub(crate) struct Mask {
     /// Hides what is private.
-    pub masker: Arc<Masker>,
+    pub(crate) masker: Arc<Masker>,
     /// The captured service.
-    pub service: ServiceName,
+    pub(crate) service: ServiceName,
     /// This agent.
-    pub instance: String,
+    pub(crate) instance: String,
     /// Start of this process.
-    pub epoch: Timestamp,
+    pub(crate) epoch: Timestamp,
     /// Share of the traffic that is captured.
-    pub sampling_rate: f64,
+    pub(crate) sampling_rate: f64,
+    /// Where exchanges are seen.
+    pub(crate) source: Source,
+    /// `http` or `https`, as clients use it.
+    pub(crate) scheme: &'static str,
 }
 
 /// A record ready to be produced.
 pub(crate) struct Masked {
     /// HMAC of the session, else of the request ID.
-    pub key: [u8; 16],
+    pub(crate) key: [u8; 16],
     /// The encoded record.
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
 }
 
 /// A raw exchange without its place in the account.
 pub(crate) struct RawParts {
     /// Number of the request in this epoch.
-    pub sequence: i64,
+    pub(crate) sequence: i64,
     /// Arrival of the request.
-    pub captured_at: Timestamp,
+    pub(crate) captured_at: Timestamp,
     /// The request's head.
-    pub head: RawHead,
+    pub(crate) head: RawHead,
     /// The request's body.
-    pub request_body: Teed,
+    pub(crate) request_body: Teed,
     /// The primary's answer.
-    pub response: Option<RawAnswer>,
+    pub(crate) response: Option<RawAnswer>,
     /// Why there is none, or no whole one.
-    pub error: Option<CaptureError>,
+    pub(crate) error: Option<CaptureError>,
     /// Arrival to the response's head.
-    pub first_byte: Option<Duration>,
+    pub(crate) first_byte: Option<Duration>,
     /// Arrival to the end.
-    pub total: Duration,
+    pub(crate) total: Duration,
 }
 
 impl Mask {
@@ -79,15 +84,18 @@ impl Mask {
     /// The masked record.
     pub(crate) fn record(&self, raw: RawParts) -> CapturedExchange {
         let masker = &self.masker;
-        let RawHead { id, method, authority, path, query, headers, .. } = raw.head;
+        let id = raw.head.id;
+        let opened = "a copied head was parsed when it was seen";
+        let OpenHead { method, authority, path, query, headers } = raw.head.copy.open().expect(opened);
         let response = raw.response.map(|answer| {
             let body = raw_body(masker, &answer.body);
-            masker.response(&method, &path, RawResponse { status: answer.status, headers: answer.headers, body })
+            let headers = answer.lines.open().expect(opened);
+            masker.response(&method, &path, RawResponse { status: answer.status, headers, body })
         });
         let correlation = headers.get(CORRELATION).and_then(|value| value.to_str().ok()).map(|id| masker.value(id));
         let route = masker.route(&method, &path);
         let body = raw_body(masker, &raw.request_body);
-        let scheme = "http".to_owned();
+        let scheme = self.scheme.to_owned();
         let request = masker.request(RawRequest { method, scheme, authority, path, query, headers, body });
         CapturedExchange {
             request_id: RequestId(id.0),
@@ -96,7 +104,7 @@ impl Mask {
             epoch: self.epoch.micros(),
             sequence: raw.sequence,
             service: self.service.clone(),
-            source: Source::Proxy,
+            source: self.source,
             captured_at: raw.captured_at,
             route,
             request,

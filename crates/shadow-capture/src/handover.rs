@@ -9,17 +9,17 @@ use crate::observe::RawExchange;
 
 /// The hot path's end of the queue.
 #[derive(Clone)]
-pub(crate) struct Handover(Sender<RawExchange>);
+pub struct Handover(Sender<RawExchange>);
 
 /// A queue of at most `capacity` exchanges. It ends when every [`Handover`] is gone and it is drained.
-pub(crate) fn queue(capacity: usize) -> (Handover, Receiver<RawExchange>) {
+pub fn queue(capacity: usize) -> (Handover, Receiver<RawExchange>) {
     let (sender, receiver) = bounded(capacity);
     (Handover(sender), receiver)
 }
 
 impl Handover {
     /// Passes the exchange on, or counts it as dropped.
-    pub(crate) fn offer(&self, exchange: RawExchange) {
+    pub fn offer(&self, exchange: RawExchange) {
         match self.0.try_send(exchange) {
             Ok(()) => {}
             Err(TrySendError::Full(exchange)) => exchange.ticket.dropped(DropReason::QueueFull),

@@ -11,22 +11,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use http::header::{HOST, HeaderValue};
-use http::{HeaderMap, Uri, request, response};
+use http::HeaderName;
 use shadow_control::Mark;
 use shadow_record::{CaptureError, RequestId, Timestamp};
 
-use crate::fault;
 use crate::handover::Handover;
+use crate::head::{LinesCopy, RequestCopy, RequestHead, ResponseHead};
 use crate::ledger::{DropReason, Exclusion, Ledger, Settlement, Ticket};
 use crate::pause::{Alarm, Pause};
-use crate::proxy::UploadError;
 use crate::sample::{Decision, Sampler};
 use crate::tee::{Budget, Deposit, Exhausted, Lease, Limits, Teed};
 
+/// Header of a replayed request.
+const MARK: HeaderName = HeaderName::from_static(shadow_control::MARK_HEADER);
+
 /// Sees every request on the hot path and decides what to do with it.
-pub(crate) struct Observer {
+pub struct Observer {
     /// The account of every request.
     pub ledger: Arc<Ledger>,
     /// What to capture.
@@ -43,10 +43,10 @@ pub(crate) struct Observer {
 
 impl Observer {
     /// Enters a request into the account. `None`: it passes, already settled.
-    pub(crate) fn see(&self, parts: &request::Parts, mark: &http::HeaderName) -> Option<Arc<Observation>> {
+    pub fn see(&self, head: &impl RequestHead) -> Option<Arc<Observation>> {
         let ticket = self.ledger.see();
         let arrived = (Instant::now(), Timestamp::now());
-        match catch_unwind(AssertUnwindSafe(|| self.judge(parts, mark))) {
+        match catch_unwind(AssertUnwindSafe(|| self.judge(head))) {
             Err(_) => ticket.dropped(DropReason::CapturePanic),
             Ok(Err(settlement)) => ticket.settle(settlement),
             Ok(Ok(head)) => return Some(Arc::new(self.begin(head, arrived, ticket))),
@@ -58,43 +58,34 @@ impl Observer {
         Observation::begin(head, arrived, ticket, self.limits.budget.clone(), self.handover.clone())
     }
 
-    /// Enters a request whose connection becomes a tunnel: nothing in it can be captured.
-    pub(crate) fn see_tunnel(&self) {
+    /// Enters a request that is known to be for a tunnel: nothing in it can be captured.
+    pub fn see_tunnel(&self) {
         self.ledger.see().settle(Settlement::Excluded(Exclusion::Tunnel));
     }
 
-    fn judge(&self, parts: &request::Parts, mark: &http::HeaderName) -> Result<RawHead, Settlement> {
-        if let Some(value) = parts.headers.get(mark) {
+    fn judge(&self, head: &impl RequestHead) -> Result<RawHead, Settlement> {
+        if let Some(value) = head.values(&MARK).next() {
             self.judge_mark(value);
             return Err(Settlement::Excluded(Exclusion::Replayed));
         }
-        if self.pause.is_on() {
-            return Err(Settlement::Excluded(Exclusion::Paused));
+        if let Some(why) = self.pause.why() {
+            return Err(Settlement::Excluded(why));
         }
         let id = RequestId::generate();
-        let session = match self.sampler.decide(parts.method.as_str(), parts.uri.path(), &parts.headers, id) {
+        let session = match self.sampler.decide(head, id) {
             Decision::Capture(session) => session,
             Decision::Exclude(why) => return Err(Settlement::Excluded(why)),
             Decision::SampleOut => return Err(Settlement::SampledOut),
         };
         let mut lease = self.limits.budget.lease();
-        lease.grow(head_size(&parts.uri, &parts.headers)).map_err(|_| Settlement::Dropped(DropReason::Budget))?;
-        Ok(RawHead {
-            id,
-            session,
-            method: parts.method.as_str().to_owned(),
-            authority: authority(&parts.uri, &parts.headers),
-            path: parts.uri.path().to_owned(),
-            query: parts.uri.query().map(str::to_owned),
-            headers: detach(&parts.headers),
-            _lease: lease,
-        })
+        lease.grow(head.size()).map_err(|_| Settlement::Dropped(DropReason::Budget))?;
+        Ok(RawHead { id, session, copy: head.copy(), _lease: lease })
     }
 
     /// Anyone can send the header; only the replayer can sign it.
-    fn judge_mark(&self, value: &HeaderValue) {
+    fn judge_mark(&self, value: &[u8]) {
         let sign = |body: &[u8]| self.limits.masker.mark_tag(body);
-        if value.to_str().is_ok_and(|value| Mark::verify(value, sign).is_some()) {
+        if std::str::from_utf8(value).is_ok_and(|value| Mark::verify(value, sign).is_some()) {
             self.alarm.ring();
         }
     }
@@ -102,27 +93,19 @@ impl Observer {
 
 /// A request's head as it came.
 #[derive(Debug)]
-pub(crate) struct RawHead {
-    /// Given by the agent.
+pub struct RawHead {
+    /// Given here.
     pub id: RequestId,
     /// Value of the configured session cookie or header.
     pub session: Option<Vec<u8>>,
-    /// As the client wrote it.
-    pub method: String,
-    /// Host the client asked for.
-    pub authority: String,
-    /// Raw, without the query.
-    pub path: String,
-    /// Raw.
-    pub query: Option<String>,
-    /// All header lines.
-    pub headers: HeaderMap,
+    /// The head itself.
+    pub copy: RequestCopy,
     _lease: Lease,
 }
 
 /// An exchange before masking. It must not leave the process.
 #[derive(Debug)]
-pub(crate) struct RawExchange {
+pub struct RawExchange {
     /// Its place in the account.
     pub ticket: Ticket,
     /// Arrival of the request.
@@ -144,15 +127,11 @@ pub(crate) struct RawExchange {
 #[cfg(test)]
 impl RawExchange {
     /// An exchange that got no answer.
-    pub(crate) fn without_answer(ticket: Ticket, path: &str) -> Self {
+    pub fn without_answer(ticket: Ticket, path: &str) -> Self {
         let head = RawHead {
             id: RequestId::generate(),
             session: None,
-            method: "GET".into(),
-            authority: String::new(),
-            path: path.into(),
-            query: None,
-            headers: HeaderMap::new(),
+            copy: RequestCopy::Wire(format!("GET {path} HTTP/1.1\r\n\r\n").into_bytes().into()),
             _lease: crate::tee::Budget::of(0).lease(),
         };
         Self {
@@ -170,18 +149,18 @@ impl RawExchange {
 
 /// The primary's answer before masking.
 #[derive(Debug)]
-pub(crate) struct RawAnswer {
+pub struct RawAnswer {
     /// Status code.
     pub status: u16,
     /// All header lines.
-    pub headers: HeaderMap,
+    pub lines: LinesCopy,
     /// The body.
     pub body: Teed,
     _lease: Lease,
 }
 
 /// One exchange while it passes.
-pub(crate) struct Observation {
+pub struct Observation {
     open: Option<(RawHead, Ticket)>,
     started: Instant,
     captured_at: Timestamp,
@@ -192,6 +171,7 @@ pub(crate) struct Observation {
     response_body: OnceLock<Teed>,
     error: OnceLock<CaptureError>,
     ended: OnceLock<Duration>,
+    instead: OnceLock<Settlement>,
 }
 
 impl Observation {
@@ -213,19 +193,35 @@ impl Observation {
             response_body: OnceLock::new(),
             error: OnceLock::new(),
             ended: OnceLock::new(),
+            instead: OnceLock::new(),
         }
     }
 
     /// The primary's response head has come. Without room for it the exchange will be a counted drop.
-    pub(crate) fn answered(&self, parts: &response::Parts) {
+    pub fn answered(&self, head: &impl ResponseHead) {
         let first_byte = self.started.elapsed();
-        let mut lease = self.budget.lease();
-        let headers = lease.grow(lines_size(&parts.headers)).map(|()| detach(&parts.headers));
-        let _ = self.answer.set(AnswerHead { status: parts.status.as_u16(), headers, first_byte, lease });
+        let copied = catch_unwind(AssertUnwindSafe(|| {
+            let mut lease = self.budget.lease();
+            let lines = lease.grow(head.size()).map(|()| head.copy());
+            let _ = self.answer.set(AnswerHead { status: head.status(), lines, first_byte, lease });
+        }));
+        if copied.is_err() {
+            self.broken();
+        }
+    }
+
+    /// The connection became a tunnel: nothing of it can be captured.
+    pub fn tunnelled(&self) {
+        let _ = self.instead.set(Settlement::Excluded(Exclusion::Tunnel));
+    }
+
+    /// Something panicked while it was observed: the request passes, its record is a counted drop.
+    fn broken(&self) {
+        let _ = self.instead.set(Settlement::Dropped(DropReason::CapturePanic));
     }
 
     /// The primary gave no response. The first reason stands.
-    pub(crate) fn failed(&self, why: CaptureError) {
+    pub fn failed(&self, why: CaptureError) {
         let _ = self.error.set(why);
         let _ = self.ended.set(self.started.elapsed());
     }
@@ -237,9 +233,9 @@ impl Observation {
         let first_byte = answer.as_ref().map(|answer| answer.first_byte);
         let response = match answer {
             None => None,
-            Some(AnswerHead { status, headers, lease, .. }) => {
+            Some(AnswerHead { status, lines, lease, .. }) => {
                 let body = self.response_body.take().unwrap_or_else(Teed::empty);
-                Some(RawAnswer { status, headers: headers?, body, _lease: lease })
+                Some(RawAnswer { status, lines: lines?, body, _lease: lease })
             }
         };
         Ok(Unsettled {
@@ -253,10 +249,10 @@ impl Observation {
     }
 }
 
-/// The response's head as it came; no headers when the budget had no room for them.
+/// The response's head as it came; no lines when the budget had no room for them.
 struct AnswerHead {
     status: u16,
-    headers: Result<HeaderMap, Exhausted>,
+    lines: Result<LinesCopy, Exhausted>,
     first_byte: Duration,
     lease: Lease,
 }
@@ -274,6 +270,9 @@ struct Unsettled {
 impl Drop for Observation {
     fn drop(&mut self) {
         let Some((head, ticket)) = self.open.take() else { return };
+        if let Some(settlement) = self.instead.take() {
+            return ticket.settle(settlement);
+        }
         match catch_unwind(AssertUnwindSafe(|| self.assemble(head))) {
             Err(_) => ticket.dropped(DropReason::CapturePanic),
             Ok(Err(Exhausted)) => ticket.dropped(DropReason::Budget),
@@ -295,17 +294,16 @@ impl Drop for Observation {
 }
 
 /// Receives the request's body.
-pub(crate) struct RequestSide(pub Arc<Observation>);
+pub struct RequestSide(pub Arc<Observation>);
 
 impl Deposit for RequestSide {
     fn ended(&mut self, body: Teed) {
         let _ = self.0.request_body.set(body);
     }
 
-    fn failed(&mut self, body: Teed, error: &(dyn std::error::Error + 'static)) {
-        if !matches!(error.downcast_ref(), Some(UploadError::NotWanted)) {
-            let _ = self.0.error.set(CaptureError::ClientAborted);
-        }
+    /// Whatever kept the body from coming, it was on the client's side.
+    fn failed(&mut self, body: Teed, _: CaptureError) {
+        let _ = self.0.error.set(CaptureError::ClientAborted);
         self.ended(body);
     }
 
@@ -313,10 +311,14 @@ impl Deposit for RequestSide {
     fn abandoned(&mut self, body: Teed) {
         self.ended(body);
     }
+
+    fn broken(&mut self) {
+        self.0.broken();
+    }
 }
 
 /// Receives the response's body.
-pub(crate) struct ResponseSide(pub Arc<Observation>);
+pub struct ResponseSide(pub Arc<Observation>);
 
 impl Deposit for ResponseSide {
     fn ended(&mut self, body: Teed) {
@@ -324,8 +326,8 @@ impl Deposit for ResponseSide {
         let _ = self.0.ended.set(self.0.started.elapsed());
     }
 
-    fn failed(&mut self, body: Teed, error: &(dyn std::error::Error + 'static)) {
-        let _ = self.0.error.set(fault::classify(error));
+    fn failed(&mut self, body: Teed, why: CaptureError) {
+        let _ = self.0.error.set(why);
         self.ended(body);
     }
 
@@ -333,53 +335,15 @@ impl Deposit for ResponseSide {
         let _ = self.0.error.set(CaptureError::ClientAborted);
         self.ended(body);
     }
-}
 
-/// Host the client asked for: of an absolute or HTTP/2 target, else the `Host` header.
-fn authority(uri: &Uri, headers: &HeaderMap) -> String {
-    match uri.authority() {
-        Some(authority) => authority.as_str().to_owned(),
-        None => headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned(),
+    fn broken(&mut self) {
+        self.0.broken();
     }
-}
-
-fn head_size(uri: &Uri, headers: &HeaderMap) -> usize {
-    uri.path().len() + uri.query().map_or(0, str::len) + lines_size(headers)
-}
-
-fn lines_size(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
-}
-
-/// A copy that shares no memory with the connection's read buffer, which a shared header value would pin as a whole.
-fn detach(headers: &HeaderMap) -> HeaderMap {
-    let mut values = BytesMut::with_capacity(headers.values().map(HeaderValue::len).sum());
-    headers.values().for_each(|value| values.extend_from_slice(value.as_bytes()));
-    let mut values = values.freeze();
-    let mut copy = headers.clone();
-    for value in copy.values_mut() {
-        let own: Bytes = values.split_to(value.len());
-        if let Ok(own) = HeaderValue::from_maybe_shared(own) {
-            *value = own;
-        }
-    }
-    copy
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn detached_headers_equal_the_original_in_order_and_repetition() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [("a", "1"), ("b", ""), ("a", "2"), ("c", "x y"), ("b", "3")] {
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        let copy = detach(&headers);
-        assert_eq!(copy, headers);
-        assert!(copy.iter().zip(&headers).all(|(a, b)| a == b));
-    }
 
     #[test]
     fn a_response_head_counts_against_the_budget_or_the_exchange_is_dropped() {

@@ -51,11 +51,14 @@ impl Deposit for Log {
     fn ended(&mut self, body: Teed) {
         self.0.lock().unwrap().push(("ended", body));
     }
-    fn failed(&mut self, body: Teed, _: &(dyn std::error::Error + 'static)) {
+    fn failed(&mut self, body: Teed, _: CaptureError) {
         self.0.lock().unwrap().push(("failed", body));
     }
     fn abandoned(&mut self, body: Teed) {
         self.0.lock().unwrap().push(("abandoned", body));
+    }
+    fn broken(&mut self) {
+        self.0.lock().unwrap().push(("broken", Teed::empty()));
     }
 }
 
@@ -159,4 +162,36 @@ async fn nothing_ever_exceeds_the_limit_however_the_buffer_grows() {
     let (_, _, teed) = pass(Frames::of(&[&frame, &frame, &frame, &[1; 100]]), &limits).await;
     let Teed::Whole(held) = teed else { panic!("{teed:?}") };
     assert_eq!((held.bytes.len(), limits.budget.used()), (1000, 1000));
+}
+
+/// A deposit that panics.
+struct Mine(Log);
+
+impl Deposit for Mine {
+    fn ended(&mut self, _: Teed) {
+        panic!("provoked");
+    }
+    fn failed(&mut self, _: Teed, _: CaptureError) {
+        panic!("provoked");
+    }
+    fn abandoned(&mut self, _: Teed) {
+        panic!("provoked");
+    }
+    fn broken(&mut self) {
+        self.0.broken();
+    }
+}
+
+#[tokio::test]
+async fn a_panic_while_copying_ends_the_copy_and_the_body_passes() {
+    let limits = limits(100, 100);
+    for end in [BodyCopy::end, |copy: &mut BodyCopy<Mine>| copy.fail(CaptureError::Reset), |_: &mut _| {}] {
+        let log = Log::default();
+        let mut copy = BodyCopy::begin(&SizeHint::default(), &limits, Mine(log.clone()));
+        copy.add(b"abc");
+        end(&mut copy);
+        drop(copy);
+        assert_eq!(log.only().0, "broken");
+        assert_eq!(limits.budget.used(), 0);
+    }
 }

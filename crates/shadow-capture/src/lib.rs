@@ -1,0 +1,44 @@
+//! Everything behind the tee: watches exchanges pass, samples, masks and publishes them, and keeps the account of every request.
+//!
+//! ```text
+//! proxy or layer                    where exchanges pass: the capture agent, or a service itself
+//!   | tee                           bounded copies of both bodies
+//!   | sample -> observe             one raw exchange when all has passed, or broken off
+//!   v handover                      one try_send; full = counted drop
+//! mask -> publish                   own threads; Kafka's queue full = counted drop
+//!   v
+//! shadow.captured.<service>         key = HMAC(session), else of the request ID
+//! ```
+//!
+//! The files carry the names of the steps, and `pipeline` reads as the whole line. Beside the line, `announce` publishes
+//! heartbeats and where production is, and pauses every launch when a replayed request comes in.
+//!
+//! Guarantees:
+//! - **Nobody waits.** No request waits for anything behind the hand-over: with Kafka absent, slow or dead the traffic flows.
+//! - **A panic in here costs a record, never a request** (`observe`, `tee`, `mask`).
+//! - **Nothing raw leaves.** Only `mask` sees a raw exchange after the hand-over, and only masked records go further.
+//! - **Every request is accounted for** exactly once, on whatever path it ends (`ledger`).
+//! - **Memory is bounded** by `capture.budget`, `capture.queue` and `capture.outbox`.
+
+mod announce;
+mod config;
+pub mod fault;
+pub mod handover;
+pub mod head;
+mod ledger;
+mod mask;
+mod metrics;
+mod observe;
+mod pause;
+mod pipeline;
+mod publish;
+mod sample;
+pub mod tee;
+
+pub use config::CaptureSection;
+pub use handover::Handover;
+pub use ledger::{Account, DropReason, Exclusion, Ledger, Ticket};
+pub use observe::{Observation, Observer, RawAnswer, RawExchange, RawHead, RequestSide, ResponseSide};
+pub use pause::{Alarm, Pause};
+pub use pipeline::{Capture, Settings, StartError};
+pub use sample::{Sampler, SamplingConfig, SamplingError};

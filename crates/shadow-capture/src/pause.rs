@@ -1,0 +1,70 @@
+//! Two switches the hot path touches: capturing paused, and the alarm for replayed requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::ledger::Exclusion;
+
+/// Capturing is paused: traffic flows, nothing is recorded.
+#[derive(Debug, Default)]
+pub struct Pause {
+    operator: AtomicBool,
+    overload: AtomicBool,
+}
+
+impl Pause {
+    /// Why requests are left out now, if they are.
+    pub fn why(&self) -> Option<Exclusion> {
+        if self.by_operator() { Some(Exclusion::Paused) } else { self.by_watchdog().then_some(Exclusion::Overload) }
+    }
+
+    /// Whether an operator has paused capturing, by the admin endpoint.
+    pub fn by_operator(&self) -> bool {
+        self.operator.load(Ordering::Relaxed)
+    }
+
+    /// An operator pauses or resumes.
+    pub fn set_by_operator(&self, on: bool) {
+        self.operator.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether the watchdog has paused capturing, because the traffic was being felt.
+    pub fn by_watchdog(&self) -> bool {
+        self.overload.load(Ordering::Relaxed)
+    }
+
+    /// The watchdog pauses or resumes.
+    pub fn set_by_watchdog(&self, on: bool) {
+        self.overload.store(on, Ordering::Relaxed);
+    }
+}
+
+/// Rings when a replayed request reaches this agent, that is, when the shadow has reached production.
+#[derive(Clone, Debug, Default)]
+pub struct Alarm(Arc<Bell>);
+
+#[derive(Debug, Default)]
+struct Bell {
+    rung: AtomicU64,
+    notify: Notify,
+}
+
+impl Alarm {
+    /// Rings; cheap, and never waits. Rings that nobody has answered yet are one.
+    pub fn ring(&self) {
+        self.0.rung.fetch_add(1, Ordering::Relaxed);
+        self.0.notify.notify_one();
+    }
+
+    /// Waits for the next ring.
+    pub async fn rung(&self) {
+        self.0.notify.notified().await;
+    }
+
+    /// How often it rang.
+    pub fn count(&self) -> u64 {
+        self.0.rung.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,199 @@
+//! The line behind the tee, from top to bottom: observe, sample, hand over; mask, publish; announce.
+//!
+//! Start order: everything is there at once and nothing waits for Kafka, which is looked for in the background. Stop order, once
+//! the caller's traffic has drained: the queue, then the producer, and the last heartbeat is the last word.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use prometheus_client::registry::Registry;
+use shadow_control::Heart;
+use shadow_kafka::{KafkaConfig, KafkaError, ProducerLimits};
+use shadow_record::{ServiceName, Source, topics};
+use shadow_runtime::admin::Pausable;
+use shadow_runtime::{ConfigError, MaskingConfig};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::announce::Announcer;
+use crate::config::CaptureSection;
+use crate::handover;
+use crate::ledger::{Account, Ledger};
+use crate::mask::{Mask, Workers};
+use crate::metrics::Metrics;
+use crate::observe::{Observer, RawExchange};
+use crate::pause::{Alarm, Pause};
+use crate::publish::Publisher;
+use crate::sample::{Sampler, SamplingConfig, SamplingError};
+use crate::tee::{Budget, Limits};
+
+/// What a line needs to know.
+pub struct Settings {
+    /// The logical service, which names the topic.
+    pub service: ServiceName,
+    /// Who captures.
+    pub instance: String,
+    /// Where exchanges are seen.
+    pub source: Source,
+    /// `http` or `https`, as clients use it.
+    pub scheme: &'static str,
+    /// The primary as configured, `host:port`; none when it is the caller itself.
+    pub primary: Option<String>,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Bounds.
+    pub capture: CaptureSection,
+    /// What is captured.
+    pub sampling: SamplingConfig,
+    /// How it is masked.
+    pub masking: MaskingConfig,
+    /// Where it is published.
+    pub kafka: KafkaConfig,
+}
+
+/// A line that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The masking section.
+    #[error(transparent)]
+    Masking(#[from] ConfigError),
+    /// The sampling section.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// The settings of the Kafka client.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// The operating system gives no thread.
+    #[error("cannot start the masking threads: {0}")]
+    Threads(#[from] std::io::Error),
+}
+
+/// A running line.
+pub struct Capture {
+    ledger: Arc<Ledger>,
+    pause: Arc<Pause>,
+    alarm: Alarm,
+    budget: Arc<Budget>,
+    queue: Receiver<RawExchange>,
+    workers: Workers,
+    publisher: Publisher,
+    heart: Heart,
+    announcing: JoinHandle<()>,
+    beside: CancellationToken,
+    flush: Duration,
+}
+
+impl Capture {
+    /// Starts a line. The observer is for whoever sees the traffic; when its last copy is gone the line may finish.
+    ///
+    /// # Errors
+    /// Settings that cannot be used. Kafka need not be there.
+    pub fn start(settings: Settings) -> Result<(Self, Observer), StartError> {
+        let Settings { service, instance, source, scheme, primary, listen, capture, sampling, masking, kafka } =
+            settings;
+        let ledger = Ledger::open();
+        let (pause, alarm) = (Arc::new(Pause::default()), Alarm::default());
+        let masker = Arc::new(masking.masker().map_err(ConfigError::from)?);
+        let sampler = Sampler::new(&sampling)?;
+        let sampling_rate = sampler.rate();
+        let budget = Budget::of(capture.budget.as_len());
+        let limits = Limits { body: capture.body_limit.as_len(), budget: budget.clone(), masker: masker.clone() };
+
+        // On the hot path: observe, sample, hand over.
+        let (handover, queue) = handover::queue(capture.queue);
+        let observer =
+            Observer { ledger: ledger.clone(), sampler, limits, handover, pause: pause.clone(), alarm: alarm.clone() };
+
+        // Behind it: mask, publish.
+        let outbox = ProducerLimits { queue_bytes: capture.outbox.as_len(), message_timeout: capture.delivery.get() };
+        let publisher = Publisher::new(&kafka, &outbox, topics::captured(&service))?;
+        let mask = Mask {
+            masker,
+            service: service.clone(),
+            instance: instance.clone(),
+            epoch: ledger.epoch(),
+            sampling_rate,
+            source,
+            scheme,
+        };
+        let workers = Workers::start(capture.threads, &queue, Arc::new(move |raw| mask.seal(raw)), &publisher)?;
+
+        // Beside it: announce.
+        let beside = CancellationToken::new();
+        let announcer = Announcer {
+            kafka,
+            service,
+            instance,
+            primary,
+            listen,
+            partitions: capture.partitions,
+            publisher: publisher.clone(),
+            alarm: alarm.clone(),
+            ledger: ledger.clone(),
+        };
+        let heart = announcer.beat(beside.clone())?;
+        let announcing = tokio::spawn(announcer.run(beside.clone()));
+        let flush = capture.flush.get();
+        let line = Self { ledger, pause, alarm, budget, queue, workers, publisher, heart, announcing, beside, flush };
+        Ok((line, observer))
+    }
+
+    /// Adds the line's metrics to a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        let metrics = Metrics {
+            ledger: self.ledger.clone(),
+            budget: self.budget.clone(),
+            queue: self.queue.clone(),
+            publisher: self.publisher.clone(),
+            alarm: self.alarm.clone(),
+        };
+        metrics.register(registry);
+    }
+
+    /// The switch by which capturing is paused.
+    pub fn switch(&self) -> Arc<Pause> {
+        self.pause.clone()
+    }
+
+    /// The account now.
+    pub fn account(&self) -> Account {
+        self.ledger.account()
+    }
+
+    /// Finishes what has been handed over, once nobody hands over any more; gives the final account.
+    pub async fn finish(self) -> Account {
+        self.workers.finish(self.flush).await;
+        // Where Kafka never was, nobody listens for the last words.
+        let reached = self.publisher.is_open();
+        if reached {
+            self.publisher.flush(self.flush).await;
+        }
+        // An exchange that ended after its threads did.
+        self.queue.try_iter().for_each(drop);
+        self.ledger.close();
+        // First, so that no regular heartbeat follows the last one.
+        self.beside.cancel();
+        if reached {
+            self.heart.stopped().await;
+        }
+        let _ = self.announcing.await;
+        self.ledger.account()
+    }
+}
+
+/// An operator pauses capturing, never the traffic.
+impl Pausable for Pause {
+    fn pause(&self) {
+        self.set_by_operator(true);
+    }
+
+    fn resume(&self) {
+        self.set_by_operator(false);
+    }
+
+    fn paused(&self) -> bool {
+        self.by_operator()
+    }
+}
