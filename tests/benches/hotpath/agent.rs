@@ -1,0 +1,252 @@
+//! The agent under test as a process, and its account as `/metrics` tells it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::cpus::{self, Cpus};
+use super::process::{Place, Process};
+use crate::support::{BINARY, MASKING_KEY, free_port};
+
+/// Longest wait until what the agent has seen is settled.
+const SETTLING: Duration = Duration::from_secs(20);
+
+/// Which of its threads are held on the proxy's core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pinning {
+    /// Every thread of the process.
+    Everything,
+    /// Only those that proxy; masking and publishing use any core.
+    ProxyThreads,
+}
+
+/// What an agent is started with.
+#[derive(Clone, Debug)]
+pub struct AgentPlan {
+    /// Its name, also its instance.
+    pub name: String,
+    /// The captured service.
+    pub service: String,
+    /// Where requests go.
+    pub primary: SocketAddr,
+    /// Bootstrap servers.
+    pub brokers: String,
+    /// Where account and log are kept instead of a directory of its own.
+    pub dir: Option<PathBuf>,
+    /// `listen.header` and further keys of `[listen]`.
+    pub listen: &'static str,
+}
+
+/// A running agent.
+pub struct Agent {
+    /// Where clients connect.
+    pub address: SocketAddr,
+    /// The process.
+    pub process: Process,
+    admin: SocketAddr,
+    plan: AgentPlan,
+    dir: tempfile::TempDir,
+}
+
+impl Agent {
+    /// Starts one, and waits until it listens.
+    pub fn start(plan: AgentPlan) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let [address, admin] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let config = config(&plan, address, admin, &plan.dir.clone().unwrap_or_else(|| dir.path().to_owned()));
+        std::fs::write(dir.path().join("agent.toml"), config).expect("the config is written");
+        let process = Self::spawn(&plan, dir.path()).listening(address);
+        Self { address, process, admin, plan, dir }
+    }
+
+    /// Starts it again with the same configuration.
+    pub fn restart(&mut self) {
+        self.process = Self::spawn(&self.plan, self.dir.path()).listening(self.address);
+    }
+
+    fn spawn(plan: &AgentPlan, dir: &Path) -> Process {
+        let command = [BINARY, "capture-agent", "--config"].map(Into::into).into_iter();
+        let command: Vec<_> = command.chain([dir.join("agent.toml").into()]).collect();
+        let log = plan.dir.as_deref().unwrap_or(dir).join(format!("{}.log", plan.name));
+        // A full disk must not keep the benchmark from starting it.
+        let log = if std::fs::OpenOptions::new().create(true).append(true).open(&log).is_ok() {
+            log
+        } else {
+            dir.join("log")
+        };
+        let place = Place::on(&Cpus::divide().all());
+        Process::start(&plan.name, &command, &[("SHADOW_MASKING_KEY", MASKING_KEY)], &place, &log)
+    }
+
+    /// The instance's name.
+    pub fn instance(&self) -> &str {
+        &self.plan.name
+    }
+
+    /// Holds its threads where `pinning` says.
+    pub fn pin(&self, pinning: Pinning, cpus: &Cpus) -> usize {
+        let others = match pinning {
+            Pinning::Everything => vec![cpus.proxy],
+            Pinning::ProxyThreads => cpus.all(),
+        };
+        cpus::pin_process(self.process.id(), &[cpus.proxy], &others)
+    }
+
+    /// Its account now.
+    pub fn account(&self) -> Result<Account, String> {
+        let text = get(self.admin, "/metrics").map_err(|error| format!("/metrics: {error}"))?;
+        Account::parse(&text).ok_or_else(|| format!("/metrics has no account:\n{text}"))
+    }
+
+    /// Its account when nothing is in flight any more, or when it has been waited for long enough.
+    pub fn settled(&self) -> Result<Account, String> {
+        let deadline = Instant::now() + SETTLING;
+        loop {
+            let account = self.account()?;
+            if account.in_flight == 0 || Instant::now() > deadline {
+                return Ok(account);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Sends a request through it until one was captured: from then on Kafka's part of the agent is there.
+    pub fn capturing(self) -> Self {
+        let deadline = Instant::now() + SETTLING;
+        while self.account().map_or(0, |account| account.acknowledged) == 0 {
+            assert!(Instant::now() < deadline, "{} captures nothing:\n{}", self.plan.name, self.process.tail());
+            get(self.address, "/orders/1").expect("the agent forwards");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self
+    }
+}
+
+/// Whether this build of the agent keeps its account in a directory, as `capture.account` says.
+pub fn keeps_account() -> bool {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("agent.toml");
+    std::fs::write(&path, config_text(dir.path())).expect("the config is written");
+    let checked = Command::new(BINARY)
+        .args(["capture-agent", "--check", "--config"])
+        .arg(&path)
+        .env("SHADOW_MASKING_KEY", MASKING_KEY)
+        .output();
+    checked.is_ok_and(|output| output.status.success())
+}
+
+fn config_text(account: &Path) -> String {
+    format!(
+        "[service]\nname = \"bench\"\n[primary]\nurl = \"http://127.0.0.1:1\"\n[kafka]\nbrokers = \"127.0.0.1:1\"\n[capture]\naccount = {account:?}\n"
+    )
+}
+
+fn config(plan: &AgentPlan, listen: SocketAddr, admin: SocketAddr, account: &Path) -> String {
+    let account = if keeps_account() { format!("account = {account:?}\n") } else { String::new() };
+    format!(
+        "[service]\nname = \"{}\"\ninstance = \"{}\"\n[listen]\naddress = \"{listen}\"\n{}[primary]\nurl = \"http://{}\"\n\
+         [capture]\npartitions = 4\n{account}[masking]\nroutes = [\"* /orders/{{id}}\", \"* /bytes/{{n}}\"]\n\
+         [kafka]\nbrokers = \"{}\"\n[admin]\nlisten = \"{admin}\"\n[log]\nformat = \"json\"\nlevel = \"info\"\n",
+        plan.service, plan.name, plan.listen, plan.primary, plan.brokers
+    )
+}
+
+/// The body of a small answer; one connection for one request.
+fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut text = Vec::new();
+    // The origin keeps the connection: read as far as the length says.
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        let n = stream.read(&mut buffer)?;
+        text.extend_from_slice(&buffer[..n]);
+        let whole = super::answer::end_of_head(&text).is_some_and(|end| {
+            super::answer::content_length(&text[..end]).is_some_and(|length| (text.len() - end) as u64 >= length)
+        });
+        if n == 0 || whole {
+            return Ok(String::from_utf8_lossy(&text).into_owned());
+        }
+    }
+}
+
+/// `seen = excluded + sampled_out + dropped + acknowledged + in_doubt + in_flight`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Account {
+    pub seen: i64,
+    pub excluded: i64,
+    pub sampled_out: i64,
+    pub dropped: i64,
+    pub acknowledged: i64,
+    pub in_doubt: i64,
+    pub in_flight: i64,
+}
+
+impl Account {
+    /// From the text of `/metrics`; reasons are summed.
+    pub fn parse(text: &str) -> Option<Self> {
+        let of = |name: &str| {
+            let samples = text.lines().filter_map(|line| {
+                let rest = line.strip_prefix("shadow_capture_")?.strip_prefix(name)?;
+                (rest.starts_with(' ') || rest.starts_with('{'))
+                    .then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+            });
+            let values: Vec<f64> = samples.collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() as i64)
+        };
+        Some(Self {
+            seen: of("seen_total")?,
+            excluded: of("excluded_total")?,
+            sampled_out: of("sampled_out_total")?,
+            dropped: of("dropped_total")?,
+            acknowledged: of("acknowledged_total")?,
+            in_doubt: of("in_doubt_total")?,
+            in_flight: of("in_flight")?,
+        })
+    }
+
+    /// Whether the equation holds.
+    pub fn balances(&self) -> bool {
+        self.in_flight >= 0
+            && self.seen
+                == self.excluded + self.sampled_out + self.dropped + self.acknowledged + self.in_doubt + self.in_flight
+    }
+
+    /// What came since an earlier reading; requests then in flight are counted where they ended.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            seen: self.seen - earlier.seen,
+            excluded: self.excluded - earlier.excluded,
+            sampled_out: self.sampled_out - earlier.sampled_out,
+            dropped: self.dropped - earlier.dropped,
+            acknowledged: self.acknowledged - earlier.acknowledged,
+            in_doubt: self.in_doubt - earlier.in_doubt,
+            in_flight: self.in_flight - earlier.in_flight,
+        }
+    }
+
+    /// Two stretches together.
+    pub fn and(&self, other: &Self) -> Self {
+        self.since(&Self::default().since(other))
+    }
+
+    /// Share of the requests that Kafka has.
+    pub fn captured(&self) -> f64 {
+        self.acknowledged as f64 / self.seen.max(1) as f64
+    }
+
+    /// As a line of terms.
+    pub fn show(&self) -> String {
+        let Self { seen, excluded, sampled_out, dropped, acknowledged, in_doubt, in_flight } = self;
+        let sign = if self.balances() { "=" } else { "≠" };
+        format!(
+            "seen {seen} {sign} excluded {excluded} + sampled out {sampled_out} + dropped {dropped} + acknowledged {acknowledged} \
+             + in doubt {in_doubt} + in flight {in_flight}"
+        )
+    }
+}

@@ -1,0 +1,133 @@
+//! Which core does what, and how busy it was.
+//!
+//! The proxy under test has one core. The load generator and the origin share another. Kafka and everything else behind the
+//! agent runs on the remaining cores, or beside the load where a machine has only two, and then only in time nobody else wants.
+
+use std::fs;
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+/// Proxy threads by name, most telling first: the first prefix that any thread of the process has is the one. The last is what
+/// tokio calls its workers.
+const PROXY_THREADS: [&str; 2] = ["proxy-", "tokio-rt-worker"];
+
+/// The division of the cores.
+#[derive(Clone, Debug)]
+pub struct Cpus {
+    /// The proxy's.
+    pub proxy: usize,
+    /// The generator's and the origin's.
+    pub load: usize,
+    /// Everybody else's.
+    pub rest: Vec<usize>,
+}
+
+impl Cpus {
+    /// By the number of cores; two are needed.
+    pub fn divide() -> Self {
+        let all = std::thread::available_parallelism().map_or(1, usize::from);
+        assert!(all >= 2, "the benchmark needs two cores: one for the proxy, one for its load");
+        Self { proxy: 0, load: 1, rest: if all > 2 { (2..all).collect() } else { vec![1] } }
+    }
+
+    /// Whether Kafka must share a core with the generator.
+    pub fn crowded(&self) -> bool {
+        self.rest == [self.load]
+    }
+
+    /// Every core.
+    pub fn all(&self) -> Vec<usize> {
+        let mut all = vec![self.proxy, self.load];
+        all.extend(self.rest.iter().filter(|cpu| **cpu != self.load));
+        all
+    }
+}
+
+/// A list as `taskset -c` takes it.
+pub fn list(cpus: &[usize]) -> String {
+    cpus.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn set(cpus: &[usize]) -> CpuSet {
+    let mut set = CpuSet::new();
+    cpus.iter().for_each(|&cpu| set.set(cpu));
+    set
+}
+
+/// Pins the calling thread.
+pub fn pin_this_thread(cpus: &[usize]) {
+    sched_setaffinity(None, &set(cpus)).expect("a thread may choose among its cores");
+}
+
+/// Pins every thread of a process, those named as proxy threads to `proxy` and the others to `others`. Gives how many were
+/// proxy threads.
+pub fn pin_process(process: u32, proxy: &[usize], others: &[usize]) -> usize {
+    let threads = threads(process);
+    let prefix = PROXY_THREADS.iter().find(|prefix| threads.iter().any(|(_, name)| name.starts_with(**prefix)));
+    let prefix = prefix.expect("the agent has threads named as PROXY_THREADS says");
+    let mut found = 0;
+    for (id, name) in &threads {
+        let proxying = name.starts_with(prefix);
+        found += usize::from(proxying);
+        // A thread may have ended since it was listed.
+        let _ = sched_setaffinity(Pid::from_raw(*id), &set(if proxying { proxy } else { others }));
+    }
+    found
+}
+
+/// Number and name of every thread of a process.
+fn threads(process: u32) -> Vec<(i32, String)> {
+    let entries = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let named = entries.filter_map(|entry| {
+        let name = fs::read_to_string(entry.path().join("comm")).ok()?;
+        Some((entry.file_name().to_str()?.parse().ok()?, name.trim().to_owned()))
+    });
+    named.collect()
+}
+
+/// Resident memory of a process in KiB, now and at most.
+pub fn memory(process: u32) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let of = |key: &str| {
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0)
+    };
+    (of("VmRSS:"), of("VmHWM:"))
+}
+
+/// Lets this process and its children open `files` files; false when the system does not.
+pub fn raise_open_files(files: u64) -> bool {
+    let now = getrlimit(Resource::Nofile);
+    if now.current.is_none_or(|current| current >= files) {
+        return true;
+    }
+    let maximum = now.maximum.map(|maximum| maximum.max(files));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum }).is_ok()
+}
+
+/// What the kernel counted for one core: clock ticks in all, idle, and taken by the hypervisor.
+#[derive(Clone, Copy)]
+pub struct Ticks {
+    all: u64,
+    idle: u64,
+    stolen: u64,
+}
+
+impl Ticks {
+    /// Of one core, now.
+    pub fn of(cpu: usize) -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let line = stat.lines().find(|line| line.split_whitespace().next() == Some(&format!("cpu{cpu}")));
+        let fields = line.unwrap_or_default().split_whitespace().skip(1).take(8);
+        let ticks: Vec<u64> = fields.map(|field| field.parse().unwrap_or(0)).collect();
+        let at = |n: usize| ticks.get(n).copied().unwrap_or(0);
+        Self { all: ticks.iter().sum(), idle: at(3) + at(4), stolen: at(7) }
+    }
+
+    /// Shares of the time since: busy (stolen time included), and stolen.
+    pub fn since(self, earlier: Self) -> (f64, f64) {
+        let all = (self.all - earlier.all).max(1) as f64;
+        (1.0 - self.idle.saturating_sub(earlier.idle) as f64 / all, (self.stolen - earlier.stolen) as f64 / all)
+    }
+}
