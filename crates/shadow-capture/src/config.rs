@@ -16,6 +16,8 @@ pub struct CaptureSection {
     pub queue: usize,
     /// Threads that mask.
     pub threads: usize,
+    /// How far masking and the Kafka client give way to the traffic, from 0, not at all, to 19.
+    pub nice: u8,
     /// Partitions of the captured topic when it is created.
     pub partitions: i32,
     /// Bytes that may wait for the brokers.
@@ -33,6 +35,7 @@ impl Default for CaptureSection {
             budget: ByteSize::mib(64),
             queue: 8192,
             threads: 1,
+            nice: 10,
             partitions: 12,
             outbox: ByteSize::mib(32),
             delivery: HumanDuration::from_secs(30),
@@ -53,6 +56,9 @@ impl CaptureSection {
         positive("capture.queue", self.queue >= 1);
         positive("capture.threads", (1..=64).contains(&self.threads));
         positive("capture.partitions", (1..=10_000).contains(&self.partitions));
+        if self.nice > 19 {
+            problems.push(Problem::key("capture.nice", "is out of range", "use 0 to 19"));
+        }
         problems
     }
 }

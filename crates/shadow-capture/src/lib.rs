@@ -5,7 +5,7 @@
 //!   | tee                           bounded copies of both bodies
 //!   | sample -> observe             one raw exchange when all has passed, or broken off
 //!   v handover                      one try_send; full = counted drop
-//! mask -> publish                   own threads; Kafka's queue full = counted drop
+//! mask -> publish                   own threads, of lower priority; Kafka's queue full = counted drop
 //!   v
 //! shadow.captured.<service>         key = HMAC(session), else of the request ID
 //! ```
@@ -21,6 +21,7 @@
 //! - **Memory is bounded** by `capture.budget`, `capture.queue` and `capture.outbox`.
 
 mod announce;
+mod beside;
 mod config;
 pub mod fault;
 pub mod handover;

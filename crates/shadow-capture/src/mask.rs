@@ -1,4 +1,4 @@
-//! Makes a raw exchange one that may leave, on threads of its own.
+//! Makes a raw exchange one that may leave, on threads of its own, of lower priority (`beside`).
 //!
 //! Guarantee: a panic while masking costs one exchange, counted; the thread goes on. Nothing raw goes further than this file.
 
@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, TryRecvError, select};
 use shadow_mask::{Masker, RawBody, RawRequest, RawResponse};
 use shadow_record::{CaptureError, CapturedExchange, RequestId, ServiceName, Source, Timestamp, Withheld, encode};
 
@@ -17,6 +17,11 @@ use crate::ledger::DropReason;
 use crate::observe::{RawAnswer, RawExchange, RawHead};
 use crate::publish::Publisher;
 use crate::tee::Teed;
+
+/// How long a masking thread that has found the queue empty sleeps before it looks again. Threads that wait on the queue itself would
+/// have to be woken by whoever fills it: a system call for each request, paid by the hot path. So they come and look instead,
+/// and a record is older by this much at most.
+const IDLE: Duration = Duration::from_millis(5);
 
 /// Header by which clients tell their own requests apart.
 const CORRELATION: &str = "x-request-id";
@@ -198,15 +203,19 @@ impl Worker {
             recv(self.publisher.opened()) -> _ => {}
             recv(self.stopped) -> _ => return self.drop_the_rest(),
         }
-        loop {
-            select! {
-                recv(self.queue) -> exchange => match exchange {
-                    Ok(exchange) => self.handle(exchange),
-                    Err(_) => return,
-                },
-                recv(self.stopped) -> _ => return self.drop_the_rest(),
+        while !self.told_to_stop() {
+            match self.queue.try_recv() {
+                Ok(exchange) => self.handle(exchange),
+                Err(TryRecvError::Disconnected) => return,
+                // Not a plain sleep, so that a stop is heard at once.
+                Err(TryRecvError::Empty) => drop(self.stopped.recv_timeout(IDLE)),
             }
         }
+        self.drop_the_rest();
+    }
+
+    fn told_to_stop(&self) -> bool {
+        self.stopped.try_recv() == Err(TryRecvError::Disconnected)
     }
 
     fn handle(&self, exchange: RawExchange) {
@@ -234,19 +243,64 @@ mod tests {
     use crate::handover;
     use crate::ledger::Ledger;
 
+    /// A publisher that refuses what the tests' records are: larger than any record may be.
+    fn refusing() -> Publisher {
+        let limits = ProducerLimits::default();
+        let publisher = Publisher::new(&KafkaConfig::at("127.0.0.1:1"), &limits, "none".into()).unwrap();
+        publisher.open(1);
+        publisher
+    }
+
+    fn oversized() -> Masked {
+        Masked { key: [0; 16], payload: vec![0; 8 << 20].into() }
+    }
+
+    #[tokio::test]
+    async fn while_masking_gets_no_time_the_queue_fills_and_the_rest_is_dropped_without_waiting() {
+        let ledger = Ledger::open();
+        let (handover, queue) = handover::queue(2);
+        let (entered, entries) = crossbeam_channel::unbounded();
+        let (release, released) = crossbeam_channel::bounded::<()>(0);
+        let starved: Seal = Arc::new(move |_| {
+            entered.send(()).unwrap();
+            // Until the sender is gone.
+            let _ = released.recv();
+            oversized()
+        });
+        let workers = Workers::start(1, &queue, starved, &refusing()).unwrap();
+        handover.offer(RawExchange::without_answer(ledger.see(), "/0"));
+        entries.recv().unwrap();
+        for _ in 0..7 {
+            handover.offer(RawExchange::without_answer(ledger.see(), "/"));
+        }
+        let meanwhile = ledger.account();
+        assert_eq!((meanwhile.dropped_for(DropReason::QueueFull), meanwhile.in_flight), (5, 3), "{meanwhile:?}");
+        drop((handover, release));
+        workers.finish(Duration::from_secs(20)).await;
+        let account = ledger.account();
+        assert_eq!((account.dropped_for(DropReason::Unpublishable), account.in_flight), (3, 0), "{account:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stop_that_may_wait_no_longer_drops_what_is_queued() {
+        let ledger = Ledger::open();
+        let (handover, queue) = handover::queue(8);
+        let publisher = Publisher::new(&KafkaConfig::at("127.0.0.1:1"), &ProducerLimits::default(), "none".into());
+        let workers = Workers::start(2, &queue, Arc::new(|_| oversized()), &publisher.unwrap()).unwrap();
+        handover.offer(RawExchange::without_answer(ledger.see(), "/"));
+        workers.finish(Duration::ZERO).await;
+        assert_eq!(ledger.account().dropped_for(DropReason::Stopped), 1);
+    }
+
     #[tokio::test]
     async fn a_panic_while_masking_costs_one_exchange_and_the_thread_goes_on() {
         let ledger = Ledger::open();
         let (handover, queue) = handover::queue(8);
-        let publisher =
-            Publisher::new(&KafkaConfig::at("127.0.0.1:1"), &ProducerLimits::default(), "none".into()).unwrap();
-        publisher.open(1);
         let seal: Seal = Arc::new(|raw: RawParts| {
             assert_ne!(raw.sequence, 1, "provoked");
-            // Larger than any record may be, so that the producer refuses it at once.
-            Masked { key: [0; 16], payload: vec![0; 8 << 20].into() }
+            oversized()
         });
-        let workers = Workers::start(1, &queue, seal, &publisher).unwrap();
+        let workers = Workers::start(1, &queue, seal, &refusing()).unwrap();
         for path in ["/0", "/1", "/2"] {
             handover.offer(RawExchange::without_answer(ledger.see(), path));
         }

@@ -18,10 +18,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::announce::Announcer;
+use crate::beside::Beside;
 use crate::config::CaptureSection;
 use crate::handover;
 use crate::ledger::{Account, Ledger};
-use crate::mask::{Mask, Workers};
+use crate::mask::{Mask, Seal, Workers};
 use crate::metrics::Metrics;
 use crate::observe::{Observer, RawExchange};
 use crate::pause::{Alarm, Pause};
@@ -66,7 +67,7 @@ pub enum StartError {
     #[error(transparent)]
     Kafka(#[from] KafkaError),
     /// The operating system gives no thread.
-    #[error("cannot start the masking threads: {0}")]
+    #[error("cannot start the threads behind the traffic: {0}; allow the process more")]
     Threads(#[from] std::io::Error),
 }
 
@@ -81,7 +82,8 @@ pub struct Capture {
     publisher: Publisher,
     heart: Heart,
     announcing: JoinHandle<()>,
-    beside: CancellationToken,
+    stop: CancellationToken,
+    beside: Beside,
     flush: Duration,
 }
 
@@ -108,7 +110,8 @@ impl Capture {
 
         // Behind it: mask, publish.
         let outbox = ProducerLimits { queue_bytes: capture.outbox.as_len(), message_timeout: capture.delivery.get() };
-        let publisher = Publisher::new(&kafka, &outbox, topics::captured(&service))?;
+        let beside = Beside::start(capture.nice)?;
+        let publisher = beside.run(|| Publisher::new(&kafka, &outbox, topics::captured(&service)))?;
         let mask = Mask {
             masker,
             service: service.clone(),
@@ -118,10 +121,11 @@ impl Capture {
             source,
             scheme,
         };
-        let workers = Workers::start(capture.threads, &queue, Arc::new(move |raw| mask.seal(raw)), &publisher)?;
+        let seal: Seal = Arc::new(move |raw| mask.seal(raw));
+        let workers = beside.run(|| Workers::start(capture.threads, &queue, seal, &publisher))?;
 
         // Beside it: announce.
-        let beside = CancellationToken::new();
+        let stop = CancellationToken::new();
         let announcer = Announcer {
             kafka,
             service,
@@ -133,10 +137,11 @@ impl Capture {
             alarm: alarm.clone(),
             ledger: ledger.clone(),
         };
-        let heart = announcer.beat(beside.clone())?;
-        let announcing = tokio::spawn(announcer.run(beside.clone()));
+        let heart = beside.run(|| announcer.beat(stop.clone()))?;
+        let announcing = beside.run(|| tokio::spawn(announcer.run(stop.clone())));
         let flush = capture.flush.get();
-        let line = Self { ledger, pause, alarm, budget, queue, workers, publisher, heart, announcing, beside, flush };
+        let line =
+            Self { ledger, pause, alarm, budget, queue, workers, publisher, heart, announcing, stop, beside, flush };
         Ok((line, observer))
     }
 
@@ -174,11 +179,12 @@ impl Capture {
         self.queue.try_iter().for_each(drop);
         self.ledger.close();
         // First, so that no regular heartbeat follows the last one.
-        self.beside.cancel();
+        self.stop.cancel();
         if reached {
             self.heart.stopped().await;
         }
         let _ = self.announcing.await;
+        drop(self.beside);
         self.ledger.account()
     }
 }
