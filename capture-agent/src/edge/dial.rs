@@ -1,0 +1,94 @@
+//! Connections to the primary.
+//!
+//! Guarantee: one connection attempt for each call, no byte of a request before the way is open as configured, and no longer
+//! than the patience.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Ends;
+use super::proxy_protocol::{self, Version};
+use super::resolve::Place;
+use super::stream::Stream;
+use super::tls::{Alpn, ClientTls};
+
+#[cfg(test)]
+mod tests;
+
+/// The way to the primary. Clones share the addresses and certificates.
+#[derive(Clone)]
+pub(crate) struct Dial {
+    place: Arc<Place>,
+    tls: Option<ClientTls>,
+    announce: Option<Version>,
+    /// What the handshake must agree on, if it agrees on anything.
+    protocol: Alpn,
+    patience: Duration,
+}
+
+/// No connection to the primary.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    /// It took too long.
+    #[error("no connection within the time for it")]
+    Timeout,
+    /// It does not accept, or has no address.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// It accepts, but the TLS handshake failed.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(io::Error),
+    /// It does not speak the protocol that it is configured to speak.
+    #[error("the primary did not agree to HTTP/2 in the TLS handshake; set primary.protocol to http1")]
+    Protocol,
+}
+
+impl Dial {
+    /// `host` is a name or an address without brackets. `protocol` is what the connection is for.
+    pub(crate) fn new(
+        host: &str,
+        port: u16,
+        tls: Option<ClientTls>,
+        announce: Option<Version>,
+        protocol: Alpn,
+        patience: Duration,
+    ) -> Self {
+        Self { place: Arc::new(Place::new(host, port)), tls, announce, protocol, patience }
+    }
+
+    /// Connects on behalf of a client.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) async fn connect(&self, client: Ends) -> Result<Stream, DialError> {
+        timeout(self.patience, self.open(client)).await.unwrap_or_else(|_| {
+            self.place.doubt();
+            Err(DialError::Timeout)
+        })
+    }
+
+    async fn open(&self, client: Ends) -> Result<Stream, DialError> {
+        let mut socket = self.reach().await.map_err(DialError::Connect)?;
+        // Only latency is lost without it.
+        let _ = socket.set_nodelay(true);
+        if let Some(version) = self.announce {
+            socket.write_all(&proxy_protocol::encode(version, client)).await.map_err(DialError::Connect)?;
+        }
+        let Some(tls) = &self.tls else { return Ok(Stream::Tcp(socket)) };
+        let stream = tls.connect(socket).await.map_err(DialError::Handshake)?;
+        match (self.protocol, stream.alpn()) {
+            (Alpn::Http2, None | Some(Alpn::Http1)) => Err(DialError::Protocol),
+            _ => Ok(stream),
+        }
+    }
+
+    async fn reach(&self) -> io::Result<TcpStream> {
+        let addresses = self.place.addresses().await?;
+        TcpStream::connect(&*addresses).await.inspect_err(|_| self.place.doubt())
+    }
+}
