@@ -1,6 +1,5 @@
 //! The agent's configuration, section by section, and what is checked before anything starts.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,9 +8,9 @@ use shadow_kafka::KafkaConfig;
 use shadow_record::ServiceName;
 use shadow_runtime::admin::AdminConfig;
 use shadow_runtime::telemetry::LogConfig;
-use shadow_runtime::units::HumanDuration;
 use shadow_runtime::{Instance, MaskingConfig, Problem, ServiceConfig};
-use url::Url;
+
+use crate::edge::config::{ListenSection, PrimarySection};
 
 /// Longest orderly stop, without the last heartbeat: the runtime ends the service after 8 s, Docker after 10.
 const STOP: Duration = Duration::from_secs(5);
@@ -64,67 +63,14 @@ pub struct ServiceSection {
     pub instance: Instance,
 }
 
-/// `[listen]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ListenSection {
-    /// Where clients connect.
-    pub address: SocketAddr,
-    /// How long a client may take for a request's head, which is also how long an idle connection is kept.
-    pub header: HumanDuration,
-    /// How long open connections may take to finish when the agent stops.
-    pub drain: HumanDuration,
-}
-
-impl Default for ListenSection {
-    fn default() -> Self {
-        Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            header: HumanDuration::from_secs(75),
-            drain: HumanDuration::from_secs(3),
-        }
-    }
-}
-
-/// `[primary]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PrimarySection {
-    /// `http://host:port`. Required.
-    pub url: Option<Url>,
-    /// How the primary is spoken to.
-    pub protocol: Protocol,
-    /// Longest wait for a connection.
-    pub connect: HumanDuration,
-    /// How long an unused connection is kept. Less than the primary's own limit, or it closes them under our hands.
-    pub idle: HumanDuration,
-    /// Longest wait for the response's head; none by default, as without the agent.
-    pub answer: Option<HumanDuration>,
-    /// What the primary is told about the client.
-    pub forwarded: Forwarded,
-}
-
-impl Default for PrimarySection {
-    fn default() -> Self {
-        Self {
-            url: None,
-            protocol: Protocol::Http1,
-            connect: HumanDuration::from_secs(2),
-            idle: HumanDuration::from_secs(4),
-            answer: None,
-            forwarded: Forwarded::Keep,
-        }
-    }
-}
-
-/// How the primary is spoken to.
+/// How the primary is spoken to when the client speaks HTTP/2. HTTP/1 is always relayed as HTTP/1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http1,
-    /// Cleartext HTTP/2 with prior knowledge, as gRPC needs.
+    /// HTTP/2, as gRPC needs: agreed on in the TLS handshake, or with prior knowledge in cleartext.
     Http2,
 }
 
@@ -149,7 +95,8 @@ impl ServiceConfig for Config {
         if self.service.name.is_none() {
             problems.push(Problem::key("service.name", "is missing", "name the service, such as `checkout`"));
         }
-        problems.extend(self.primary.problem());
+        problems.extend(self.listen.problems());
+        problems.extend(self.primary.problems());
         problems.extend(self.capture.problems());
         if let Err(error) = Sampler::new(&self.sampling) {
             problems.push(Problem::key("sampling", error.to_string(), "mend the entry"));
@@ -161,22 +108,5 @@ impl ServiceConfig for Config {
         problems.extend(self.masking.masker().err().into_iter().flatten());
         problems.extend(self.admin.problem());
         problems
-    }
-}
-
-impl PrimarySection {
-    fn problem(&self) -> Option<Problem> {
-        let remedy = "write it as http://host:port";
-        let url = match &self.url {
-            None => return Some(Problem::key("primary.url", "is missing", remedy)),
-            Some(url) => url,
-        };
-        let plain = url.scheme() == "http" && url.host().is_some();
-        let bare = url.path() == "/" && url.query().is_none() && url.username().is_empty() && url.password().is_none();
-        match (plain, bare) {
-            (false, _) => Some(Problem::key("primary.url", format!("`{url}` is not cleartext HTTP"), remedy)),
-            (true, false) => Some(Problem::key("primary.url", "has more than a host and a port", remedy)),
-            (true, true) => None,
-        }
     }
 }

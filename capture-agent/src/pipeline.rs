@@ -1,26 +1,29 @@
 //! The agent's line of the flow: listen, relay and look on; everything behind the tee is `shadow_capture`'s.
 //!
 //! Start order: bind and serve first; Kafka is looked for in the background, beside the traffic. Stop order: the hot path
-//! drains, then the line behind it, and the last heartbeat is the last word.
+//! drains, then the line behind it, and the last heartbeat is the last word. A new agent that takes over the listening socket
+//! stops the old one in the same order.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Context as _;
 use shadow_capture::{Account, Capture, Settings};
 use shadow_record::Source;
 use shadow_runtime::admin::{Admin, AdminHandle};
 use shadow_runtime::config::redacted;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, PrimarySection};
-use crate::proxy::{self, Proxy, Target, Upstream};
+use crate::config::Config;
+use crate::edge::config::ListenSection;
+use crate::edge::limits::Connections;
+use crate::edge::takeover::{Claim, Offer};
+use crate::metrics::EdgeMetrics;
+use crate::proxy::{HotPath, Listening, Patience, Proxy};
 
 /// A running agent.
 pub struct Agent {
     address: SocketAddr,
-    serving: JoinHandle<()>,
+    hot_path: HotPath,
     capture: Capture,
     admin: AdminHandle,
     beside: CancellationToken,
@@ -32,29 +35,46 @@ impl Agent {
     /// # Errors
     /// A configuration that cannot be used, or an address that cannot be had.
     pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
-        let target = target_of(&config.primary)?;
-        let listener = TcpListener::bind(config.listen.address)
-            .await
-            .with_context(|| format!("cannot listen on {}; set listen.address", config.listen.address))?;
-        let address = listener.local_addr()?;
-        let (capture, observer) = Capture::start(settings(&config, &target, address)?)?;
+        let (socket, claim) = listen(&config.listen).await?;
+        let address = socket.local_addr()?;
+        let (capture, observer) = Capture::start(settings(&config, address)?)?;
 
-        let upstream = Upstream::new(&config.primary, &target);
-        tracing::info!(%address, primary = %target.authority, "serving");
-        let proxy = Proxy { target, upstream, observer };
-        let listen = config.listen.clone();
-        let serving = tokio::spawn(async move { proxy::serve(listener, proxy, &listen, shutdown).await });
+        // On the hot path: relay, and look on.
+        let drain = shutdown.child_token();
+        let proxy = Proxy::new(&config, observer, drain.clone())?;
+        let connections = Connections::new(config.listen.most_connections());
+        let offered = socket.try_clone()?;
+        let threads = config.listen.proxy_threads();
+        let patience =
+            Patience { shutdown, stop: config.listen.drain.get(), takeover: config.listen.takeover_drain.get() };
+        let listening = Listening { socket, connections: connections.clone(), threads, patience };
+        let hot_path = HotPath::start(&listening, &proxy).context("cannot start the proxy threads")?;
+        tracing::info!(%address, primary = config.primary.authority(), threads, "serving");
 
+        // Beside it: be seen.
         let beside = CancellationToken::new();
+        let admin_stop = beside.child_token();
         let mut registry = shadow_runtime::metrics::registry("capture-agent", env!("CARGO_PKG_VERSION"));
         capture.register(&mut registry);
+        EdgeMetrics(connections).register(&mut registry);
         let admin = Admin::new(config.admin.clone())
             .metrics(registry)
             .config(redacted(&config))
             .pausable(capture.switch())
-            .serve(beside.clone())
+            .serve(admin_stop.clone())
             .await?;
-        Ok(Self { address, serving, capture, admin, beside })
+
+        proxy.watch_certificates(&beside)?;
+        if let Some(claim) = claim {
+            claim.serving().await;
+        }
+        if let Some(path) = &config.listen.takeover {
+            match Offer::bind(path, &offered).await {
+                Ok(offer) => drop(tokio::spawn(give_away(offer, admin_stop, admin.ended(), drain))),
+                Err(error) => tracing::warn!(%error, "no other agent can take over from this one"),
+            }
+        }
+        Ok(Self { address, hot_path, capture, admin, beside })
     }
 
     /// Where clients connect.
@@ -72,10 +92,10 @@ impl Agent {
         self.capture.account()
     }
 
-    /// Runs until the shutdown token is cancelled and everything has drained; gives the final account.
+    /// Runs until the shutdown token is cancelled, or another agent has taken over, and everything has drained; gives the final
+    /// account.
     pub async fn finish(self) -> Account {
-        // The hot path only ends by the token: a panic in a handler ends one connection.
-        let _ = self.serving.await;
+        self.hot_path.finish().await;
         let account = self.capture.finish().await;
         self.beside.cancel();
         self.admin.join().await;
@@ -83,25 +103,42 @@ impl Agent {
     }
 }
 
-fn settings(config: &Config, target: &Target, listen: SocketAddr) -> anyhow::Result<Settings> {
+/// The listening socket: the running agent's, if there is one to take over from, else a new one.
+async fn listen(config: &ListenSection) -> anyhow::Result<(TcpListener, Option<Claim>)> {
+    if let Some(path) = &config.takeover
+        && let Some(claim) = Claim::ask(path, config.address).await
+    {
+        return Ok((claim.listener()?, Some(claim)));
+    }
+    let socket = tokio::net::TcpListener::bind(config.address)
+        .await
+        .with_context(|| format!("cannot listen on {}; set listen.address", config.address))?;
+    Ok((socket.into_std()?, None))
+}
+
+/// Lets the next agent take over the listening socket; this one drains then. Until this one drains it can be taken over from.
+async fn give_away(offer: Offer, admin: CancellationToken, admin_ended: CancellationToken, drain: CancellationToken) {
+    let make_way = || {
+        admin.cancel();
+        admin_ended.cancelled()
+    };
+    tokio::select! {
+        () = drain.cancelled() => {}
+        () = offer.handed_over(make_way) => drain.cancel(),
+    }
+}
+
+fn settings(config: &Config, listen: SocketAddr) -> anyhow::Result<Settings> {
     Ok(Settings {
         service: config.service.name.clone().context("service.name is missing")?,
         instance: config.service.instance.to_string(),
         source: Source::Proxy,
-        scheme: "http",
-        primary: Some(target.authority.to_string()),
+        scheme: if config.listen.certificate.is_some() { "https" } else { "http" },
+        primary: Some(config.primary.authority()),
         listen,
         capture: config.capture.clone(),
         sampling: config.sampling.clone(),
         masking: config.masking.clone(),
         kafka: config.kafka.clone(),
     })
-}
-
-fn target_of(config: &PrimarySection) -> anyhow::Result<Target> {
-    let url = config.url.as_ref().context("primary.url is missing")?;
-    let host = url.host_str().context("primary.url has no host")?;
-    let port = url.port_or_known_default().context("primary.url has no port")?;
-    let authority = format!("{host}:{port}").parse().context("primary.url has no usable host")?;
-    Ok(Target { authority, protocol: config.protocol, forwarded: config.forwarded })
 }

@@ -1,45 +1,118 @@
-//! Accepts connections and sees them off.
+//! Accepts connections, sees what they speak, and sees them off.
 //!
-//! Guarantee: from the stop on no connection is accepted, idle ones close, busy ones finish their request or are cut when the
-//! drain time is over; then nothing of the hot path is left.
+//! The hot path has threads of its own, each with an event loop that shares nothing with the others but the listening socket:
+//! whatever else the agent does, it does elsewhere.
+//!
+//! Guarantee: from the stop on no connection is accepted; open ones are told with their next response, or end when they have
+//! been idle for a moment, or are cut when the drain time is over; then nothing of the hot path is left.
 
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::Proxy;
-use crate::config::ListenSection;
+use super::http1::{self, Relay};
+use super::http2;
+use crate::edge::limits::{Connections, Permit};
+use crate::edge::stream::Stream;
+use crate::edge::tls::Alpn;
+use shadow_capture::measure_lag;
 
 /// Pause after a failed accept, so that running out of file descriptors does not become a busy loop.
 const BREATH: Duration = Duration::from_millis(20);
+/// The first bytes of an HTTP/2 connection (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What is read to see what a connection speaks.
+const FIRST_READ: usize = 16 << 10;
 
-/// Serves until `shutdown`, then drains.
-pub(crate) async fn serve(listener: TcpListener, proxy: Proxy, config: &ListenSection, shutdown: CancellationToken) {
-    let proxy = Arc::new(proxy);
-    let server = Arc::new(builder(config));
-    let graceful = GracefulShutdown::new();
-    let tasks = TaskTracker::new();
-    let cut = CancellationToken::new();
+/// Where and how connections are accepted.
+pub(crate) struct Listening {
+    /// The listening socket.
+    pub socket: std::net::TcpListener,
+    /// The places for connections.
+    pub connections: Connections,
+    /// Threads that carry traffic.
+    pub threads: usize,
+    /// How long open connections may take to finish.
+    pub patience: Patience,
+}
+
+/// How long open connections may take to finish once the agent drains.
+#[derive(Clone)]
+pub(crate) struct Patience {
+    /// Cancelled when the agent must stop.
+    pub shutdown: CancellationToken,
+    /// From then on.
+    pub stop: Duration,
+    /// When nobody asks it to stop: another agent has taken over.
+    pub takeover: Duration,
+}
+
+impl Patience {
+    async fn is_over(self) {
+        let stopped = async {
+            self.shutdown.cancelled().await;
+            sleep(self.stop).await;
+        };
+        tokio::select! { () = stopped => {}, () = sleep(self.takeover) => {} }
+    }
+}
+
+/// The threads that carry the traffic.
+pub(crate) struct HotPath {
+    ended: mpsc::Receiver<()>,
+}
+
+impl HotPath {
+    /// Starts the threads. They end when the agent drains and has drained.
+    ///
+    /// # Errors
+    /// When the operating system gives no socket, event loop or thread.
+    pub(crate) fn start(listening: &Listening, proxy: &Proxy) -> io::Result<Self> {
+        let (alive, ended) = mpsc::channel(1);
+        for number in 0..listening.threads {
+            let socket = listening.socket.try_clone()?;
+            socket.set_nonblocking(true)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let (connections, patience) = (listening.connections.clone(), listening.patience.clone());
+            let (proxy, alive) = (proxy.for_thread(), alive.clone());
+            std::thread::Builder::new().name(format!("proxy-{number}")).spawn(move || {
+                let _alive = alive;
+                runtime.block_on(async move {
+                    match TcpListener::from_std(socket) {
+                        Ok(listener) => serve(listener, &connections, proxy, patience).await,
+                        Err(error) => tracing::error!(%error, "a proxy thread cannot use the listening socket"),
+                    }
+                });
+            })?;
+        }
+        Ok(Self { ended })
+    }
+
+    /// Waits until every thread has ended.
+    pub(crate) async fn finish(mut self) {
+        while self.ended.recv().await.is_some() {}
+    }
+}
+
+/// Serves until the proxy drains, and drains.
+async fn serve(listener: TcpListener, connections: &Connections, proxy: Proxy, patience: Patience) {
+    let lag = tokio::spawn(measure_lag(proxy.http1.observer.latency.clone()));
     loop {
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => break,
-            accepted = listener.accept() => accepted,
+            () = proxy.drain.cancelled() => break,
+            accepted = connections.accept(&listener) => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let connection =
-                    Link { proxy: proxy.clone(), server: server.clone(), tasks: tasks.clone(), cut: cut.clone() };
-                tasks.spawn(connection.run(stream, peer, graceful.watcher()));
+            Ok((socket, peer, permit)) => {
+                proxy.tasks.spawn(proxy.clone().connection(socket, peer, permit));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections");
@@ -48,51 +121,74 @@ pub(crate) async fn serve(listener: TcpListener, proxy: Proxy, config: &ListenSe
         }
     }
     drop(listener);
-    tracing::info!(connections = graceful.count(), "no longer accepting; finishing what is open");
-    if timeout(config.drain.get(), graceful.shutdown()).await.is_err() {
-        tracing::warn!("connections were still open when the drain time was over; cutting them");
+    tracing::info!(connections = proxy.tasks.len(), "no longer accepting; finishing what is open");
+    proxy.tasks.close();
+    tokio::select! {
+        () = proxy.tasks.wait() => {}
+        () = patience.is_over() => {
+            tracing::warn!(connections = proxy.tasks.len(), "the drain time is over; cutting what is still open");
+        }
     }
-    cut.cancel();
-    tasks.close();
-    tasks.wait().await;
+    proxy.cut.cancel();
+    proxy.tasks.wait().await;
+    lag.abort();
 }
 
-fn builder(config: &ListenSection) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.header.get())
-        .auto_date_header(false)
-        .preserve_header_case(true);
-    builder.http2().timer(TokioTimer::new()).auto_date_header(false).adaptive_window(true);
-    builder
+/// What a connection speaks, and the bytes read to see it.
+enum Speaks {
+    Http1(BytesMut),
+    Http2(BytesMut),
 }
 
-/// One client connection.
-struct Link {
-    proxy: Arc<Proxy>,
-    server: Arc<auto::Builder<TokioExecutor>>,
-    tasks: TaskTracker,
-    cut: CancellationToken,
-}
+impl Proxy {
+    /// The same proxy, with tasks of its own.
+    fn for_thread(&self) -> Self {
+        Self { tasks: Default::default(), cut: CancellationToken::new(), ..self.clone() }
+    }
 
-impl Link {
-    async fn run(self, stream: TcpStream, peer: SocketAddr, watcher: hyper_util::server::graceful::Watcher) {
-        // Only latency is lost without it.
-        let _ = stream.set_nodelay(true);
-        let Self { proxy, server, tasks, cut } = self;
-        let stop = cut.clone();
-        let service = service_fn(move |request| {
-            let (proxy, tasks, stop) = (proxy.clone(), tasks.clone(), stop.clone());
-            async move { Ok::<_, Infallible>(proxy.forward(request, peer, &tasks, stop).await) }
-        });
-        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    async fn connection(self, socket: TcpStream, peer: SocketAddr, permit: Permit) {
+        let cut = self.cut.clone();
         tokio::select! {
             () = cut.cancelled() => {}
-            outcome = watcher.watch(connection) => if let Err(error) = outcome {
-                tracing::debug!(error, "a client connection ended");
-            },
+            () = self.carry(socket, peer) => {}
+        }
+        drop(permit);
+    }
+
+    async fn carry(self, socket: TcpStream, peer: SocketAddr) {
+        let (mut client, ends) = match self.door.admit(socket, peer).await {
+            Ok(admitted) => admitted,
+            Err(refusal) => return tracing::debug!(%refusal, %peer, "a connection was not let in"),
+        };
+        let speaks = tokio::select! {
+            speaks = timeout(self.http1.header, speaks(&mut client)) => speaks,
+            () = http1::idle_in_drain(&self.drain) => return,
+        };
+        match speaks {
+            Ok(Ok(Speaks::Http1(read))) => Relay::new(self.http1, client, ends, read).run().await,
+            Ok(Ok(Speaks::Http2(read))) => http2::serve(self.http2, client, ends, read).await,
+            // It said nothing at all.
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+}
+
+async fn speaks(client: &mut Stream) -> io::Result<Speaks> {
+    if client.alpn() == Some(Alpn::Http2) {
+        return Ok(Speaks::Http2(BytesMut::new()));
+    }
+    let mut read = BytesMut::new();
+    loop {
+        client.readable().await?;
+        read.reserve(FIRST_READ);
+        if client.read_buf(&mut read).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if read.starts_with(PREFACE) {
+            return Ok(Speaks::Http2(read));
+        }
+        if !PREFACE.starts_with(&read) {
+            return Ok(Speaks::Http1(read));
         }
     }
 }

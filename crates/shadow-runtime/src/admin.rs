@@ -162,8 +162,13 @@ impl Admin {
         let local_addr = listener.local_addr().map_err(bind)?;
         tracing::info!(address = %local_addr, "admin endpoint listens");
         let router = routes::router(self.served, self.config.token);
-        let task = tokio::spawn(connection::serve(listener, router, shutdown));
-        Ok(AdminHandle { local_addr, task })
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        let task = tokio::spawn(async move {
+            let _guard = guard;
+            connection::serve(listener, router, shutdown).await;
+        });
+        Ok(AdminHandle { local_addr, task, ended })
     }
 }
 
@@ -172,12 +177,18 @@ impl Admin {
 pub struct AdminHandle {
     local_addr: SocketAddr,
     task: JoinHandle<()>,
+    ended: CancellationToken,
 }
 
 impl AdminHandle {
     /// Where it listens, with the port that was given.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Cancelled when it has ended and its address is free.
+    pub fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     /// Waits until it has ended, which it does after the shutdown token.

@@ -1,49 +1,57 @@
-//! Connections to the primary.
+//! A client connection's way to the primary.
 //!
 //! Guarantee: a request is sent at most once, except where RFC 9110 section 9.2.2 lets a proxy repeat it: the connection broke
-//! before any answer, the method is idempotent and there is no body. A primary that closes an idle connection at the wrong
+//! before any answer, the method is safe and there is no body. A primary that closes an idle connection at the wrong
 //! moment then costs nobody a request.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response, StatusCode, request};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, Uri, request};
+use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connected, Connection as Pooled};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use shadow_capture::tee::Tee;
+use shadow_capture::{RequestSide, fault};
 use shadow_record::CaptureError;
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::RequestBody;
-use super::headers::Target;
-use crate::config::{PrimarySection, Protocol};
-use shadow_capture::fault;
-use shadow_capture::tee::Tee;
+use crate::config::Protocol;
+use crate::edge::Ends;
+use crate::edge::config::PrimarySection;
+use crate::edge::dial::{Dial, DialError};
+use crate::edge::stream::Stream;
+use crate::proxy::class_of;
 
-use super::upload::Upload;
+/// A request's body on its way to the primary; empty when it is sent once more.
+pub(super) type Body = Either<Tee<Incoming, RequestSide>, Empty<Bytes>>;
 
 /// The way to the primary.
-pub(crate) struct Upstream {
+pub(super) struct Upstream {
     way: Way,
     answer: Option<Duration>,
 }
 
 enum Way {
-    Http1(Box<Client<HttpConnector, RequestBody>>),
+    Http1(Box<Client<Connector, Body>>),
     Http2(Shared),
 }
 
 /// The primary gave no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Failure(pub CaptureError);
+pub(super) struct Failure(pub CaptureError);
 
 impl Failure {
     /// What the client is told.
-    pub(crate) fn status(self) -> StatusCode {
+    pub(super) fn status(self) -> StatusCode {
         match self.0 {
             CaptureError::Timeout => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
@@ -53,13 +61,17 @@ impl Failure {
 
 impl Upstream {
     /// Connects when first used.
-    pub(crate) fn new(config: &PrimarySection, target: &Target) -> Self {
-        let connect = config.connect.get();
-        let way = match target.protocol {
-            Protocol::Http1 => Way::Http1(Box::new(http1_client(config))),
-            Protocol::Http2 => {
-                Way::Http2(Shared { address: target.authority.to_string(), connect, connection: Arc::default() })
-            }
+    pub(super) fn new(config: &PrimarySection, dial: Dial, ends: Ends) -> Self {
+        let connector = Connector { dial, ends };
+        let way = match config.protocol {
+            Protocol::Http1 => Way::Http1(Box::new(
+                Client::builder(TokioExecutor::new())
+                    .pool_timer(TokioTimer::new())
+                    .pool_idle_timeout(config.idle.get())
+                    .set_host(false)
+                    .build(connector),
+            )),
+            Protocol::Http2 => Way::Http2(Shared { connector, connection: Arc::default() }),
         };
         Self { way, answer: config.answer.map(|answer| answer.get()) }
     }
@@ -68,7 +80,7 @@ impl Upstream {
     ///
     /// # Errors
     /// [`Failure`].
-    pub(crate) async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
         let Some(patience) = self.answer else { return self.send_repeatable(request).await };
         match timeout(patience, self.send_repeatable(request)).await {
             Ok(outcome) => outcome,
@@ -76,17 +88,17 @@ impl Upstream {
         }
     }
 
-    async fn send_repeatable(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+    async fn send_repeatable(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
         let spare = spare_of(&request);
         match (self.send_once(request).await, spare) {
             (Err(Failure(CaptureError::Reset)), Some(parts)) => {
-                self.send_once(Request::from_parts(parts, Tee::passing(Upload::Empty))).await
+                self.send_once(Request::from_parts(parts, Either::Right(Empty::new()))).await
             }
             (outcome, _) => outcome,
         }
     }
 
-    async fn send_once(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+    async fn send_once(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
         match &self.way {
             Way::Http1(client) => client.request(request).await.map_err(|error| {
                 tracing::debug!(error = %chain(&error), "the primary gave no response");
@@ -97,22 +109,10 @@ impl Upstream {
     }
 }
 
-fn http1_client(config: &PrimarySection) -> Client<HttpConnector, RequestBody> {
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(config.connect.get()));
-    connector.set_nodelay(true);
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(config.idle.get())
-        .http1_preserve_header_case(true)
-        .set_host(false)
-        .build(connector)
-}
-
 /// The head to send again if the connection turns out stale. `None` when the request must not be repeated.
-fn spare_of(request: &Request<RequestBody>) -> Option<request::Parts> {
-    let idempotent = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
-    if !idempotent || !http_body::Body::is_end_stream(request.body()) {
+fn spare_of(request: &Request<Body>) -> Option<request::Parts> {
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+    if !safe || !http_body::Body::is_end_stream(request.body()) {
         return None;
     }
     let mut spare = Request::new(());
@@ -124,21 +124,50 @@ fn spare_of(request: &Request<RequestBody>) -> Option<request::Parts> {
     Some(spare.into_parts().0)
 }
 
-/// One HTTP/2 connection that all requests share.
+/// Opens connections on behalf of one client.
+#[derive(Clone)]
+struct Connector {
+    dial: Dial,
+    ends: Ends,
+}
+
+type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, DialError>> + Send>>;
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = DialError;
+    type Future = Connecting<TokioIo<Stream>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Self { dial, ends } = self.clone();
+        Box::pin(async move { dial.connect(ends).await.map(TokioIo::new) })
+    }
+}
+
+impl Pooled for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+/// One HTTP/2 connection that all requests of a client connection share.
 struct Shared {
-    address: String,
-    connect: Duration,
+    connector: Connector,
     connection: Arc<Mutex<Connection>>,
 }
 
 #[derive(Default)]
 struct Connection {
-    sender: Option<http2::SendRequest<RequestBody>>,
+    sender: Option<http2::SendRequest<Body>>,
     failed: Option<(Instant, Failure)>,
 }
 
 impl Shared {
-    async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
         let mut sender = self.sender().await?;
         sender.send_request(request).await.map_err(|error| {
             tracing::debug!(error = %chain(&error), "the primary gave no response");
@@ -146,7 +175,7 @@ impl Shared {
         })
     }
 
-    async fn sender(&self) -> Result<http2::SendRequest<RequestBody>, Failure> {
+    async fn sender(&self) -> Result<http2::SendRequest<Body>, Failure> {
         let asked = Instant::now();
         let mut connection = self.connection.lock().await;
         if let Some(sender) = connection.sender.as_ref().filter(|sender| !sender.is_closed()) {
@@ -156,8 +185,7 @@ impl Shared {
         if let Some((_, failure)) = connection.failed.filter(|(at, _)| *at >= asked) {
             return Err(failure);
         }
-        let outcome = timeout(self.connect, self.handshake()).await.unwrap_or(Err(Failure(CaptureError::Timeout)));
-        match outcome {
+        match self.handshake().await {
             Ok(sender) => Ok(connection.sender.insert(sender).clone()),
             Err(failure) => {
                 connection.failed = Some((Instant::now(), failure));
@@ -166,10 +194,12 @@ impl Shared {
         }
     }
 
-    async fn handshake(&self) -> Result<http2::SendRequest<RequestBody>, Failure> {
-        let unreachable = |_| Failure(CaptureError::Connect);
-        let stream = TcpStream::connect(&self.address).await.map_err(unreachable)?;
-        stream.set_nodelay(true).map_err(unreachable)?;
+    async fn handshake(&self) -> Result<http2::SendRequest<Body>, Failure> {
+        let Connector { dial, ends } = &self.connector;
+        let stream = dial.connect(*ends).await.map_err(|error| {
+            tracing::debug!(%error, "no connection to the primary");
+            Failure(class_of(&error))
+        })?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .adaptive_window(true)

@@ -6,8 +6,7 @@
 use std::net::SocketAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Uri, Version, request, response};
@@ -31,13 +30,15 @@ pub(super) enum Content {
 
 /// How to address the primary.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub(super) struct Target {
     /// Its `host:port`.
     pub authority: Authority,
     /// What it speaks.
     pub protocol: Protocol,
     /// What it is told about the client.
     pub forwarded: Forwarded,
+    /// What the client's connection uses.
+    pub scheme: &'static str,
 }
 
 /// Makes a client's request one to the primary.
@@ -51,7 +52,7 @@ pub(super) fn towards_primary(parts: &mut request::Parts, content: Content, targ
         join_cookies(&mut parts.headers);
     }
     if target.forwarded == Forwarded::Append {
-        append_forwarded(parts, peer);
+        append_forwarded(parts, peer, target.scheme);
     }
     readdress(parts, target);
     if target.protocol == Protocol::Http1 {
@@ -67,29 +68,11 @@ pub(super) fn towards_primary(parts: &mut request::Parts, content: Content, targ
 /// Makes the primary's response one to the client.
 pub(super) fn towards_client(parts: &mut response::Parts) {
     remove_hop_by_hop(&mut parts.headers);
-    parts.version = Version::HTTP_11;
-}
-
-/// The protocol a client asks to switch to, when it asks.
-pub(super) fn upgrade_of(parts: &request::Parts) -> Option<HeaderValue> {
-    let asked = parts.version == Version::HTTP_11 && connection_names(&parts.headers, "upgrade");
-    let protocol = parts.headers.get(UPGRADE).filter(|_| asked)?;
-    // An offer of HTTP/2 may be ignored, and the request is an ordinary one.
-    (!protocol.as_bytes().eq_ignore_ascii_case(b"h2c")).then(|| protocol.clone())
-}
-
-/// Whether the client waits for `100 Continue`.
-pub(super) fn expects_continue(parts: &request::Parts) -> bool {
-    parts.version == Version::HTTP_11
-        && parts.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    parts.version = Version::HTTP_2;
 }
 
 fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers.get_all(CONNECTION).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim)
-}
-
-fn connection_names(headers: &HeaderMap, token: &str) -> bool {
-    connection_tokens(headers).any(|name| name.eq_ignore_ascii_case(token))
 }
 
 fn wants_trailers(headers: &HeaderMap) -> bool {
@@ -123,14 +106,14 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn append_forwarded(parts: &mut request::Parts, peer: SocketAddr) {
+fn append_forwarded(parts: &mut request::Parts, peer: SocketAddr, scheme: &'static str) {
     let before = parts.headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
     let peer = peer.ip().to_canonical().to_string();
     let chain = before.chain([peer.as_bytes()]).collect::<Vec<_>>().join(&b", "[..]);
     if let Ok(chain) = HeaderValue::from_bytes(&chain) {
         parts.headers.insert(FORWARDED_FOR, chain);
     }
-    parts.headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    parts.headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
     if let Some(host) = asked_host(parts) {
         parts.headers.entry(FORWARDED_HOST).or_insert(host);
     }

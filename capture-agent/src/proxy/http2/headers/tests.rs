@@ -11,7 +11,7 @@ fn parts(version: Version, uri: &str, lines: &[(&str, &str)]) -> request::Parts 
 }
 
 fn target(protocol: Protocol, forwarded: Forwarded) -> Target {
-    Target { authority: Authority::from_static("primary:3000"), protocol, forwarded }
+    Target { authority: Authority::from_static("primary:3000"), protocol, forwarded, scheme: "http" }
 }
 
 fn lines(headers: &HeaderMap) -> Vec<(String, String)> {
@@ -103,12 +103,4 @@ fn the_clients_address_is_appended_only_when_configured() {
         (&appended.headers[FORWARDED_PROTO], &appended.headers[FORWARDED_HOST]),
         (&"http".parse().unwrap(), &"h".parse().unwrap())
     );
-}
-
-#[test]
-fn an_upgrade_is_one_only_when_the_connection_says_so() {
-    let upgrade = |lines: &[(&str, &str)]| upgrade_of(&parts(Version::HTTP_11, "/", lines));
-    assert_eq!(upgrade(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]).unwrap(), "websocket");
-    assert_eq!(upgrade(&[("upgrade", "websocket")]), None);
-    assert_eq!(upgrade(&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c")]), None);
 }
