@@ -1,5 +1,8 @@
 //! The `[capture]` section: bounds of what is kept behind the tee.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use shadow_runtime::Problem;
 use shadow_runtime::units::{ByteSize, HumanDuration};
@@ -18,6 +21,10 @@ pub struct CaptureSection {
     pub threads: usize,
     /// How far masking and the Kafka client give way to the traffic, from 0, not at all, to 19.
     pub nice: u8,
+    /// Time that may be added to a request, at the 99th percentile, before capturing pauses by itself.
+    pub latency_budget: Threshold,
+    /// How much later than due the threads of the hot path may run, at the 99th percentile, before capturing pauses by itself.
+    pub lag_budget: Threshold,
     /// Partitions of the captured topic when it is created.
     pub partitions: i32,
     /// Bytes that may wait for the brokers.
@@ -36,6 +43,8 @@ impl Default for CaptureSection {
             queue: 8192,
             threads: 1,
             nice: 10,
+            latency_budget: Threshold::At(HumanDuration::from_millis(1)),
+            lag_budget: Threshold::At(HumanDuration::from_millis(10)),
             partitions: 12,
             outbox: ByteSize::mib(32),
             delivery: HumanDuration::from_secs(30),
@@ -56,9 +65,82 @@ impl CaptureSection {
         positive("capture.queue", self.queue >= 1);
         positive("capture.threads", (1..=64).contains(&self.threads));
         positive("capture.partitions", (1..=10_000).contains(&self.partitions));
+        for (key, budget) in [("capture.latency_budget", self.latency_budget), ("capture.lag_budget", self.lag_budget)]
+        {
+            if budget == Threshold::At(HumanDuration::default()) {
+                problems.push(Problem::key(key, "would always be exceeded", "give it some time, or write `off`"));
+            }
+        }
         if self.nice > 19 {
             problems.push(Problem::key("capture.nice", "is out of range", "use 0 to 19"));
         }
         problems
+    }
+}
+
+/// A limit of time, or none: `"1ms"`, `"off"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Threshold {
+    /// None.
+    Off,
+    /// Beyond this.
+    At(HumanDuration),
+}
+
+/// A text that is no [`Threshold`].
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is neither a duration such as \"1ms\" nor \"off\"")]
+pub struct InvalidThreshold(String);
+
+impl FromStr for Threshold {
+    type Err = InvalidThreshold;
+    fn from_str(text: &str) -> Result<Self, InvalidThreshold> {
+        if text.trim() == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse().map(Self::At).map_err(|_| InvalidThreshold(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::At(limit) => limit.fmt(f),
+        }
+    }
+}
+
+impl TryFrom<String> for Threshold {
+    type Error = InvalidThreshold;
+    fn try_from(text: String) -> Result<Self, InvalidThreshold> {
+        text.parse()
+    }
+}
+
+impl From<Threshold> for String {
+    fn from(threshold: Threshold) -> String {
+        threshold.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<CaptureSection, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn budgets_of_time_are_durations_or_off() {
+        let section = parse("latency_budget = \"off\"\nlag_budget = \"25ms\"").unwrap();
+        assert_eq!(section.latency_budget, Threshold::Off);
+        assert_eq!(section.lag_budget.to_string(), "25ms");
+        assert!(section.problems().is_empty());
+        assert!(parse("lag_budget = \"soon\"").unwrap_err().contains("neither a duration such as"));
+        assert_eq!(parse("lag_budget = \"0\"").unwrap().problems().len(), 1);
+        assert_eq!(parse("nice = 20").unwrap().problems().len(), 1);
     }
 }

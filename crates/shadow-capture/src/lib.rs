@@ -11,7 +11,8 @@
 //! ```
 //!
 //! The files carry the names of the steps, and `pipeline` reads as the whole line. Beside the line, `announce` publishes
-//! heartbeats and where production is, and pauses every launch when a replayed request comes in.
+//! heartbeats and where production is, and pauses every launch when a replayed request comes in; `watchdog` pauses capturing when
+//! the traffic is being felt.
 //!
 //! Guarantees:
 //! - **Nobody waits.** No request waits for anything behind the hand-over: with Kafka absent, slow or dead the traffic flows.
@@ -26,6 +27,7 @@ mod config;
 pub mod fault;
 pub mod handover;
 pub mod head;
+mod latency;
 mod ledger;
 mod mask;
 mod metrics;
@@ -35,9 +37,11 @@ mod pipeline;
 mod publish;
 mod sample;
 pub mod tee;
+mod watchdog;
 
-pub use config::CaptureSection;
+pub use config::{CaptureSection, InvalidThreshold, Threshold};
 pub use handover::Handover;
+pub use latency::{Histogram, Latency, measure_lag};
 pub use ledger::{Account, DropReason, Exclusion, Ledger, Ticket};
 pub use observe::{Observation, Observer, RawAnswer, RawExchange, RawHead, RequestSide, ResponseSide};
 pub use pause::{Alarm, Pause};

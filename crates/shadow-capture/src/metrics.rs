@@ -5,15 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
+use crate::latency::{Histogram, Latency};
 use crate::ledger::Ledger;
 use crate::observe::RawExchange;
-use crate::pause::Alarm;
+use crate::pause::{Alarm, Pause};
 use crate::publish::Publisher;
 use crate::tee::Budget;
 
@@ -29,6 +30,10 @@ pub(crate) struct Metrics {
     pub(crate) publisher: Publisher,
     /// Replayed requests that reached production.
     pub(crate) alarm: Alarm,
+    /// What the traffic feels.
+    pub(crate) latency: Arc<Latency>,
+    /// Whether the watchdog has paused capturing.
+    pub(crate) pause: Arc<Pause>,
 }
 
 impl Metrics {
@@ -67,7 +72,19 @@ impl Collector for Metrics {
         out.gauge("capture_outbox_waiting", "Records waiting for the brokers", self.publisher.waiting() as i64)?;
         out.gauge("capture_budget_used_bytes", "Bytes held of bodies and heads", self.budget.used() as i64)?;
         out.counter("capture_budget_refused", "Times the budget was exhausted", self.budget.refused() as i64)?;
-        out.counter("capture_replayed_requests", "Replayed requests that reached production", self.alarm.count() as i64)
+        out.counter(
+            "capture_replayed_requests",
+            "Replayed requests that reached production",
+            self.alarm.count() as i64,
+        )?;
+        out.delays("capture_added_latency", "Time added to each request by the capturing side", &self.latency.added)?;
+        out.delays("capture_thread_lag", "How much later than due the threads of the hot path ran", &self.latency.lag)?;
+        out.counter("capture_watchdog_trips", "Times the watchdog paused capturing", self.pause.trips() as i64)?;
+        out.gauge(
+            "capture_watchdog_paused",
+            "Whether the watchdog has paused capturing",
+            self.pause.by_watchdog().into(),
+        )
     }
 }
 
@@ -89,6 +106,14 @@ impl Out<'_, '_> {
             ConstCounter::new(count.max(0) as u64).encode(family.encode_family(&[("reason", reason)])?)?;
         }
         Ok(())
+    }
+
+    /// A histogram in seconds.
+    fn delays(&mut self, name: &str, help: &str, delays: &Histogram) -> fmt::Result {
+        let counts = delays.counts();
+        let unit = Some(&Unit::Seconds);
+        let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Histogram)?;
+        metric.encode_histogram::<NoLabelSet>(delays.seconds(), counts.total(), &counts.doublings(), None)
     }
 
     fn describe<'a>(

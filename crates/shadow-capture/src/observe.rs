@@ -17,6 +17,7 @@ use shadow_record::{CaptureError, RequestId, Timestamp};
 
 use crate::handover::Handover;
 use crate::head::{LinesCopy, RequestCopy, RequestHead, ResponseHead};
+use crate::latency::Latency;
 use crate::ledger::{DropReason, Exclusion, Ledger, Settlement, Ticket};
 use crate::pause::{Alarm, Pause};
 use crate::sample::{Decision, Sampler};
@@ -39,9 +40,16 @@ pub struct Observer {
     pub pause: Arc<Pause>,
     /// Rings when a replayed request comes in.
     pub alarm: Alarm,
+    /// What the traffic feels of us; a runtime of the hot path tells its lag by [`crate::measure_lag`].
+    pub latency: Arc<Latency>,
 }
 
 impl Observer {
+    /// Counts the time that was added to one request, captured or not.
+    pub fn added(&self, time: Duration) {
+        self.latency.added.record(time);
+    }
+
     /// Enters a request into the account. `None`: it passes, already settled.
     pub fn see(&self, head: &impl RequestHead) -> Option<Arc<Observation>> {
         let ticket = self.ledger.see();

@@ -12,6 +12,7 @@ use crate::ledger::Exclusion;
 pub struct Pause {
     operator: AtomicBool,
     overload: AtomicBool,
+    trips: AtomicU64,
 }
 
 impl Pause {
@@ -37,7 +38,14 @@ impl Pause {
 
     /// The watchdog pauses or resumes.
     pub fn set_by_watchdog(&self, on: bool) {
-        self.overload.store(on, Ordering::Relaxed);
+        if !self.overload.swap(on, Ordering::Relaxed) && on {
+            self.trips.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often the watchdog has paused.
+    pub fn trips(&self) -> u64 {
+        self.trips.load(Ordering::Relaxed)
     }
 }
 

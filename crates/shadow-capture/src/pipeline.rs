@@ -21,6 +21,7 @@ use crate::announce::Announcer;
 use crate::beside::Beside;
 use crate::config::CaptureSection;
 use crate::handover;
+use crate::latency::Latency;
 use crate::ledger::{Account, Ledger};
 use crate::mask::{Mask, Seal, Workers};
 use crate::metrics::Metrics;
@@ -29,6 +30,7 @@ use crate::pause::{Alarm, Pause};
 use crate::publish::Publisher;
 use crate::sample::{Sampler, SamplingConfig, SamplingError};
 use crate::tee::{Budget, Limits};
+use crate::watchdog::{Allowed, Watchdog};
 
 /// What a line needs to know.
 pub struct Settings {
@@ -76,6 +78,7 @@ pub struct Capture {
     ledger: Arc<Ledger>,
     pause: Arc<Pause>,
     alarm: Alarm,
+    latency: Arc<Latency>,
     budget: Arc<Budget>,
     queue: Receiver<RawExchange>,
     workers: Workers,
@@ -84,6 +87,7 @@ pub struct Capture {
     announcing: JoinHandle<()>,
     stop: CancellationToken,
     beside: Beside,
+    watchdog: Watchdog,
     flush: Duration,
 }
 
@@ -105,8 +109,16 @@ impl Capture {
 
         // On the hot path: observe, sample, hand over.
         let (handover, queue) = handover::queue(capture.queue);
-        let observer =
-            Observer { ledger: ledger.clone(), sampler, limits, handover, pause: pause.clone(), alarm: alarm.clone() };
+        let latency = Arc::new(Latency::default());
+        let observer = Observer {
+            ledger: ledger.clone(),
+            sampler,
+            limits,
+            handover,
+            pause: pause.clone(),
+            alarm: alarm.clone(),
+            latency: latency.clone(),
+        };
 
         // Behind it: mask, publish.
         let outbox = ProducerLimits { queue_bytes: capture.outbox.as_len(), message_timeout: capture.delivery.get() };
@@ -124,7 +136,9 @@ impl Capture {
         let seal: Seal = Arc::new(move |raw| mask.seal(raw));
         let workers = beside.run(|| Workers::start(capture.threads, &queue, seal, &publisher))?;
 
-        // Beside it: announce.
+        // Beside it: watch, announce.
+        let allowed = Allowed { added: capture.latency_budget, lag: capture.lag_budget };
+        let watchdog = Watchdog::start(allowed, latency.clone(), pause.clone())?;
         let stop = CancellationToken::new();
         let announcer = Announcer {
             kafka,
@@ -140,8 +154,22 @@ impl Capture {
         let heart = beside.run(|| announcer.beat(stop.clone()))?;
         let announcing = beside.run(|| tokio::spawn(announcer.run(stop.clone())));
         let flush = capture.flush.get();
-        let line =
-            Self { ledger, pause, alarm, budget, queue, workers, publisher, heart, announcing, stop, beside, flush };
+        let line = Self {
+            ledger,
+            pause,
+            alarm,
+            latency,
+            budget,
+            queue,
+            workers,
+            publisher,
+            heart,
+            announcing,
+            stop,
+            beside,
+            watchdog,
+            flush,
+        };
         Ok((line, observer))
     }
 
@@ -153,6 +181,8 @@ impl Capture {
             queue: self.queue.clone(),
             publisher: self.publisher.clone(),
             alarm: self.alarm.clone(),
+            latency: self.latency.clone(),
+            pause: self.pause.clone(),
         };
         metrics.register(registry);
     }
@@ -184,7 +214,7 @@ impl Capture {
             self.heart.stopped().await;
         }
         let _ = self.announcing.await;
-        drop(self.beside);
+        drop((self.beside, self.watchdog));
         self.ledger.account()
     }
 }
