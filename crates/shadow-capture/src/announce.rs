@@ -1,5 +1,5 @@
-//! What the agent tells the rest of the flow, all of it beside the traffic: that it lives, where production is, and that the
-//! shadow has reached it.
+//! What the agent tells the rest of the flow, all of it beside the traffic: that it lives, where production is, that the shadow
+//! has reached it, and how agents ended that cannot tell.
 //!
 //! Guarantee: Kafka may be absent, come late or go away; this keeps trying and the traffic does not notice.
 
@@ -16,6 +16,7 @@ use shadow_record::{Role, ServiceName};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::last_words::LastWords;
 use crate::ledger::Ledger;
 use crate::pause::Alarm;
 use crate::publish::Publisher;
@@ -49,6 +50,8 @@ pub(crate) struct Announcer {
     pub(crate) alarm: Alarm,
     /// The account that heartbeats carry.
     pub(crate) ledger: Arc<Ledger>,
+    /// Those of agents that died.
+    pub(crate) last_words: LastWords,
 }
 
 impl Announcer {
@@ -71,7 +74,7 @@ impl Announcer {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let told = async {
             let writer = self.until_ready().await;
-            tokio::join!(self.tell_upstreams(&writer), self.answer_alarms(&writer));
+            tokio::join!(self.tell_upstreams(&writer), self.answer_alarms(&writer), self.last_words.say());
         };
         tokio::select! { () = stop.cancelled() => {}, () = told => {} }
     }
@@ -222,6 +225,7 @@ mod tests {
     async fn announced(primary: &str, listen: &str) -> BTreeSet<String> {
         let kafka = KafkaConfig::at("127.0.0.1:1");
         let publisher = Publisher::new(&kafka, &ProducerLimits::default(), "none".into()).unwrap();
+        let last_words = LastWords::new(kafka.clone(), "shop".parse().unwrap(), Vec::new());
         let announcer = Announcer {
             kafka,
             service: "shop".parse().unwrap(),
@@ -232,6 +236,7 @@ mod tests {
             publisher,
             alarm: Alarm::default(),
             ledger: Ledger::open(),
+            last_words,
         };
         announcer.addresses(&BTreeSet::new()).await
     }

@@ -1,6 +1,7 @@
 //! The `[capture]` section: bounds of what is kept behind the tee.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub struct CaptureSection {
     pub delivery: HumanDuration,
     /// How long a stop waits for masking and for the brokers.
     pub flush: HumanDuration,
+    /// Directory of the accounts, so that one outlives an agent that is killed; without it the first usual one that can be used.
+    pub account: Option<PathBuf>,
 }
 
 impl Default for CaptureSection {
@@ -49,6 +52,7 @@ impl Default for CaptureSection {
             outbox: ByteSize::mib(32),
             delivery: HumanDuration::from_secs(30),
             flush: HumanDuration::from_secs(1),
+            account: None,
         }
     }
 }

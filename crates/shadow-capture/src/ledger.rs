@@ -3,12 +3,38 @@
 //! Guarantee: `seen = excluded + sampled_out + dropped + acknowledged + in_doubt + in_flight`, exactly. Each request holds one
 //! [`Ticket`]; settling consumes it, and a ticket that is merely dropped settles itself, so no path can forget a request or
 //! count one twice.
+//!
+//! The counters live in a mapped file (`page`, `layout`), so they outlive an agent that is killed; the next one finds them
+//! (`file`), balances them (`left`) and publishes them (`last_words`, beside this module).
+
+mod file;
+mod layout;
+mod left;
+mod page;
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use shadow_record::Timestamp;
+
+use file::AccountFile;
+pub(crate) use file::{Directory, take_over};
+pub use file::{Found, survey};
+use layout::Kind;
+pub(crate) use layout::Label;
+pub use layout::Unreadable;
+pub use left::{Ended, LeftAccount};
+use page::Page;
+
+/// Agents of one name on one host that may begin in the same microsecond.
+const SAME_MOMENT: usize = 8;
+/// Counter of requests that Kafka may have.
+const IN_DOUBT: &str = "in_doubt";
+/// Counter of requests that an agent was killed over before Kafka could have them.
+const LOST: &str = "lost_with_agent";
 
 macro_rules! reasons {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal),* $(,)? }) => {
@@ -41,6 +67,8 @@ reasons! {
         Paused => "paused",
         /// The watchdog paused capturing: the agent was adding more time than it may.
         Overload => "overload",
+        /// It was refused and never reached the primary.
+        Refused => "refused",
     }
 }
 
@@ -81,32 +109,103 @@ pub enum Settlement {
     InDoubt,
 }
 
+impl Settlement {
+    /// Whether it is Kafka's word: a request has it after it was handed to Kafka, and then no other.
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Acknowledged
+            | Self::InDoubt
+            | Self::Dropped(DropReason::KafkaQueueFull | DropReason::Unpublishable | DropReason::DeliveryFailed) => {
+                Kind::Late
+            }
+            Self::Excluded(_) | Self::SampledOut | Self::Dropped(_) => Kind::Early,
+        }
+    }
+
+    fn name(self) -> String {
+        match self {
+            Self::Excluded(why) => format!("excluded.{}", why.as_str()),
+            Self::SampledOut => "sampled_out".to_owned(),
+            Self::Dropped(why) => format!("dropped.{}", why.as_str()),
+            Self::Acknowledged => "acknowledged".to_owned(),
+            Self::InDoubt => IN_DOUBT.to_owned(),
+        }
+    }
+
+    /// Its counter's place among the slots.
+    const fn slot(self) -> usize {
+        match self {
+            Self::SampledOut => CLOSED + 1,
+            Self::Acknowledged => CLOSED + 2,
+            Self::InDoubt => CLOSED + 3,
+            Self::Excluded(why) => CLOSED + 4 + why as usize,
+            Self::Dropped(why) => CLOSED + 4 + Exclusion::ALL.len() + why as usize,
+        }
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        let excluded = Exclusion::ALL.iter().map(|&why| Self::Excluded(why));
+        let dropped = DropReason::ALL.iter().map(|&why| Self::Dropped(why));
+        [Self::SampledOut, Self::Acknowledged, Self::InDoubt].into_iter().chain(excluded).chain(dropped)
+    }
+}
+
+// The first slots; a settlement's follow them.
+const SEEN: usize = 0;
+const HANDED: usize = 1;
+const CLOSED: usize = 2;
+
+/// Every counter in the order of the slots.
+fn counters() -> Vec<(Kind, String)> {
+    let first = [(Kind::Seen, "seen"), (Kind::Handed, "handed"), (Kind::Closed, "closed")];
+    let first = first.map(|(kind, name)| (kind, name.to_owned()));
+    first.into_iter().chain(Settlement::all().map(|settlement| (settlement.kind(), settlement.name()))).collect()
+}
+
 /// Counters of one agent process.
 #[derive(Debug)]
 pub struct Ledger {
     epoch: Timestamp,
-    next_sequence: AtomicI64,
-    closed: AtomicBool,
-    excluded: [AtomicU64; Exclusion::ALL.len()],
-    sampled_out: AtomicU64,
-    dropped: [AtomicU64; DropReason::ALL.len()],
-    acknowledged: AtomicU64,
-    in_doubt: AtomicU64,
+    page: Page,
+    /// Where the page lives, unless in memory only.
+    file: Option<AccountFile>,
 }
 
 impl Ledger {
-    /// An empty account whose epoch is now.
+    /// An empty account whose epoch is now, in memory only.
     pub fn open() -> Arc<Self> {
-        Arc::new(Self {
-            epoch: Timestamp::now(),
-            next_sequence: AtomicI64::new(0),
-            closed: AtomicBool::new(false),
-            excluded: Default::default(),
-            sampled_out: AtomicU64::new(0),
-            dropped: Default::default(),
-            acknowledged: AtomicU64::new(0),
-            in_doubt: AtomicU64::new(0),
-        })
+        Arc::new(Self { epoch: Timestamp::now(), page: Page::in_memory(), file: None })
+    }
+
+    /// An empty account in the first directory that can be used. When there is none, it is in memory only, and a warning says
+    /// why.
+    pub(crate) fn kept(mut label: Label, directories: &[Directory]) -> Arc<Self> {
+        let mut refused = Vec::new();
+        for directory in directories {
+            match Self::keep(&mut label, directory) {
+                Ok(ledger) => return Arc::new(ledger),
+                Err(error) => refused.push(format!("{}: {error}", directory.path().display())),
+            }
+        }
+        let why = refused.join("; ");
+        tracing::warn!(
+            why,
+            "the account is kept in memory only: if this agent is killed, what it saw since its last heartbeat is not known; set capture.account to a directory on a tmpfs where it may write"
+        );
+        Self::open()
+    }
+
+    fn keep(label: &mut Label, directory: &Directory) -> io::Result<Self> {
+        directory.ensure()?;
+        let mut made = AccountFile::create(directory.path(), label, &counters());
+        for _ in 0..SAME_MOMENT {
+            if !made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+                break;
+            }
+            label.epoch += 1;
+            made = AccountFile::create(directory.path(), label, &counters());
+        }
+        made.map(|(file, page)| Self { epoch: Timestamp(label.epoch), page, file: Some(file) })
     }
 
     /// Start of the process; with the sequence numbers it makes loss visible.
@@ -114,51 +213,85 @@ impl Ledger {
         self.epoch
     }
 
+    /// Where the account is kept, unless in memory only.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(AccountFile::path)
+    }
+
     /// Enters a request that was just seen.
     pub fn see(self: &Arc<Self>) -> Ticket {
-        let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
-        Ticket { ledger: Arc::clone(self), sequence, otherwise: Settlement::Dropped(DropReason::Stopped) }
+        let sequence = self.page.counter(SEEN).fetch_add(1, Ordering::Relaxed) as i64;
+        let otherwise = Settlement::Dropped(DropReason::Stopped);
+        Ticket { ledger: Arc::clone(self), sequence, stage: Stage::Here, otherwise }
     }
 
-    fn settle(&self, settlement: Settlement) {
-        if self.closed.load(Ordering::Acquire) {
-            return;
+    fn count(&self, slot: usize) {
+        if self.page.counter(CLOSED).load(Ordering::Acquire) == 0 {
+            self.page.counter(slot).fetch_add(1, Ordering::Release);
         }
-        let counter = match settlement {
-            Settlement::Excluded(why) => &self.excluded[why as usize],
-            Settlement::SampledOut => &self.sampled_out,
-            Settlement::Dropped(why) => &self.dropped[why as usize],
-            Settlement::Acknowledged => &self.acknowledged,
-            Settlement::InDoubt => &self.in_doubt,
-        };
-        counter.fetch_add(1, Ordering::Release);
     }
 
-    /// The last word: what has no settlement by now is in doubt, and what comes later changes nothing.
+    /// The last word: what Kafka was given and has no settlement by now is in doubt, what it was not given is dropped, and
+    /// what comes later changes nothing.
     pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.page.counter(CLOSED).store(1, Ordering::Release);
+    }
+
+    /// Everybody who must know the account does: nothing of it is left behind.
+    pub(crate) fn discard(&self) {
+        if let Some(file) = &self.file
+            && let Err(error) = file.remove()
+        {
+            tracing::warn!(%error, path = %file.path().display(), "the account's file cannot be removed; its account is published again");
+        }
     }
 
     /// The account now. It always balances: what was settled is read before what was seen, and a request is seen before it is
-    /// settled, so the difference is what was open in between.
+    /// settled, so the difference is what was open in between. For the same reason what Kafka said is read before what Kafka
+    /// was given.
     pub fn account(&self) -> Account {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Acquire) as i64;
-        let closed = self.closed.load(Ordering::Acquire);
+        let closed = self.page.counter(CLOSED).load(Ordering::Acquire) != 0;
+        let read = |slot: usize| self.page.counter(slot).load(Ordering::Acquire) as i64;
+        let settled = |settlement: Settlement| read(settlement.slot());
+        let late = |why: DropReason| Settlement::Dropped(why).kind() == Kind::Late;
         let mut account = Account {
             epoch: self.epoch,
             seen: 0,
-            excluded: Exclusion::ALL.iter().map(|&why| (why, read(&self.excluded[why as usize]))).collect(),
-            sampled_out: read(&self.sampled_out),
-            dropped: DropReason::ALL.iter().map(|&why| (why, read(&self.dropped[why as usize]))).collect(),
-            acknowledged: read(&self.acknowledged),
-            in_doubt: read(&self.in_doubt),
+            excluded: Exclusion::ALL.iter().map(|&why| (why, settled(Settlement::Excluded(why)))).collect(),
+            sampled_out: settled(Settlement::SampledOut),
+            dropped: DropReason::ALL.iter().map(|&why| (why, settled(Settlement::Dropped(why)))).collect(),
+            acknowledged: settled(Settlement::Acknowledged),
+            in_doubt: settled(Settlement::InDoubt),
             in_flight: 0,
         };
-        account.seen = self.next_sequence.load(Ordering::Acquire);
+        let refused: i64 = account.dropped.iter().filter(|(why, _)| late(*why)).map(|(_, count)| count).sum();
+        let in_kafka = read(HANDED) - account.acknowledged - account.in_doubt - refused;
+        account.seen = read(SEEN);
         let open = account.seen - account.settled();
-        *(if closed { &mut account.in_doubt } else { &mut account.in_flight }) += open;
+        if closed {
+            account.in_doubt += in_kafka;
+            account.dropped[DropReason::Stopped as usize].1 += open - in_kafka;
+        } else {
+            account.in_flight = open;
+        }
         account
     }
+}
+
+impl Drop for Ledger {
+    /// An account without a request is nobody's loss.
+    fn drop(&mut self) {
+        if self.page.counter(SEEN).load(Ordering::Acquire) == 0 {
+            self.discard();
+        }
+    }
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Here,
+    Handed,
 }
 
 /// One request's place in the account. Dropped unsettled, it counts as [`DropReason::Stopped`], or as in doubt once it was
@@ -168,6 +301,7 @@ impl Ledger {
 pub struct Ticket {
     ledger: Arc<Ledger>,
     sequence: i64,
+    stage: Stage,
     otherwise: Settlement,
 }
 
@@ -187,8 +321,13 @@ impl Ticket {
         self.settle(Settlement::Dropped(why));
     }
 
-    /// From here on Kafka may have the record, whatever happens to this ticket.
+    /// From here on Kafka may have the record, whatever happens to this ticket. To be called before Kafka has it: a process
+    /// that is killed in between leaves a request in doubt, not one that is called lost and arrives.
     pub fn handed_to_kafka(mut self) -> Self {
+        if self.stage == Stage::Here {
+            self.stage = Stage::Handed;
+            self.ledger.count(HANDED);
+        }
         self.otherwise = Settlement::InDoubt;
         self
     }
@@ -196,7 +335,14 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.ledger.settle(self.otherwise);
+        match (self.stage, self.otherwise.kind()) {
+            // Kafka's word about a request that it was not known to have.
+            (Stage::Here, Kind::Late) => self.ledger.count(HANDED),
+            // What Kafka may have can only be settled by Kafka's word.
+            (Stage::Handed, Kind::Early) => self.otherwise = Settlement::InDoubt,
+            _ => {}
+        }
+        self.ledger.count(self.otherwise.slot());
     }
 }
 
@@ -262,59 +408,4 @@ impl Account {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ticket_settles_exactly_once_whatever_happens_to_it() {
-        let ledger = Ledger::open();
-        ledger.see().settle(Settlement::Acknowledged);
-        ledger.see().dropped(DropReason::QueueFull);
-        drop(ledger.see());
-        drop(ledger.see().handed_to_kafka());
-        ledger.see().handed_to_kafka().dropped(DropReason::DeliveryFailed);
-        let held = ledger.see();
-
-        let account = ledger.account();
-        assert!(account.balances(), "{account:?}");
-        assert_eq!((account.seen, account.in_flight, held.sequence()), (6, 1, 5));
-        assert_eq!((account.acknowledged, account.in_doubt), (1, 1));
-        for why in [DropReason::QueueFull, DropReason::Stopped, DropReason::DeliveryFailed] {
-            assert_eq!(account.dropped_for(why), 1, "{why:?}");
-        }
-        assert_eq!(account.counters()["dropped.queue_full"], 1);
-        assert_eq!(account.counters()["dropped"], 3);
-    }
-
-    #[test]
-    fn a_reading_balances_while_requests_come_and_go() {
-        let ledger = Ledger::open();
-        let busy = AtomicBool::new(true);
-        std::thread::scope(|scope| {
-            for settlement in [Settlement::Acknowledged, Settlement::SampledOut, Settlement::InDoubt] {
-                let (ledger, busy) = (&ledger, &busy);
-                scope.spawn(move || {
-                    while busy.load(Ordering::Relaxed) {
-                        ledger.see().settle(settlement);
-                    }
-                });
-            }
-            let torn = (0..20_000).map(|_| ledger.account()).find(|a| !a.balances());
-            busy.store(false, Ordering::Relaxed);
-            assert_eq!(torn, None);
-        });
-        assert_eq!(ledger.account().in_flight, 0);
-    }
-
-    #[test]
-    fn what_is_open_when_the_account_closes_is_in_doubt_for_good() {
-        let ledger = Ledger::open();
-        ledger.see().settle(Settlement::Acknowledged);
-        let late = ledger.see().handed_to_kafka();
-        ledger.close();
-        let last = ledger.account();
-        assert_eq!((last.acknowledged, last.in_doubt, last.in_flight), (1, 1, 0));
-        late.settle(Settlement::Acknowledged);
-        assert_eq!(ledger.account(), last);
-    }
-}
+mod tests;

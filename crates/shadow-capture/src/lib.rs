@@ -18,7 +18,8 @@
 //! - **Nobody waits.** No request waits for anything behind the hand-over: with Kafka absent, slow or dead the traffic flows.
 //! - **A panic in here costs a record, never a request** (`observe`, `tee`, `mask`).
 //! - **Nothing raw leaves.** Only `mask` sees a raw exchange after the hand-over, and only masked records go further.
-//! - **Every request is accounted for** exactly once, on whatever path it ends (`ledger`).
+//! - **Every request is accounted for** exactly once, on whatever path it ends (`ledger`), also when the process is killed
+//!   (`last_words`).
 //! - **Memory is bounded** by `capture.budget`, `capture.queue` and `capture.outbox`.
 
 mod announce;
@@ -27,6 +28,7 @@ mod config;
 pub mod fault;
 pub mod handover;
 pub mod head;
+mod last_words;
 mod latency;
 mod ledger;
 mod mask;
@@ -42,7 +44,9 @@ mod watchdog;
 pub use config::{CaptureSection, InvalidThreshold, Threshold};
 pub use handover::Handover;
 pub use latency::{Histogram, Latency, measure_lag};
-pub use ledger::{Account, DropReason, Exclusion, Ledger, Ticket};
+pub use ledger::{
+    Account, DropReason, Ended, Exclusion, Found, LeftAccount, Ledger, Ticket, Unreadable, survey,
+};
 pub use observe::{Observation, Observer, RawAnswer, RawExchange, RawHead, RequestSide, ResponseSide};
 pub use pause::{Alarm, Pause};
 pub use pipeline::{Capture, Settings, StartError};

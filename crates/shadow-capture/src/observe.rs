@@ -71,6 +71,11 @@ impl Observer {
         self.ledger.see().settle(Settlement::Excluded(Exclusion::Tunnel));
     }
 
+    /// Enters a request that goes no further, because it could be read in two ways or not at all.
+    pub fn see_refused(&self) {
+        self.ledger.see().settle(Settlement::Excluded(Exclusion::Refused));
+    }
+
     fn judge(&self, head: &impl RequestHead) -> Result<RawHead, Settlement> {
         if let Some(value) = head.values(&MARK).next() {
             self.judge_mark(value);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use prometheus_client::registry::Registry;
-use shadow_control::Heart;
+use shadow_control::{Heart, LastWord};
 use shadow_kafka::{KafkaConfig, KafkaError, ProducerLimits};
 use shadow_record::{ServiceName, Source, topics};
 use shadow_runtime::admin::Pausable;
@@ -21,8 +21,9 @@ use crate::announce::Announcer;
 use crate::beside::Beside;
 use crate::config::CaptureSection;
 use crate::handover;
+use crate::last_words::{LastWords, label};
 use crate::latency::Latency;
-use crate::ledger::{Account, Ledger};
+use crate::ledger::{Account, Directory, Ledger};
 use crate::mask::{Mask, Seal, Workers};
 use crate::metrics::Metrics;
 use crate::observe::{Observer, RawExchange};
@@ -99,7 +100,8 @@ impl Capture {
     pub fn start(settings: Settings) -> Result<(Self, Observer), StartError> {
         let Settings { service, instance, source, scheme, primary, listen, capture, sampling, masking, kafka } =
             settings;
-        let ledger = Ledger::open();
+        let directories = Directory::candidates(capture.account.as_deref());
+        let ledger = Ledger::kept(label(&service, &instance, &kafka), &directories);
         let (pause, alarm) = (Arc::new(Pause::default()), Alarm::default());
         let masker = Arc::new(masking.masker().map_err(ConfigError::from)?);
         let sampler = Sampler::new(&sampling)?;
@@ -140,6 +142,7 @@ impl Capture {
         let allowed = Allowed { added: capture.latency_budget, lag: capture.lag_budget };
         let watchdog = Watchdog::start(allowed, latency.clone(), pause.clone())?;
         let stop = CancellationToken::new();
+        let last_words = LastWords::new(kafka.clone(), service.clone(), directories);
         let announcer = Announcer {
             kafka,
             service,
@@ -150,6 +153,7 @@ impl Capture {
             publisher: publisher.clone(),
             alarm: alarm.clone(),
             ledger: ledger.clone(),
+            last_words,
         };
         let heart = beside.run(|| announcer.beat(stop.clone()))?;
         let announcing = beside.run(|| tokio::spawn(announcer.run(stop.clone())));
@@ -210,8 +214,10 @@ impl Capture {
         self.ledger.close();
         // First, so that no regular heartbeat follows the last one.
         self.stop.cancel();
-        if reached {
-            self.heart.stopped().await;
+        if reached && self.heart.stopped().await == LastWord::Acknowledged {
+            self.ledger.discard();
+        } else if let Some(path) = self.ledger.path() {
+            tracing::info!(path = %path.display(), "Kafka does not have the last heartbeat; the account is kept for the next agent");
         }
         let _ = self.announcing.await;
         drop((self.beside, self.watchdog));

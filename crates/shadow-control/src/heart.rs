@@ -5,10 +5,11 @@
 //! from the moment a heartbeat was sent, not from when it was read, so a slow broker cannot stretch it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shadow_kafka::{KafkaConfig, KafkaError, Outgoing, Producer, ProducerLimits, Tail, TailEvent, TailFrom};
+use shadow_kafka::{Delivery, KafkaConfig, KafkaError, Outgoing, Producer, ProducerLimits, Tail, TailEvent, TailFrom};
 use shadow_record::{LaunchName, Role, State, Status, Timestamp, decode, encode, topics};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -60,6 +61,15 @@ pub struct Subject {
     pub gate: Option<Arc<Gate>>,
     /// Cumulative counters.
     pub counters: Arc<dyn Fn() -> BTreeMap<String, i64> + Send + Sync>,
+}
+
+/// Whether Kafka has every subject's last heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastWord {
+    /// It has.
+    Acknowledged,
+    /// It may not.
+    InDoubt,
 }
 
 /// The running heart of one instance.
@@ -134,7 +144,7 @@ impl Heart {
     }
 
     /// The last heartbeat: call when everything has drained. No other follows it.
-    pub async fn stopped(&self) {
+    pub async fn stopped(&self) -> LastWord {
         let beating = self.0.beating.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(beating) = beating {
             beating.abort();
@@ -142,10 +152,17 @@ impl Heart {
             drop(beating.await);
         }
         let list = self.subjects().list.clone();
+        let acknowledged = Arc::new(AtomicUsize::new(0));
         for subject in &list {
-            self.publish(subject, Some(State::Stopped));
+            let acknowledged = acknowledged.clone();
+            self.publish_and(subject, Some(State::Stopped), move |delivery| {
+                if matches!(delivery, Delivery::Acknowledged { .. }) {
+                    acknowledged.fetch_add(1, Ordering::Release);
+                }
+            });
         }
         self.0.producer.flush(Duration::from_secs(2)).await;
+        if acknowledged.load(Ordering::Acquire) == list.len() { LastWord::Acknowledged } else { LastWord::InDoubt }
     }
 
     async fn run(self, stop: CancellationToken) {
@@ -172,6 +189,10 @@ impl Heart {
     }
 
     fn publish(&self, subject: &Subject, state: Option<State>) {
+        self.publish_and(subject, state, drop);
+    }
+
+    fn publish_and(&self, subject: &Subject, state: Option<State>, told: impl FnOnce(Delivery) + Send + 'static) {
         let config = &self.0.config;
         let mut subjects = self.subjects();
         let sequence = subjects.sequence;
@@ -201,7 +222,7 @@ impl Heart {
             key: Some(config.instance.as_bytes()),
             payload: &encode(&status),
         };
-        if let Err(error) = self.0.producer.send(out, |_| {}) {
+        if let Err(error) = self.0.producer.send(out, told) {
             tracing::debug!(%error, "heartbeat not queued");
         }
     }
