@@ -5,6 +5,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -19,16 +21,18 @@ use super::tls::ServerTls;
 #[cfg(test)]
 mod tests;
 
-/// What a connection must bring before it is let in.
+/// What a connection must bring before it is let in. Clones share certificates and counters.
 #[derive(Clone)]
 pub(crate) struct Door {
     /// TLS, if clients must use it.
     pub tls: Option<ServerTls>,
-    /// Whether a PROXY protocol header comes first.
-    pub announced: Announced,
-    /// For the header and the handshake together.
-    pub patience: Duration,
+    announced: Announced,
+    patience: Duration,
+    refused: Arc<[AtomicU64; REASONS.len()]>,
 }
+
+/// Why connections are not let in, as they are counted.
+const REASONS: [&str; 4] = ["late", "proxy_header", "tls_handshake", "broken"];
 
 /// A connection that was not let in. It is closed already; nobody was told anything.
 #[derive(Debug, thiserror::Error)]
@@ -48,23 +52,39 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// One word, for counting.
-    pub(crate) fn reason(&self) -> &'static str {
+    /// Its place among the [`REASONS`].
+    fn reason(&self) -> usize {
         match self {
-            Self::Late => "late",
-            Self::Header(_) => "proxy_header",
-            Self::Handshake(_) => "tls_handshake",
-            Self::Broken(_) => "broken",
+            Self::Late => 0,
+            Self::Header(_) => 1,
+            Self::Handshake(_) => 2,
+            Self::Broken(_) => 3,
         }
     }
 }
 
 impl Door {
+    /// TLS if clients must use it, whether a PROXY protocol header comes first, and the time for both together.
+    pub(crate) fn new(tls: Option<ServerTls>, announced: Announced, patience: Duration) -> Self {
+        Self { tls, announced, patience, refused: Arc::default() }
+    }
+
+    /// How many were not let in, by reason.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        REASONS.into_iter().zip(self.refused.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
     /// Lets a connection in; `peer` is as it was accepted. The ends are those of the client, as far as is known.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`Refusal`], which is counted.
     pub(crate) async fn admit(&self, socket: TcpStream, peer: SocketAddr) -> Result<(Stream, Ends), Refusal> {
+        self.examine(socket, peer).await.inspect_err(|refusal| {
+            self.refused[refusal.reason()].fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    async fn examine(&self, socket: TcpStream, peer: SocketAddr) -> Result<(Stream, Ends), Refusal> {
         // Only latency is lost without it.
         let _ = socket.set_nodelay(true);
         let ends = Ends { peer, local: socket.local_addr().map_err(Refusal::Broken)? };

@@ -188,7 +188,7 @@ impl ListenSection {
             Protocol::Http1 => &[Alpn::Http1],
             Protocol::Http2 => &[Alpn::Http2, Alpn::Http1],
         };
-        Ok(Door { tls: self.tls(alpn)?, announced: self.proxy_protocol, patience: self.header.get() })
+        Ok(Door::new(self.tls(alpn)?, self.proxy_protocol, self.header.get()))
     }
 
     /// Most connections at once. Raises the process's limit of open files.

@@ -61,6 +61,11 @@ impl Dial {
         Self { place: Arc::new(Place::new(host, port)), tls, announce, protocol, patience }
     }
 
+    /// TLS, if the primary is spoken to over it.
+    pub(crate) fn tls(&self) -> Option<&ClientTls> {
+        self.tls.as_ref()
+    }
+
     /// Connects on behalf of a client.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use super::*;
 use crate::edge::tls::tests::{Authority, sockets};
 
 fn door(announced: Announced) -> Door {
-    Door { tls: None, announced, patience: Duration::from_secs(60) }
+    Door::new(None, announced, Duration::from_secs(60))
 }
 
 #[tokio::test]
@@ -59,7 +59,9 @@ async fn who_brings_no_header_or_no_tls_is_not_let_in() {
         let (mut near, far) = sockets().await;
         near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         let refusal = door.admit(far, near.local_addr().unwrap()).await.unwrap_err();
-        assert_eq!(refusal.reason(), reason, "{refusal}");
+        for (counted, times) in door.refused() {
+            assert_eq!(times, u64::from(counted == reason), "{counted}: {refusal}");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::files::{self, Pem};
-use super::reload::{Occasion, Reloading};
+use super::reload::{Occasion, Reloading, Standing};
 use super::{Alpn, TlsError, provider};
 use crate::edge::stream::Stream;
 
@@ -58,6 +58,11 @@ impl ClientTls {
     pub(crate) async fn connect(&self, socket: TcpStream) -> io::Result<Stream> {
         let tls = TlsConnector::from(self.reloading.current()).connect(self.name.clone(), socket).await?;
         Ok(Stream::Tls(Box::new(TlsStream::Client(tls))))
+    }
+
+    /// How the certificates stand.
+    pub(crate) fn standing(&self) -> Standing {
+        self.reloading.standing()
     }
 
     /// Follows the files, every so often and on SIGHUP, until `shutdown`.

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -37,6 +38,15 @@ pub(super) enum Look {
     Refused(TlsError),
 }
 
+/// How certificates stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// How often they were replaced.
+    pub replaced: u64,
+    /// Whether the files, as they were last looked at, cannot be used; the old certificates are in force then.
+    pub refused: bool,
+}
+
 type Make<T> = Box<dyn Fn(&[Pem], Occasion) -> Result<T, TlsError> + Send + Sync>;
 
 /// Something made of files.
@@ -47,6 +57,8 @@ pub(super) struct Reloading<T> {
     digest: Mutex<u64>,
     /// Counts replacements.
     generation: watch::Sender<u64>,
+    /// Whether the files as they are now cannot be used.
+    refused: AtomicBool,
 }
 
 impl<T: Send + Sync + 'static> Reloading<T> {
@@ -58,7 +70,14 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         let read = read(&files)?;
         let current = RwLock::new(Arc::new(make(&read, Occasion::Start)?));
         let digest = Mutex::new(digest(&read));
-        Ok(Self { files, make: Box::new(make), current, digest, generation: watch::Sender::new(0) })
+        Ok(Self {
+            files,
+            make: Box::new(make),
+            current,
+            digest,
+            generation: watch::Sender::new(0),
+            refused: AtomicBool::new(false),
+        })
     }
 
     /// What is in force.
@@ -70,7 +89,9 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     pub(super) fn look(&self) -> Look {
         // Held throughout, so that two looks cannot put the older state over the newer.
         let mut digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.remake(&mut digest) {
+        let remade = self.remake(&mut digest);
+        self.refused.store(remade.is_err(), Ordering::Relaxed);
+        match remade {
             Ok(None) => Look::Same,
             Ok(Some(made)) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(made);
@@ -92,7 +113,12 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         Ok(Some(made))
     }
 
-    /// Counts replacements.
+    /// How it stands.
+    pub(super) fn standing(&self) -> Standing {
+        Standing { replaced: *self.generation.borrow(), refused: self.refused.load(Ordering::Relaxed) }
+    }
+
+    #[cfg(test)]
     pub(super) fn generation(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
     }

@@ -10,13 +10,14 @@ use rustls::crypto::ring::Ticketer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::SingleCertAndKey;
 use tokio::net::TcpStream;
+#[cfg(test)]
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::files::{self, Pem};
-use super::reload::{Occasion, Reloading};
+use super::reload::{Occasion, Reloading, Standing};
 use super::{Alpn, TlsError, provider};
 use crate::edge::stream::Stream;
 
@@ -65,8 +66,13 @@ impl ServerTls {
         self.0.clone().watch(every, shutdown)
     }
 
-    /// Counts how often the files were replaced.
-    pub(crate) fn generation(&self) -> watch::Receiver<u64> {
+    /// How the certificates stand.
+    pub(crate) fn standing(&self) -> Standing {
+        self.0.standing()
+    }
+
+    #[cfg(test)]
+    pub(super) fn generation(&self) -> watch::Receiver<u64> {
         self.0.generation()
     }
 

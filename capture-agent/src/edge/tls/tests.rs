@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::reload::Look;
-use super::{Alpn, ClientFiles, ClientTls, ServerFiles, ServerTls, TlsError};
+use super::{Alpn, ClientFiles, ClientTls, ServerFiles, ServerTls, Standing, TlsError};
 use crate::edge::stream::Stream;
 
 /// Far enough in the past.
@@ -91,17 +91,15 @@ async fn shake(client: &ClientTls, server: &ServerTls) -> (std::io::Result<Strea
 
 /// Sends a word each way, on one task: it fits into the socket's buffers.
 async fn converse(client: &mut Stream, server: &mut Stream) {
-    for (from, to) in [(&mut *client, &mut *server)] {
-        from.write_all(b"ping").await.unwrap();
-        from.flush().await.unwrap();
-        let mut word = [0; 4];
-        to.read_exact(&mut word).await.unwrap();
-        assert_eq!(&word, b"ping");
-        to.write_all(b"pong").await.unwrap();
-        to.flush().await.unwrap();
-        from.read_exact(&mut word).await.unwrap();
-        assert_eq!(&word, b"pong");
-    }
+    let mut word = [0; 4];
+    client.write_all(b"ping").await.unwrap();
+    client.flush().await.unwrap();
+    server.read_exact(&mut word).await.unwrap();
+    assert_eq!(&word, b"ping");
+    server.write_all(b"pong").await.unwrap();
+    server.flush().await.unwrap();
+    client.read_exact(&mut word).await.unwrap();
+    assert_eq!(&word, b"pong");
 }
 
 fn refused(look: Look) -> TlsError {
@@ -200,6 +198,7 @@ async fn what_cannot_be_used_never_replaces_what_could() {
 
     fs::copy(authority.file("other.pem"), &certificate).unwrap();
     assert!(matches!(refused(server.look()), TlsError::Mismatch { .. }));
+    assert_eq!(server.standing(), Standing { replaced: 0, refused: true });
     fs::write(&certificate, b"garbage").unwrap();
     assert!(matches!(refused(server.look()), TlsError::Lacks { what: "certificate", .. }));
     fs::write(&certificate, &good[..good.len() / 2]).unwrap();
@@ -226,6 +225,7 @@ async fn what_cannot_be_used_never_replaces_what_could() {
     assert!(matches!(refused(server.look()), TlsError::Mismatch { .. }));
     fs::copy(authority.file("other.key"), &key).unwrap();
     assert!(matches!(server.look(), Look::Replaced));
+    assert_eq!(server.standing(), Standing { replaced: 1, refused: false });
 }
 
 #[tokio::test]
