@@ -54,18 +54,22 @@ pub struct Agent {
 
 impl Agent {
     /// Starts one, and waits until it listens.
-    pub fn start(plan: AgentPlan) -> Self {
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn start(plan: AgentPlan) -> Result<Self, String> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let [address, admin] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let config = config(&plan, address, admin, &plan.dir.clone().unwrap_or_else(|| dir.path().to_owned()));
         std::fs::write(dir.path().join("agent.toml"), config).expect("the config is written");
-        let process = Self::spawn(&plan, dir.path()).listening(address);
-        Self { address, process, admin, plan, dir }
+        let process = Self::spawn(&plan, dir.path()).listening(address)?;
+        Ok(Self { address, process, admin, plan, dir })
     }
 
     /// Starts it again with the same configuration.
     pub fn restart(&mut self) {
-        self.process = Self::spawn(&self.plan, self.dir.path()).listening(self.address);
+        let process = Self::spawn(&self.plan, self.dir.path()).listening(self.address);
+        self.process = process.expect("what started once starts again");
     }
 
     fn spawn(plan: &AgentPlan, dir: &Path) -> Process {
@@ -99,7 +103,8 @@ impl Agent {
     /// Its account now.
     pub fn account(&self) -> Result<Account, String> {
         let text = get(self.admin, "/metrics").map_err(|error| format!("/metrics: {error}"))?;
-        Account::parse(&text).ok_or_else(|| format!("/metrics has no account:\n{text}"))
+        let account = Account::parse(&text).ok_or_else(|| format!("/metrics has no account:\n{text}"))?;
+        if account.in_flight < 0 { Err(format!("more was settled than seen: {}", account.show())) } else { Ok(account) }
     }
 
     /// Its account when nothing is in flight any more, or when it has been waited for long enough.
@@ -122,6 +127,7 @@ impl Agent {
             get(self.address, "/orders/1").expect("the agent forwards");
             std::thread::sleep(Duration::from_millis(100));
         }
+        self.settled().expect("the agent tells its account");
         self
     }
 }
@@ -210,11 +216,10 @@ impl Account {
         })
     }
 
-    /// Whether the equation holds.
+    /// Whether the equation holds, for a reading as for the difference of two.
     pub fn balances(&self) -> bool {
-        self.in_flight >= 0
-            && self.seen
-                == self.excluded + self.sampled_out + self.dropped + self.acknowledged + self.in_doubt + self.in_flight
+        self.seen
+            == self.excluded + self.sampled_out + self.dropped + self.acknowledged + self.in_doubt + self.in_flight
     }
 
     /// What came since an earlier reading; requests then in flight are counted where they ended.

@@ -96,14 +96,17 @@ pub fn memory(process: u32) -> (u64, u64) {
     (of("VmRSS:"), of("VmHWM:"))
 }
 
-/// Lets this process and its children open `files` files; false when the system does not.
-pub fn raise_open_files(files: u64) -> bool {
+/// Raises the limit on open files of this process and its children towards `wanted`, and gives what it is then.
+pub fn raise_open_files(wanted: u64) -> u64 {
     let now = getrlimit(Resource::Nofile);
-    if now.current.is_none_or(|current| current >= files) {
-        return true;
-    }
-    let maximum = now.maximum.map(|maximum| maximum.max(files));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum }).is_ok()
+    let current = now.current.unwrap_or(u64::MAX);
+    let hard = now.maximum.unwrap_or(u64::MAX);
+    // Beyond the hard limit needs a privilege that even root may lack in a container.
+    [(wanted, wanted.max(hard)), (wanted.min(hard), hard)]
+        .into_iter()
+        .filter(|(soft, _)| *soft > current)
+        .find(|(soft, hard)| setrlimit(Resource::Nofile, Rlimit { current: Some(*soft), maximum: Some(*hard) }).is_ok())
+        .map_or(current, |(soft, _)| soft)
 }
 
 /// What the kernel counted for one core: clock ticks in all, idle, and taken by the hypervisor.

@@ -1,6 +1,7 @@
 //! What production feels when something behind the hot path breaks: for the agent it should be nothing.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,7 @@ pub fn run(setup: &Setup) {
     let brokers = stack.borrow().brokers().to_owned();
     let wants = |leg: &str| setup.args.wants(leg);
     let agent = |plan: AgentPlan, capturing: bool| {
-        let agent = Agent::start(plan);
+        let agent = Agent::start(plan).expect("the agent starts");
         Rc::new(if capturing { agent.capturing() } else { agent })
     };
     let of = |name: &str, brokers: &str| setup.agent_plan(name, origin.address, brokers);
@@ -85,7 +86,9 @@ pub fn run(setup: &Setup) {
         }));
     }
     // Unmounted when the agents on them have ended.
-    let disks = disks(setup, &mut legs, |name, dir| agent(AgentPlan { dir: Some(dir), ..of(name, &brokers) }, true));
+    let disks = disks(setup, &mut legs, |name, dir| {
+        Agent::start(AgentPlan { dir: Some(dir), ..of(name, &brokers) }).map(|agent| Rc::new(agent.capturing()))
+    });
     let peers = [
         ("nginx-mirror", Peer::Nginx(Some(shadow.address))),
         ("nginx-mirror-stalled", Peer::Nginx(Some(hole.address))),
@@ -106,7 +109,7 @@ pub fn run(setup: &Setup) {
 }
 
 /// The legs on full disks: one that fills while the agent runs, one that was full before it started.
-fn disks(setup: &Setup, legs: &mut Vec<Leg>, start: impl Fn(&str, std::path::PathBuf) -> Rc<Agent>) -> Vec<Disk> {
+fn disks(setup: &Setup, legs: &mut Vec<Leg>, start: impl Fn(&str, PathBuf) -> Result<Rc<Agent>, String>) -> Vec<Disk> {
     let mut disks = Vec::new();
     for name in ["disk-fills", "disk-full-at-start"].into_iter().filter(|name| setup.args.wants(name)) {
         let disk = match Disk::mount() {
@@ -122,10 +125,14 @@ fn disks(setup: &Setup, legs: &mut Vec<Leg>, start: impl Fn(&str, std::path::Pat
         if name == "disk-full-at-start" {
             disk.fill();
         }
-        let agent = start(name, disk.path());
-        disk.fill();
-        legs.push(Leg::agent(name, agent, Pinning::Everything));
-        disks.push(disk);
+        match start(name, disk.path()) {
+            Ok(agent) => {
+                disk.fill();
+                legs.push(Leg::agent(name, agent, Pinning::Everything));
+                disks.push(disk);
+            }
+            Err(why) => println!("**{name}: the agent does not start**: {why}"),
+        }
     }
     disks
 }

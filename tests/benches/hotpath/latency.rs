@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::agent::Pinning;
-use super::legs::{Leg, Measured, Round, find, interleave, plan};
+use super::legs::{Leg, Measured, Round, find, interleave, plan, warn_of_strangers};
 use super::load::{self, Pace};
 use super::origin::Origin;
 use super::peers::Peer;
@@ -111,6 +111,7 @@ fn print(measured: &[Measured], rate: u32) {
         "Latency at {rate} requests/s open loop, {CONNECTIONS} connections; ms, mean of rounds [95 %]"
     ));
     checks.print("What each leg did with its requests, and whether the load was at ease");
+    warn_of_strangers(measured);
     let mut table = Table::new(&["ratio", "[95 %]"]);
     for (name, value) in ratios(measured) {
         table.row(&[name, value.show(2)]);

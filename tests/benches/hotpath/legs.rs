@@ -15,6 +15,9 @@ use super::load::{self, Outcome, Plan};
 use super::peers::RunningPeer;
 use super::stats::Quantiles;
 
+/// Share of the proxy's core that the system itself may take.
+const STRANGERS: f64 = 0.1;
+
 /// Before or after a leg's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -79,7 +82,10 @@ impl Leg {
     }
 
     /// Runs one turn.
-    pub fn turn(&mut self, plan: Plan, cpus: &Cpus) -> Round {
+    ///
+    /// # Errors
+    /// When the target is gone.
+    pub fn turn(&mut self, plan: Plan, cpus: &Cpus) -> Result<Round, String> {
         let mut before = None;
         if let Kind::Agent { agent, pinning, .. } = &self.kind {
             agent.process.thaw();
@@ -96,17 +102,21 @@ impl Leg {
         if let Some(hook) = &mut self.hook {
             hook(Turn::Ends);
         }
-        assert!(!outcome.lost, "{} refuses connections", self.name);
         let account = match &self.kind {
             Kind::Agent { agent, settles, .. } => {
+                let last_words = |why: &str| format!("{why}\n{}", agent.process.tail());
+                if outcome.lost {
+                    return Err(last_words("refuses connections"));
+                }
                 let now = if *settles { agent.settled() } else { agent.account() };
-                let now = now.unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name, agent.process.tail()));
+                let now = now.map_err(|error| last_words(&error))?;
                 agent.process.freeze();
                 before.map(|before| now.since(&before))
             }
+            _ if outcome.lost => return Err("refuses connections".to_owned()),
             _ => None,
         };
-        Round::of(outcome, account, cores)
+        Ok(Round::of(outcome, account, cores))
     }
 }
 
@@ -184,18 +194,38 @@ impl Measured {
 pub fn interleave(legs: &mut [Leg], rounds: usize, plan: Plan, cpus: &Cpus) -> Vec<Measured> {
     let mut measured: Vec<Measured> =
         legs.iter().map(|leg| Measured { leg: leg.name.clone(), rounds: Vec::new() }).collect();
+    let mut gone = Vec::new();
     for round in 0..rounds {
         let mut order: Vec<usize> = (0..legs.len()).collect();
         order.rotate_left(round % legs.len());
         if round % 2 == 1 {
             order.reverse();
         }
-        for at in order {
-            measured[at].rounds.push(legs[at].turn(plan, cpus));
+        for at in order.into_iter().filter(|at| !gone.contains(at)).collect::<Vec<_>>() {
+            match legs[at].turn(plan, cpus) {
+                Ok(turn) => measured[at].rounds.push(turn),
+                Err(why) => {
+                    println!("**{}: gone in round {}, and left out**: {why}", legs[at].name, round + 1);
+                    gone.push(at);
+                }
+            }
         }
         eprintln!("round {} of {rounds} is done", round + 1);
     }
+    // Rounds are paired: what has not run in all of them cannot be compared.
+    measured.retain(|m| m.rounds.len() == rounds);
     measured
+}
+
+/// Says so when something that is not ours computed on the proxy's core: direct load leaves it idle.
+pub fn warn_of_strangers(measured: &[Measured]) {
+    let busy = find(measured, "direct").map_or(0.0, |direct| direct.mean(|r| r.proxy_core_busy));
+    if busy > STRANGERS {
+        println!(
+            "**the proxy's core was {:.0} % busy while no proxy ran: something else disturbs this run**",
+            100.0 * busy
+        );
+    }
 }
 
 /// A leg's figures, by name.

@@ -62,7 +62,7 @@ impl Peer {
             }
         };
         let log = dir.path().join("log");
-        let process = Process::start(name, &command, &[], &Place::on(&[cpu]), &log).listening(address);
+        let process = Process::start(name, &command, &[], &Place::on(&[cpu]), &log).listening(address)?;
         Ok(RunningPeer { address, _process: process, _dir: dir })
     }
 }

@@ -66,14 +66,21 @@ impl Process {
     }
 
     /// Waits until something listens at `address`.
-    pub fn listening(mut self, address: SocketAddr) -> Self {
+    ///
+    /// # Errors
+    /// When it ends before, or takes too long; with the end of its log.
+    pub fn listening(mut self, address: SocketAddr) -> Result<Self, String> {
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
-            let ended = self.child.try_wait().expect("the process is ours");
-            assert!(ended.is_none() && Instant::now() < deadline, "{} does not listen:\n{}", self.name, self.tail());
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("{} ended with {status}:\n{}", self.name, self.tail()));
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{} does not listen:\n{}", self.name, self.tail()));
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
-        self
+        Ok(self)
     }
 
     /// Its number.

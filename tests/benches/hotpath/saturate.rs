@@ -96,13 +96,14 @@ fn print(measured: &[Measured], connections: usize) {
         }
     }
     println!("Where the proxy's core is not full, the load's core was what limited it.");
+    super::legs::warn_of_strangers(measured);
 }
 
 /// Kills an agent with `kill -9` in the middle of load, starts it again, and holds its account against what was sent.
 fn kill(setup: &Setup, origin: &Origin, brokers: &str) -> serde_json::Value {
     let plan =
         AgentPlan { service: killed::SERVICE.to_owned(), ..setup.agent_plan("agent-killed", origin.address, brokers) };
-    let mut agent = Agent::start(plan).capturing();
+    let mut agent = Agent::start(plan).expect("the agent starts").capturing();
     agent.pin(Pinning::Everything, &setup.cpus);
     let before = agent.account().expect("a living agent tells its account").seen as u64;
     let running = load::start(agent.address, super::legs::plan(32, Pace::Closed, 2 * setup.args.seconds, &setup.cpus));

@@ -68,7 +68,7 @@ impl Setup {
 
     /// An agent that captures.
     pub fn capturing_agent(&self, name: &str, primary: SocketAddr, brokers: &str) -> Agent {
-        Agent::start(self.agent_plan(name, primary, brokers)).capturing()
+        Agent::start(self.agent_plan(name, primary, brokers)).expect("the agent starts").capturing()
     }
 
     /// Those of these peers that were asked for and can be had, as legs.

@@ -190,8 +190,8 @@ impl Client {
         let size = self.chance.size();
         let upload = self.chance.below(2) == 0;
         let broken_off = self.chance.below(BROKEN_OFF) == 0;
-        // Of the request's and the answer's bytes together.
-        let end = if broken_off { self.chance.below(size + 400) } else { u64::MAX };
+        // Of the request's and the answer's bytes together, of which there are more than this in either direction.
+        let end = if broken_off { self.chance.below(size + 100) } else { u64::MAX };
         let done = tokio::time::timeout(PATIENCE, self.exchange(upload, size, end)).await;
         let (counter, keep) = match done {
             Ok(Ok(true)) => (&self.counts.answered, true),
@@ -232,7 +232,8 @@ impl Client {
         }
         let (mut answer, mut buffer) = (Answer::default(), vec![0; 16 * 1024]);
         loop {
-            let n = stream.read(&mut buffer).await?;
+            let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let n = stream.read(&mut buffer[..most]).await?;
             self.counts.bytes.fetch_add(n as u64, Ordering::Relaxed);
             match answer.feed(&buffer[..n]) {
                 _ if n == 0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
