@@ -2,8 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "the lint allows it in tests, but knows them by their attribute")]
 
+mod aborts;
+mod connections;
+mod conversation;
+mod http2;
 mod kafka_away;
+mod nginx;
+mod refusals;
 mod streaming;
 mod support;
 mod transparency;
+mod tunnels;
 mod wire;

@@ -1,218 +1,143 @@
-//! Nothing is held back: each end's bytes reach the other before more are sent.
+//! Nothing is held back, and nothing is piled up: each end's bytes reach the other before more are sent, and a side that does
+//! not read stops the other.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
-use capture_agent::Protocol;
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::Frame;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
-use crate::support::{Running, config, nobody, run};
-use crate::wire::{Origin, closed, read_message, send};
+use crate::conversation::{Delivery, How, PATIENCE, Stage, difference, hear, say, talk};
+use crate::support::{Running, run};
 
-async fn expect(stream: &mut TcpStream, bytes: &[u8]) {
-    let mut found = vec![0; bytes.len()];
-    stream.read_exact(&mut found).await.unwrap();
-    assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(bytes));
-}
+const GET: &[u8] = b"GET /events HTTP/1.1\r\nHost: h\r\n\r\n";
 
 #[test]
 fn an_event_reaches_the_client_before_the_next_is_sent() {
     run(async {
-        let received = Arc::new(Notify::new());
-        let go_on = received.clone();
-        let origin = Origin::spawn(move |_, mut stream| {
-            let go_on = go_on.clone();
-            async move {
-                read_message(&mut stream, false).await.unwrap();
-                let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-                stream.write_all(head).await.unwrap();
-                for event in [b"data: 1", b"data: 2", b"data: 3"] {
-                    go_on.notified().await;
-                    stream.write_all(b"7\r\n").await.unwrap();
-                    stream.write_all(event).await.unwrap();
-                    stream.write_all(b"\r\n").await.unwrap();
-                }
-                stream.write_all(b"0\r\n\r\n").await.unwrap();
-            }
-        })
-        .await;
-        let running = Running::before(origin.address).await;
-        let mut client = send(running.address(), b"GET /events HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(client.read_u8().await.unwrap());
-        }
-        for event in ["7\r\ndata: 1\r\n", "7\r\ndata: 2\r\n", "7\r\ndata: 3\r\n"] {
-            received.notify_one();
-            expect(&mut client, event.as_bytes()).await;
-        }
-        expect(&mut client, b"0\r\n\r\n").await;
-        drop(client);
-        running.stop().await;
+        let stage = Stage::new().await;
+        let running = Running::before(stage.address()).await;
+        // `play` sends a turn only when the one before it was heard.
+        let script = talk("server-sent events")
+            .client(GET)
+            .origin("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .origin("9\r\ndata: 1\n\n\r\n")
+            .origin("3\r\nda")
+            .origin("t\r\n6\r\na: 2\n\n\r\n")
+            .origin("0\r\n\r\n")
+            .client(GET)
+            .origin("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+            .origin("data: 1\n\n")
+            .origin("d")
+            .origin("ata: 2\n\n")
+            .origin_closes();
+        let record = stage.play(running.address(), &script, Delivery::Whole).await;
+        assert_eq!(difference(&script, &script.ideal(&record), &record), None);
+        assert_eq!(record.last().unwrap().how, How::Closed);
+        assert_eq!(running.stop().await.seen, 2);
     });
 }
 
 #[test]
 fn an_upload_reaches_the_primary_as_it_is_sent() {
     run(async {
-        let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
-        let origin = Origin::spawn(move |_, mut stream| {
-            let told = told.clone();
-            async move {
-                read_message(&mut stream, true).await.unwrap();
-                for _ in 0..3 {
-                    let mut part = [0; 4];
-                    stream.read_exact(&mut part).await.unwrap();
-                    told.send(part).unwrap();
-                }
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-            }
-        })
-        .await;
-        let running = Running::before(origin.address).await;
-        let mut client = send(running.address(), b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n").await;
-        for part in [b"aaaa", b"bbbb", b"cccc"] {
-            client.write_all(part).await.unwrap();
-            assert_eq!(&hears.recv().await.unwrap(), part);
-        }
-        assert!(read_message(&mut client, false).await.unwrap().start.contains(" 200 "));
-        drop(client);
-        running.stop().await;
+        let stage = Stage::new().await;
+        let running = Running::before(stage.address()).await;
+        let script = talk("an upload in parts")
+            .client("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n")
+            .client("aaaa")
+            .client("b")
+            .client("bbbcccc")
+            .origin("HTTP/1.1 204 No Content\r\n\r\n")
+            .client("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .client("2\r\na")
+            .client("b")
+            .client("\r\n0\r\n\r\n")
+            .origin("HTTP/1.1 204 No Content\r\n\r\n")
+            .requests(2);
+        let record = stage.play(running.address(), &script, Delivery::Whole).await;
+        assert_eq!(difference(&script, &script.ideal(&record), &record), None);
+        assert_eq!(running.stop().await.seen, 2);
+    });
+}
+
+/// What a whole line of sockets may hold while nobody reads at its end: on each of two connections a send and a receive buffer
+/// as large as the kernel lets them grow, and the agent's own buffer.
+fn line_holds() -> u64 {
+    let most = |name: &str| -> u64 {
+        let limits = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
+        limits.split_whitespace().last().unwrap().parse().unwrap()
+    };
+    2 * (most("tcp_rmem") + most("tcp_wmem")) + (1 << 20)
+}
+
+/// Writes until the other side takes no more for a while, or `all` is written; the count so far is in `pushed`. The while is
+/// not asserted: a longer pause of the machine only makes the test see less.
+async fn push(mut writer: impl tokio::io::AsyncWrite + Unpin, all: u64, pushed: Arc<AtomicU64>) {
+    let block = vec![b'x'; 256 << 10];
+    while pushed.load(Ordering::Relaxed) < all {
+        let room = block.len().min((all - pushed.load(Ordering::Relaxed)) as usize);
+        let Ok(written) = writer.write(&block[..room]).await else { return };
+        pushed.fetch_add(written as u64, Ordering::Relaxed);
+    }
+    // Held open: the reader decides when it has enough.
+    std::future::pending::<()>().await;
+}
+
+/// Waits until `pushed` stands still, then takes everything and checks at every step that the line held no more than it may.
+async fn drain_slowly(mut reader: impl tokio::io::AsyncRead + Unpin, all: u64, pushed: Arc<AtomicU64>) {
+    let holds = line_holds();
+    let mut before = u64::MAX;
+    while before != pushed.load(Ordering::Relaxed) {
+        before = pushed.load(Ordering::Relaxed);
+        // Nothing to read from meanwhile, so that this is the pause it looks like.
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(200), std::future::pending::<()>()).await;
+    }
+    assert!(before < all, "everything was taken while nobody read: {before} bytes");
+    let mut buffer = vec![0; 64 << 10];
+    let mut taken = 0;
+    while taken < all {
+        let lead = pushed.load(Ordering::Relaxed).saturating_sub(taken);
+        assert!(lead <= holds, "{lead} bytes are under way, and the sockets hold {holds}");
+        taken += tokio::time::timeout(PATIENCE, reader.read(&mut buffer)).await.unwrap().unwrap() as u64;
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_stops_the_primary() {
+    run(async {
+        let stage = Stage::new().await;
+        let running = Running::before(stage.address()).await;
+        let mut client = Stage::connect(running.address()).await;
+        say(&mut client, GET, Delivery::Whole).await;
+        let mut origin = stage.accept().await.unwrap();
+        hear(&mut origin, GET.len()).await;
+        let all = 2 * line_holds();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {all}\r\n\r\n");
+        say(&mut origin, head.as_bytes(), Delivery::Whole).await;
+        assert_eq!(hear(&mut client, head.len()).await.how, How::Enough);
+        let pushed = Arc::new(AtomicU64::new(0));
+        let pushing = tokio::spawn(push(origin, all, pushed.clone()));
+        drain_slowly(client, all, pushed).await;
+        pushing.abort();
+        assert_eq!(running.stop().await.seen, 1);
     });
 }
 
 #[test]
-fn the_client_is_told_to_continue_when_the_primary_says_so() {
+fn a_primary_that_does_not_read_stops_the_client() {
     run(async {
-        let allowed = Arc::new(Notify::new());
-        let say = allowed.clone();
-        let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
-        let origin = Origin::spawn(move |_, mut stream| {
-            let (say, told) = (say.clone(), told.clone());
-            async move {
-                let head = read_message(&mut stream, true).await.unwrap();
-                assert_eq!(head.header("expect"), Some("100-continue"));
-                told.send(()).unwrap();
-                say.notified().await;
-                stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
-                let mut body = [0; 4];
-                stream.read_exact(&mut body).await.unwrap();
-                assert_eq!(&body, b"body");
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-            }
-        })
-        .await;
-        let running = Running::before(origin.address).await;
-        let head = b"PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
-        let mut client = send(running.address(), head).await;
-        hears.recv().await.unwrap();
-        let early = client.try_read(&mut [0; 1]);
-        assert!(early.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock), "told before the primary said so");
-        allowed.notify_one();
-        expect(&mut client, b"HTTP/1.1 100 Continue\r\n\r\n").await;
-        client.write_all(b"body").await.unwrap();
-        assert!(read_message(&mut client, false).await.unwrap().start.contains(" 200 "));
-        drop(client);
-        running.stop().await;
-    });
-}
-
-#[test]
-fn a_refused_expectation_reaches_the_client_without_its_body() {
-    run(async {
-        let origin = Origin::spawn(move |_, mut stream| async move {
-            read_message(&mut stream, true).await.unwrap();
-            stream.write_all(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-            assert!(closed(&mut stream).await, "the body was never sent on");
-        })
-        .await;
-        let running = Running::before(origin.address).await;
-        let head = b"PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
-        let mut client = send(running.address(), head).await;
-        let answer = read_message(&mut client, false).await.unwrap();
-        assert!(answer.start.starts_with("HTTP/1.1 417"), "{answer:?}");
-        assert_eq!(answer.header("connection"), Some("close"));
-        assert!(closed(&mut client).await);
-        running.stop().await;
-    });
-}
-
-/// An HTTP/2 client connection to the agent.
-async fn http2(address: std::net::SocketAddr) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let io = TokioIo::new(stream);
-    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
-    tokio::spawn(connection);
-    sender
-}
-
-#[test]
-fn http2_clients_reach_an_http1_primary() {
-    run(async {
-        let (origin, requests) = Origin::canned(
-        b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
-    )
-    .await;
-        let running = Running::before(origin.address).await;
-        let mut sender = http2(running.address()).await;
-        let request = http::Request::post("http://shop.example/items/7?x=1")
-            .header("cookie", "a=1")
-            .header("cookie", "b=2")
-            .body(Full::new(Bytes::from_static(b"payload")))
-            .unwrap();
-        let response = sender.send_request(request).await.unwrap();
-        assert_eq!(response.status(), 200);
-        assert!(response.headers().is_empty(), "{:?}", response.headers());
-        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hi");
-        let seen = requests.lock().unwrap()[0].clone();
-        assert_eq!((seen.start.as_str(), seen.body.as_slice()), ("POST /items/7?x=1 HTTP/1.1", &b"payload"[..]));
-        assert_eq!((seen.header("host"), seen.header("cookie")), (Some("shop.example"), Some("a=1; b=2")));
-        drop(sender);
-        running.stop().await;
-    });
-}
-
-#[test]
-fn http2_passes_end_to_end_with_trailers_and_its_authority() {
-    run(async {
-        let origin = Origin::spawn(|_, stream| async move {
-            let service = service_fn(|request: http::Request<hyper::body::Incoming>| async move {
-                let authority = request.uri().authority().unwrap().to_string();
-                let te = request.headers()["te"].clone();
-                let sent = request.into_body().collect().await.unwrap().to_bytes();
-                let mut trailers = http::HeaderMap::new();
-                trailers.insert("grpc-status", "0".parse().unwrap());
-                let frames = [Frame::data(sent), Frame::trailers(trailers)].map(Ok::<_, std::convert::Infallible>);
-                let body = StreamBody::new(futures::stream::iter(frames));
-                Ok::<_, std::convert::Infallible>(
-                    http::Response::builder().header("x-authority", authority).header("x-te", te).body(body).unwrap(),
-                )
-            });
-            let io = TokioIo::new(stream);
-            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await;
-        })
-        .await;
-        let mut settings = config(origin.address, &nobody().to_string());
-        settings.primary.protocol = Protocol::Http2;
-        let running = Running::with(settings).await;
-        let mut sender = http2(running.address()).await;
-        let request = http::Request::post("http://grpc.example/pkg.Service/Call")
-            .header("te", "trailers")
-            .body(Full::new(Bytes::from_static(b"\0\0\0\0\x01x")))
-            .unwrap();
-        let response = sender.send_request(request).await.unwrap();
-        assert_eq!(response.headers()["x-authority"], "grpc.example");
-        assert_eq!(response.headers()["x-te"], "trailers");
-        let collected = response.into_body().collect().await.unwrap();
-        assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
-        assert_eq!(collected.to_bytes(), "\0\0\0\0\x01x");
-        drop(sender);
-        running.stop().await;
+        let stage = Stage::new().await;
+        let running = Running::before(stage.address()).await;
+        let mut client = Stage::connect(running.address()).await;
+        let all = 2 * line_holds();
+        let head = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {all}\r\n\r\n");
+        say(&mut client, head.as_bytes(), Delivery::Whole).await;
+        let mut origin = stage.accept().await.unwrap();
+        assert_eq!(hear(&mut origin, head.len()).await.how, How::Enough);
+        let pushed = Arc::new(AtomicU64::new(0));
+        let pushing = tokio::spawn(push(client, all, pushed.clone()));
+        drain_slowly(origin, all, pushed).await;
+        pushing.abort();
+        assert_eq!(running.stop().await.seen, 1);
     });
 }

@@ -18,20 +18,26 @@ pub(crate) fn nobody() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// A configuration in front of `primary`, with Kafka at `brokers`.
-pub(crate) fn config(primary: SocketAddr, brokers: &str) -> Config {
+/// A configuration in front of `primary`, without Kafka. Each of `settings` is a line such as `listen.drain = "1s"`.
+pub(crate) fn config(primary: SocketAddr, settings: &[&str]) -> Config {
     let key = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(key.path(), "5".repeat(64)).unwrap();
     let text = format!(
         r#"
-        service = {{ name = "shop", instance = "agent-under-test" }}
-        listen = {{ address = "127.0.0.1:0", drain = "2s" }}
-        primary = {{ url = "http://{primary}" }}
-        capture = {{ flush = "100ms" }}
-        masking = {{ key = {{ file = "{}" }}, routes = ["GET /items/{{id}}"] }}
-        kafka = {{ brokers = "{brokers}" }}
+        service.name = "shop"
+        service.instance = "agent-under-test"
+        listen.address = "127.0.0.1:0"
+        listen.drain = "2s"
+        primary.url = "http://{primary}"
+        capture.flush = "100ms"
+        masking.key.file = "{}"
+        masking.routes = ["GET /items/{{id}}"]
+        kafka.brokers = "{}"
+        {}
         "#,
-        key.path().display()
+        key.path().display(),
+        nobody(),
+        settings.join("\n")
     );
     toml::from_str(&text).unwrap()
 }
@@ -50,9 +56,9 @@ impl Running {
         Self { agent: Agent::start(config, shutdown.clone()).await.unwrap(), shutdown }
     }
 
-    /// Starts an agent in front of `primary`, without Kafka.
+    /// Starts an agent in front of `primary`.
     pub(crate) async fn before(primary: SocketAddr) -> Self {
-        Self::with(config(primary, &nobody().to_string())).await
+        Self::with(config(primary, &[])).await
     }
 
     /// Where clients connect.
