@@ -214,9 +214,9 @@ impl ListenSection {
 impl PrimarySection {
     /// Everything that is wrong with it. Reads the certificates.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let secure = match self.place() {
+        let secure = match self.location() {
             Err(problem) => return vec![problem],
-            Ok(place) => place.secure,
+            Ok(location) => location.secure,
         };
         let mut problems = Vec::new();
         if self.connect.get().is_zero() {
@@ -242,7 +242,7 @@ impl PrimarySection {
         problems
     }
 
-    fn place(&self) -> Result<Place<'_>, Problem> {
+    fn location(&self) -> Result<Location<'_>, Problem> {
         let wrong =
             |cause: String| Problem::key("primary.url", cause, "write it as http://host:port or https://host:port");
         let url = self.url.as_ref().ok_or_else(|| wrong("is missing".to_owned()))?;
@@ -258,7 +258,7 @@ impl PrimarySection {
         match (url.host_str(), url.port_or_known_default()) {
             (Some(host), Some(port)) => {
                 let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-                Ok(Place { host, port, secure })
+                Ok(Location { host, port, secure })
             }
             _ => Err(wrong("has no host".to_owned())),
         }
@@ -276,14 +276,14 @@ impl PrimarySection {
     /// # Errors
     /// What is wrong with the URL, the name or the files.
     pub(crate) fn dial(&self, protocol: Alpn) -> Result<Dial, Problem> {
-        let place = self.place()?;
-        let tls = if place.secure { Some(self.tls(place.host, protocol)?) } else { None };
+        let location = self.location()?;
+        let tls = if location.secure { Some(self.tls(location.host, protocol)?) } else { None };
         let announce = match self.proxy_protocol {
             Announce::Off => None,
             Announce::V1 => Some(Version::V1),
             Announce::V2 => Some(Version::V2),
         };
-        Ok(Dial::new(place.host, place.port, tls, announce, protocol, self.connect.get()))
+        Ok(Dial::new(location.host, location.port, tls, announce, protocol, self.connect.get()))
     }
 
     fn tls(&self, host: &str, protocol: Alpn) -> Result<ClientTls, Problem> {
@@ -299,7 +299,7 @@ impl PrimarySection {
 }
 
 /// A primary's URL, taken apart.
-struct Place<'a> {
+struct Location<'a> {
     host: &'a str,
     port: u16,
     secure: bool,

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use super::Ends;
 use super::proxy_protocol::{self, Version};
-use super::resolve::Place;
+use super::resolve::Host;
+use super::seldom::Seldom;
 use super::stream::Stream;
 use super::tls::{Alpn, ClientTls};
 
@@ -23,12 +24,13 @@ mod tests;
 /// The way to the primary. Clones share the addresses and certificates.
 #[derive(Clone)]
 pub(crate) struct Dial {
-    place: Arc<Place>,
+    host: Arc<Host>,
     tls: Option<ClientTls>,
     announce: Option<Version>,
     /// What the handshake must agree on, if it agrees on anything.
     protocol: Alpn,
     patience: Duration,
+    warning: Arc<Seldom>,
 }
 
 /// No connection to the primary.
@@ -58,7 +60,7 @@ impl Dial {
         protocol: Alpn,
         patience: Duration,
     ) -> Self {
-        Self { place: Arc::new(Place::new(host, port)), tls, announce, protocol, patience }
+        Self { host: Arc::new(Host::new(host, port)), tls, announce, protocol, patience, warning: Arc::default() }
     }
 
     /// TLS, if the primary is spoken to over it.
@@ -69,11 +71,16 @@ impl Dial {
     /// Connects on behalf of a client.
     ///
     /// # Errors
-    /// [`DialError`].
+    /// [`DialError`], of which the log has one every so often.
     pub(crate) async fn connect(&self, client: Ends) -> Result<Stream, DialError> {
-        timeout(self.patience, self.open(client)).await.unwrap_or_else(|_| {
-            self.place.doubt();
+        let opened = timeout(self.patience, self.open(client)).await.unwrap_or_else(|_| {
+            self.host.doubt();
             Err(DialError::Timeout)
+        });
+        opened.inspect_err(|error| {
+            if self.warning.is_due() {
+                tracing::warn!(%error, "no connection to the primary; clients are told so");
+            }
         })
     }
 
@@ -93,7 +100,7 @@ impl Dial {
     }
 
     async fn reach(&self) -> io::Result<TcpStream> {
-        let addresses = self.place.addresses().await?;
-        TcpStream::connect(&*addresses).await.inspect_err(|_| self.place.doubt())
+        let addresses = self.host.addresses().await?;
+        TcpStream::connect(&*addresses).await.inspect_err(|_| self.host.doubt())
     }
 }

@@ -5,13 +5,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use super::seldom::Seldom;
 
 #[cfg(test)]
 mod tests;
@@ -24,8 +25,6 @@ const PER_CONNECTION: u64 = 2;
 const LEAST: usize = 64;
 /// Where there is no limit on descriptors.
 const MOST: usize = 1 << 20;
-/// Between two warnings that the agent is full.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// Raises this process's soft limit of open files to the hard one; gives what is then in force (`None`: no limit).
 pub(crate) fn raise_open_files() -> Option<u64> {
@@ -59,7 +58,7 @@ struct Places {
     free: Arc<Semaphore>,
     open: Arc<AtomicUsize>,
     full: AtomicU64,
-    warned: Mutex<Option<Instant>>,
+    warning: Seldom,
 }
 
 /// The place of one connection; dropping it frees the place.
@@ -78,7 +77,7 @@ impl Connections {
             free: Arc::new(Semaphore::new(limit)),
             open: Arc::default(),
             full: AtomicU64::new(0),
-            warned: Mutex::new(None),
+            warning: Seldom::default(),
         }))
     }
 
@@ -107,9 +106,7 @@ impl Connections {
     }
 
     fn warn(&self) {
-        let mut warned = self.0.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.is_none_or(|at| at.elapsed() >= SILENCE) {
-            *warned = Some(Instant::now());
+        if self.0.warning.is_due() {
             tracing::warn!(
                 limit = self.0.limit,
                 "as many connections as allowed; new ones wait. Raise listen.connections or the limit of open files"

@@ -16,7 +16,7 @@ const FRESH: Duration = Duration::from_secs(5);
 
 /// Where the primary is.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Host {
     host: String,
     port: u16,
     known: RwLock<Option<Known>>,
@@ -29,7 +29,7 @@ struct Known {
     since: Option<Instant>,
 }
 
-impl Place {
+impl Host {
     /// `host` is a name or an address without brackets.
     pub(super) fn new(host: &str, port: u16) -> Self {
         let literal = host.parse::<IpAddr>().ok();
@@ -83,24 +83,24 @@ mod tests {
     #[tokio::test]
     async fn an_address_is_never_looked_up() {
         for (host, address) in [("127.0.0.1", "127.0.0.1:7"), ("::1", "[::1]:7")] {
-            let place = Place::new(host, 7);
-            place.doubt();
-            assert_eq!(*place.addresses().await.unwrap(), [address.parse().unwrap()]);
+            let primary = Host::new(host, 7);
+            primary.doubt();
+            assert_eq!(*primary.addresses().await.unwrap(), [address.parse().unwrap()]);
         }
     }
 
     #[tokio::test]
     async fn a_name_that_no_longer_resolves_keeps_its_last_addresses() {
         // An empty label is no host name, so the resolver refuses it without asking anyone.
-        let mut place = Place::new("localhost", 7);
-        let known = place.addresses().await.unwrap();
-        place.host = "..".to_owned();
-        place.doubt();
-        assert_eq!(place.addresses().await.unwrap(), known);
+        let mut primary = Host::new("localhost", 7);
+        let known = primary.addresses().await.unwrap();
+        primary.host = "..".to_owned();
+        primary.doubt();
+        assert_eq!(primary.addresses().await.unwrap(), known);
     }
 
     #[tokio::test]
     async fn a_name_that_never_resolved_is_an_error() {
-        assert!(Place::new("..", 7).addresses().await.is_err());
+        assert!(Host::new("..", 7).addresses().await.is_err());
     }
 }

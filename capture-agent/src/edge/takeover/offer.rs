@@ -22,7 +22,7 @@ const BREATH: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Offer {
     // Dropped first: a file whose socket is closed would be taken for a dead agent's.
-    _place: Place,
+    _file: SocketFile,
     door: UnixListener,
     socket: OwnedFd,
     address: SocketAddr,
@@ -37,11 +37,11 @@ impl Offer {
         let failed = |source| TakeoverError::Path { path: path.to_owned(), source };
         clear(path).await?;
         let door = UnixListener::bind(path).map_err(failed)?;
-        let place = Place::of(path).map_err(failed)?;
+        let file = SocketFile::of(path).map_err(failed)?;
         fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
         let listener = TcpListener::from(listener.as_fd().try_clone_to_owned()?);
         let address = listener.local_addr()?;
-        Ok(Self { _place: place, door, socket: listener.into(), address })
+        Ok(Self { _file: file, door, socket: listener.into(), address })
     }
 
     /// Resolves when a new agent serves from the same socket: stop accepting then, and drain. Until then go on accepting.
@@ -128,18 +128,18 @@ async fn clear(path: &Path) -> Result<(), TakeoverError> {
 
 /// The socket's file, removed when dropped unless it has become someone else's.
 #[derive(Debug)]
-struct Place {
+struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
 }
 
-impl Place {
+impl SocketFile {
     fn of(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), inode: inode(path)? })
     }
 }
 
-impl Drop for Place {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         if inode(&self.path).is_ok_and(|now| now == self.inode) {
             // A file left behind is removed by the next agent.
