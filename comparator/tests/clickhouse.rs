@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         views::rows_of_a_partition_without_a_watermark_unbalance_the_ledger,
         views::a_batch_may_span_more_days_than_clickhouse_takes_by_default,
         views::an_agent_that_died_shows_what_was_lost_with_it,
+        views::what_is_stored_of_a_killed_agent_is_in_doubt_no_longer,
         views::inserting_is_the_only_right_the_store_needs,
         views::a_missing_table_is_explained_with_its_remedy,
         views::rows_are_kept_until_clickhouse_is_back,

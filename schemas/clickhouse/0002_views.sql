@@ -266,45 +266,81 @@ SELECT
 FROM ledger_partition AS p
 GROUP BY launch, service;
 
--- The agents' account by epoch, from their counters. An epoch is dead when a later one of the instance exists, or when it is
--- silent for a minute longer than the newest heartbeat of all, and it did not say that it stopped; what it had not settled
--- then is lost with it. Requests that it saw after its last heartbeat show in the sequence numbers of the stored exchanges: up to
--- the highest they were seen, and those that are stored were acknowledged.
+-- The agents' account by epoch, from their counters: seen = excluded + sampled_out + dropped + acknowledged + in_doubt +
+-- in_flight + lost_with_agent. An epoch ends with its final account, which the agent publishes when it stops, or another one
+-- of its service for it when it was killed (state killed). Until then it is dead when a later epoch of the instance exists, or when
+-- it is silent for a minute longer than the newest heartbeat of all.
+--
+-- Records that Kafka has show in the sequence numbers of the stored exchanges. Of an epoch that ended, those beyond what was
+-- acknowledged are found: in doubt no longer, or, where there is no final account, not lost. Without one what was seen after the
+-- last heartbeat is only known up to the highest number stored. An epoch with more records than its agent ever gave to Kafka
+-- does not balance.
 CREATE OR REPLACE VIEW ledger_agent AS
 WITH
     newest AS (SELECT max(at) AS at FROM instance_status),
     last_epochs AS (SELECT instance, service, max(epoch) AS epoch FROM instance_status WHERE role = 'capture_agent' GROUP BY instance, service),
+    said AS
+    (
+        SELECT
+            s.service AS service,
+            s.instance AS instance,
+            s.epoch AS epoch,
+            s.at AS at,
+            if(s.counters['killed'] = 1, 'killed', s.state) AS state,
+            (s.state = 'stopped') AS ended,
+            (s.state != 'stopped' AND (s.epoch < l.epoch OR s.at < (SELECT at FROM newest) - INTERVAL 1 MINUTE)) AS dead,
+            s.counters['seen'] AS seen,
+            s.counters['excluded'] AS excluded,
+            s.counters['sampled_out'] AS sampled_out,
+            s.counters['dropped'] AS dropped,
+            s.counters['acknowledged'] AS acknowledged,
+            s.counters['in_doubt'] AS in_doubt,
+            s.counters['in_flight'] AS in_flight,
+            s.counters['lost_with_agent'] AS lost
+        FROM (SELECT * FROM instance_status FINAL WHERE role = 'capture_agent') AS s
+        LEFT JOIN last_epochs AS l ON l.instance = s.instance AND l.service = s.service
+    ),
     sequences AS
     (
         SELECT
             e.agent AS agent,
             e.service AS service,
             e.epoch AS epoch,
-            max(e.sequence) + 1 AS seen,
-            uniqExactIf(e.sequence, e.sequence >= h.said)::Int64 AS acknowledged_since
+            max(e.sequence) + 1 AS reached,
+            uniqExact(e.sequence)::Int64 AS stored,
+            uniqExactIf(e.sequence, e.sequence >= h.seen)::Int64 AS stored_since
         FROM exchanges AS e
-        INNER JOIN
-        (
-            SELECT instance, service, epoch, counters['seen'] AS said FROM instance_status FINAL WHERE role = 'capture_agent'
-        ) AS h ON h.instance = e.agent AND h.service = e.service AND h.epoch = e.epoch
+        INNER JOIN (SELECT instance, service, epoch, seen FROM said WHERE dead OR (ended AND in_doubt > 0)) AS h
+            ON h.instance = e.agent AND h.service = e.service AND h.epoch = e.epoch
         GROUP BY agent, service, epoch
+    ),
+    weighed AS
+    (
+        SELECT
+            h.*,
+            if(h.dead, greatest(h.seen, q.reached), h.seen) AS all_seen,
+            greatest(0, q.stored - h.acknowledged, if(h.dead, q.stored_since, 0)) AS found,
+            if(h.dead, all_seen - h.excluded - h.sampled_out - h.dropped - h.acknowledged - h.in_doubt, 0) AS open,
+            least(found, open) AS found_open,
+            least(found - found_open, h.in_doubt) AS found_in_doubt
+        FROM said AS h
+        LEFT JOIN sequences AS q ON q.agent = h.instance AND q.service = h.service AND q.epoch = h.epoch
     )
 SELECT
-    s.service AS service,
-    s.instance AS instance,
-    s.epoch AS epoch,
-    s.at AS at,
-    s.state AS state,
-    (s.state != 'stopped' AND (s.epoch < l.epoch OR s.at < (SELECT at FROM newest) - INTERVAL 1 MINUTE)) AS dead,
-    s.counters['excluded'] AS excluded,
-    s.counters['sampled_out'] AS sampled_out,
-    s.counters['dropped'] AS dropped,
-    s.counters['acknowledged'] + if(dead, q.acknowledged_since, 0) AS acknowledged,
-    s.counters['in_doubt'] AS in_doubt,
-    if(dead, 0, s.counters['in_flight']) AS in_flight,
-    if(dead, greatest(s.counters['seen'], q.seen), s.counters['seen']) AS seen,
-    if(dead, seen - excluded - sampled_out - dropped - acknowledged - in_doubt, 0) AS lost_with_agent,
-    (seen = excluded + sampled_out + dropped + acknowledged + in_doubt + in_flight + lost_with_agent AND lost_with_agent >= 0) AS balanced
-FROM (SELECT * FROM instance_status FINAL WHERE role = 'capture_agent') AS s
-LEFT JOIN last_epochs AS l ON l.instance = s.instance AND l.service = s.service
-LEFT JOIN sequences AS q ON q.agent = s.instance AND q.service = s.service AND q.epoch = s.epoch;
+    w.service AS service,
+    w.instance AS instance,
+    w.epoch AS epoch,
+    w.at AS at,
+    w.state AS state,
+    w.dead AS dead,
+    w.excluded AS excluded,
+    w.sampled_out AS sampled_out,
+    w.dropped AS dropped,
+    w.acknowledged + w.found_open + w.found_in_doubt AS acknowledged,
+    w.in_doubt - w.found_in_doubt AS in_doubt,
+    if(w.dead, 0, w.in_flight) AS in_flight,
+    w.all_seen AS seen,
+    if(w.dead, w.open - w.found_open, w.lost) AS lost_with_agent,
+    (seen = excluded + sampled_out + dropped + acknowledged + in_doubt + in_flight + lost_with_agent AND lost_with_agent >= 0
+        AND w.found = w.found_open + w.found_in_doubt) AS balanced
+FROM weighed AS w;

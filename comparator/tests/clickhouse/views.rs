@@ -3,7 +3,7 @@
 use comparator::config::ClickHouseConfig;
 use comparator::metrics::Metrics;
 use comparator::schema;
-use comparator::store::{Batch, DeadLetterRow, LaunchRow, StatusRow, Store, StoreError, WatermarkRow};
+use comparator::store::{Batch, DeadLetterRow, ExchangeRow, LaunchRow, StatusRow, Store, StoreError, WatermarkRow};
 use shadow_runtime::Secret;
 use tokio_util::sync::CancellationToken;
 
@@ -182,27 +182,66 @@ pub(crate) async fn rows_of_a_partition_without_a_watermark_unbalance_the_ledger
     assert_eq!(place.query("SELECT max(balanced), count() FROM ledger_partition").await, "0\t4\n", "ranges alone");
 }
 
-pub(crate) async fn an_agent_that_died_shows_what_was_lost_with_it(place: Place) {
-    let mut batch = world();
-    // The last heartbeat knew of 300 requests; rows show that there were at least 310, and that nine more were stored, each in
-    // two launches.
-    let after: Vec<_> =
-        batch.exchanges.iter().filter(|row| (300..310).contains(&(row.captured_offset + 250))).cloned().collect();
-    batch.exchanges.extend(after.into_iter().filter(|row| row.captured_offset != 55).flat_map(|mut row| {
-        (row.partition, row.sequence) = (9, row.captured_offset + 250);
+/// Exchanges of an agent's epoch, each stored in two launches.
+fn stored(epoch: i64, sequences: std::ops::Range<i64>) -> Vec<ExchangeRow> {
+    let of = |sequence| {
+        let mut row = world().exchanges.swap_remove(0);
+        (row.partition, row.captured_offset) = (9, epoch * 1_000 + sequence);
+        (row.epoch, row.sequence) = (epoch, sequence);
         let mut again = row.clone();
         again.launch = "checkout-v3".to_owned();
         [row, again]
-    }));
+    };
+    sequences.flat_map(of).collect()
+}
+
+const AGENTS: &str = "SELECT epoch, state, dead, seen, acknowledged, in_doubt, in_flight, lost_with_agent, balanced \
+                      FROM ledger_agent ORDER BY epoch";
+
+pub(crate) async fn an_agent_that_died_shows_what_was_lost_with_it(place: Place) {
+    let mut batch = world();
+    batch.exchanges.clear();
+    // The last heartbeat knew of 300 requests and 15 of them on their way; ten of these were stored, and of later ones nine, up to
+    // the 310th.
+    batch.exchanges.extend(stored(5, 0..290));
+    batch.exchanges.extend(stored(5, 301..310));
     batch.statuses = vec![
         agent(5, 8, "running", &[("seen", 200), ("acknowledged", 200)]),
         agent(5, 9, "running", &[("seen", 300), ("acknowledged", 280), ("in_flight", 15), ("dropped", 5)]),
         agent(9, 1, "running", &[("seen", 40), ("acknowledged", 30), ("in_flight", 10)]),
     ];
     place.store.insert(&batch).await.unwrap();
-    let account =
-        "SELECT epoch, dead, seen, acknowledged, in_flight, lost_with_agent, balanced FROM ledger_agent ORDER BY epoch";
-    assert_eq!(place.query(account).await, "5\t1\t310\t289\t0\t16\t1\n9\t0\t40\t30\t10\t0\t1\n");
+    let account = "5\trunning\t1\t310\t299\t0\t0\t6\t1\n9\trunning\t0\t40\t30\t0\t10\t0\t1\n";
+    assert_eq!(place.query(AGENTS).await, account);
+}
+
+pub(crate) async fn what_is_stored_of_a_killed_agent_is_in_doubt_no_longer(place: Place) {
+    let mut batch = world();
+    batch.exchanges = [stored(6, 0..12), stored(7, 0..12), stored(8, 0..3)].concat();
+    let last = i64::MAX;
+    let counts = |in_doubt: i64| {
+        [
+            ("seen", 26 + in_doubt),
+            ("sampled_out", 5),
+            ("acknowledged", 10),
+            ("in_doubt", in_doubt),
+            ("lost_with_agent", 11),
+            ("killed", 1),
+        ]
+    };
+    batch.statuses = vec![
+        agent(6, 3, "running", &[("seen", 20), ("acknowledged", 8), ("in_flight", 12)]),
+        agent(6, last, "stopped", &counts(4)),
+        // More than the agent ever gave to Kafka: somebody counted wrongly.
+        agent(7, last, "stopped", &counts(1)),
+        // A sample of what it captured says nothing of the rest.
+        agent(8, last, "stopped", &counts(4)),
+        agent(9, 1, "running", &[("seen", 40), ("acknowledged", 30), ("in_flight", 10)]),
+    ];
+    place.store.insert(&batch).await.unwrap();
+    let account = "6\tkilled\t0\t30\t12\t2\t0\t11\t1\n7\tkilled\t0\t27\t11\t0\t0\t11\t0\n\
+                   8\tkilled\t0\t30\t10\t4\t0\t11\t1\n9\trunning\t0\t40\t30\t0\t10\t0\t1\n";
+    assert_eq!(place.query(AGENTS).await, account);
 }
 
 pub(crate) async fn a_batch_may_span_more_days_than_clickhouse_takes_by_default(place: Place) {
