@@ -150,8 +150,16 @@ fn stranger() -> impl Strategy<Value = Vec<u8>> {
     (start, rest).prop_map(|(start, rest)| [start, rest].concat())
 }
 
-fn address() -> impl Strategy<Value = SocketAddr> {
-    (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip.to_canonical(), port))
+/// Ends of one family, as a header has them.
+fn clients() -> impl Strategy<Value = Ends> {
+    // An IPv4 address within IPv6 is told as what it is.
+    let ipv6 = || any::<Ipv6Addr>().prop_map(|ip| if ip.to_ipv4_mapped().is_some() { Ipv6Addr::LOCALHOST } else { ip });
+    let pair = prop_oneof![
+        any::<(Ipv4Addr, Ipv4Addr)>().prop_map(|(a, b)| (IpAddr::V4(a), IpAddr::V4(b))),
+        (ipv6(), ipv6()).prop_map(|(a, b)| (IpAddr::V6(a), IpAddr::V6(b))),
+    ];
+    (pair, any::<(u16, u16)>())
+        .prop_map(|((a, b), (from, to))| Ends { peer: SocketAddr::new(a, from), local: SocketAddr::new(b, to) })
 }
 
 proptest! {
@@ -172,13 +180,12 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_again(peer in address(), local in address(), v2 in any::<bool>()) {
-        prop_assume!(peer.is_ipv4() == local.is_ipv4());
-        let header = encode(if v2 { Version::V2 } else { Version::V1 }, Ends { peer, local });
+    fn what_is_written_is_read_again(client in clients(), version in prop_oneof![Just(Version::V1), Just(Version::V2)]) {
+        let header = encode(version, client);
         for cut in 0..header.len() {
             prop_assert_eq!(parse(&header[..cut]), Parsed::Incomplete);
         }
-        let expected = Parsed::Header { ends: Some(Ends { peer, local }), len: header.len() };
+        let expected = Parsed::Header { ends: Some(client), len: header.len() };
         prop_assert_eq!(parse(&header), expected);
     }
 }

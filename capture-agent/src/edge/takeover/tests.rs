@@ -128,6 +128,34 @@ async fn a_claimant_that_dies_leaves_the_old_agent_serving() {
 }
 
 #[tokio::test]
+async fn a_claimant_that_dies_before_it_has_the_socket_leaves_the_old_agent_serving() {
+    let running = Running::start().await;
+    let mut stream = UnixStream::connect(&running.path).await.unwrap();
+    stream.write_all(format!("{CLAIM}{}\n", running.address).as_bytes()).await.unwrap();
+    drop(stream);
+    assert_eq!(ask(running.address).await, b'o');
+    assert!(Claim::ask(&running.path, running.address).await.is_some());
+}
+
+#[tokio::test]
+async fn an_old_agent_that_dies_leaves_the_socket_to_the_new_one() {
+    let running = Running::start().await;
+    let claim = Claim::ask(&running.path, running.address).await.expect("the agent hands over");
+    running.serving.abort();
+    running.handing_over.abort();
+    assert!(running.serving.await.is_err() && running.handing_over.await.is_err());
+    // Nobody accepts now, but the kernel queues.
+    let mut waiting = TcpStream::connect(running.address).await.unwrap();
+    let stop = CancellationToken::new();
+    let new = agent(b'n', claim.listener().unwrap(), stop.clone());
+    claim.serving().await;
+    assert_eq!(waiting.read_u8().await.unwrap(), b'n');
+    Offer::bind(&running.path, &TcpListener::bind("127.0.0.1:0").unwrap()).await.unwrap();
+    stop.cancel();
+    new.await.unwrap();
+}
+
+#[tokio::test]
 async fn an_agent_for_another_address_is_refused_and_the_admin_endpoint_left_alone() {
     let running = Running::start().await;
     for other in ["127.0.0.1:9", "0.0.0.0:0"] {
