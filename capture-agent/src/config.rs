@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use shadow_capture::{CaptureSection, Sampler, SamplingConfig};
+use shadow_capture::{CaptureSection, Sampler, SamplingConfig, ServiceSection};
 use shadow_kafka::KafkaConfig;
-use shadow_record::ServiceName;
 use shadow_runtime::admin::AdminConfig;
 use shadow_runtime::telemetry::LogConfig;
-use shadow_runtime::{Instance, MaskingConfig, Problem, ServiceConfig};
+use shadow_runtime::{MaskingConfig, Problem, ServiceConfig};
 
 use crate::edge::config::{ListenSection, PrimarySection};
 
@@ -51,16 +50,6 @@ pub struct Config {
     pub admin: AdminConfig,
     /// The log.
     pub log: LogConfig,
-}
-
-/// `[service]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ServiceSection {
-    /// The logical service, which names the topic. Required.
-    pub name: Option<ServiceName>,
-    /// This agent; the host's name by default.
-    pub instance: Instance,
 }
 
 /// How the primary is spoken to when the client speaks HTTP/2. HTTP/1 is always relayed as HTTP/1.

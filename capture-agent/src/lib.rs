@@ -29,10 +29,10 @@ use std::process::ExitCode;
 use shadow_runtime::{Service, run_service};
 use tokio_util::sync::CancellationToken;
 
-pub use config::{Config, Forwarded, Protocol, ServiceSection};
+pub use config::{Config, Forwarded, Protocol};
 pub use edge::config::{Announce, Announced, ListenSection, PrimarySection};
 pub use pipeline::Agent;
-pub use shadow_capture::{Account, CaptureSection, DropReason, Exclusion, SamplingConfig};
+pub use shadow_capture::{Account, CaptureSection, DropReason, Exclusion, SamplingConfig, ServiceSection};
 
 /// The command: parses the arguments, loads the configuration, runs until a signal.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -7,7 +7,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Context as _;
-use shadow_capture::{Account, Capture, Settings};
+use shadow_capture::{Account, Capture, Production, Settings};
 use shadow_record::Source;
 use shadow_runtime::admin::{Admin, AdminHandle};
 use shadow_runtime::config::redacted;
@@ -134,8 +134,7 @@ fn settings(config: &Config, listen: SocketAddr) -> anyhow::Result<Settings> {
         instance: config.service.instance.to_string(),
         source: Source::Proxy,
         scheme: if config.listen.certificate.is_some() { "https" } else { "http" },
-        primary: Some(config.primary.authority()),
-        listen,
+        production: Production::Behind { primary: config.primary.authority(), listen },
         capture: config.capture.clone(),
         sampling: config.sampling.clone(),
         masking: config.masking.clone(),

@@ -30,6 +30,38 @@ const RESOLVER: Duration = Duration::from_secs(5);
 /// Least time between two pauses of everything, so that a flood of replayed requests is not one of control records.
 const ALARM: Duration = Duration::from_secs(5);
 
+/// Where production is.
+#[derive(Clone, Debug)]
+pub enum Production {
+    /// Behind an agent.
+    Behind {
+        /// The primary as configured, `host:port`.
+        primary: String,
+        /// Where the agent listens.
+        listen: SocketAddr,
+    },
+    /// It is this process, which clients and others reach at these, `host:port`.
+    Here(Vec<String>),
+}
+
+impl Production {
+    /// The addresses as configured, `host:port`, which may be names.
+    fn named(&self) -> &[String] {
+        match self {
+            Self::Behind { primary, .. } => std::slice::from_ref(primary),
+            Self::Here(addresses) => addresses,
+        }
+    }
+
+    /// Where an agent listens.
+    fn listen(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Behind { listen, .. } => Some(*listen),
+            Self::Here(_) => None,
+        }
+    }
+}
+
 /// Who announces, and what.
 pub(crate) struct Announcer {
     /// How to reach Kafka.
@@ -38,10 +70,8 @@ pub(crate) struct Announcer {
     pub(crate) service: ServiceName,
     /// This agent.
     pub(crate) instance: String,
-    /// The primary as configured, `host:port`; none when it is this process.
-    pub(crate) primary: Option<String>,
-    /// Where the agent itself listens.
-    pub(crate) listen: SocketAddr,
+    /// Where production is.
+    pub(crate) production: Production,
     /// Partitions of the captured topic if it must be created.
     pub(crate) partitions: i32,
     /// Waits for the topic.
@@ -132,22 +162,24 @@ impl Announcer {
         }
     }
 
-    /// The primary as configured and as resolved, and this agent; a port that is open on every interface, or that a primary on
-    /// this host has, under every name of this host that is known here. An address once known stays known: a resolver that fails or
+    /// Production as configured and as resolved, and this agent; a port that is open on every interface, or that production on this
+    /// host has, under every name of this host that is known here. An address once known stays known: a resolver that fails or
     /// rotates must not make production a possible target.
     async fn addresses(&self, known: &BTreeSet<String>) -> BTreeSet<String> {
         let mut addresses = known.clone();
-        addresses.extend(self.primary.clone());
         let (mut own, mut shared) = (interfaces(), BTreeSet::new());
-        shared.extend(self.listen.ip().is_unspecified().then_some(self.listen.port()));
-        if let Some(primary) = &self.primary {
-            for found in resolve(primary).await {
+        for name in self.production.named() {
+            addresses.insert(name.clone());
+            for found in resolve(name).await {
                 addresses.insert(found.to_string());
                 own.extend(self.seen_from(found));
                 shared.extend(on_this_host(found.ip(), &own).then_some(found.port()));
             }
         }
-        addresses.insert(self.listen.to_string());
+        if let Some(listen) = self.production.listen() {
+            addresses.insert(listen.to_string());
+            shared.extend(listen.ip().is_unspecified().then_some(listen.port()));
+        }
         addresses.extend(shared.into_iter().flat_map(|port| everywhere(port, &own, &host_name())));
         addresses
     }
@@ -222,7 +254,7 @@ mod tests {
 
     use super::*;
 
-    async fn announced(primary: &str, listen: &str) -> BTreeSet<String> {
+    async fn announced(production: Production) -> BTreeSet<String> {
         let kafka = KafkaConfig::at("127.0.0.1:1");
         let publisher = Publisher::new(&kafka, &ProducerLimits::default(), "none".into()).unwrap();
         let last_words = LastWords::new(kafka.clone(), "shop".parse().unwrap(), Vec::new());
@@ -230,8 +262,7 @@ mod tests {
             kafka,
             service: "shop".parse().unwrap(),
             instance: "a1".to_owned(),
-            primary: Some(primary.to_owned()),
-            listen: listen.parse().unwrap(),
+            production,
             partitions: 1,
             publisher,
             alarm: Alarm::default(),
@@ -252,10 +283,14 @@ mod tests {
             ("[::1]:9000", "[::]:8080", &[8080, 9000], &[]),
             ("192.0.2.1:9000", "192.0.2.7:8080", &[], &[8080, 9000]),
         ] {
-            let told = announced(primary, listen).await;
+            let behind = Production::Behind { primary: primary.to_owned(), listen: listen.parse().unwrap() };
+            let told = announced(behind).await;
             assert!(told.contains(primary) && told.contains(listen), "{told:?}");
             assert!(ports.iter().all(|port| here(*port).is_subset(&told)), "{primary} {listen}: {told:?}");
             assert!(silent.iter().all(|port| here(*port).is_disjoint(&told)), "{primary} {listen}: {told:?}");
         }
+        let addresses = ["192.0.2.1:9000", "0.0.0.0:8080"].map(str::to_owned).to_vec();
+        let told = announced(Production::Here(addresses)).await;
+        assert!(told.contains("192.0.2.1:9000") && here(8080).is_subset(&told) && here(9000).is_disjoint(&told));
     }
 }

@@ -1,12 +1,23 @@
-//! The `[capture]` section: bounds of what is kept behind the tee.
+//! The sections `[service]` and `[capture]`: who captures, and the bounds of what is kept behind the tee.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use shadow_runtime::Problem;
+use shadow_record::ServiceName;
 use shadow_runtime::units::{ByteSize, HumanDuration};
+use shadow_runtime::{Instance, Problem};
+
+/// `[service]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceSection {
+    /// The logical service, which names the topic. Required.
+    pub name: Option<ServiceName>,
+    /// This agent, or this copy of a service that captures itself; the host's name by default.
+    pub instance: Instance,
+}
 
 /// `[capture]`
 #[derive(Clone, Debug, Serialize, Deserialize)]

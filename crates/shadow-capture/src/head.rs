@@ -3,6 +3,7 @@
 //! Guarantee: on the hot path a head is looked at where it lies and copied once; it is taken apart on the masking threads.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{HOST, HeaderName, HeaderValue};
@@ -111,19 +112,77 @@ pub fn response_parser() -> httparse::ParserConfig {
 }
 
 fn open_wire(bytes: &[u8]) -> Result<OpenHead, Unreadable> {
+    let start = RequestLine::read(bytes).ok_or_else(|| Unreadable("its request line".to_owned()))?;
     let mut lines = [httparse::EMPTY_HEADER; MAX_LINES];
-    let mut head = httparse::Request::new(&mut lines);
-    head.parse(bytes).map_err(|error| Unreadable(error.to_string()))?;
-    let headers = header_map(head.headers)?;
-    let (authority, path, query) = split_target(head.path.unwrap_or_default());
+    let headers = match httparse::parse_headers(&bytes[start.length..], &mut lines) {
+        Ok(httparse::Status::Complete((_, lines))) => header_map(lines)?,
+        Ok(httparse::Status::Partial) => return Err(Unreadable("it has no end".to_owned())),
+        Err(error) => return Err(Unreadable(error.to_string())),
+    };
+    let target = start.target_text();
+    let (authority, path, query) = split_target(&target);
     let authority = authority.map_or_else(|| host(&headers), str::to_owned);
     Ok(OpenHead {
-        method: head.method.unwrap_or_default().to_owned(),
+        method: start.method.to_owned(),
         authority,
         path: path.to_owned(),
         query: query.map(str::to_owned),
         headers,
     })
+}
+
+/// The first line of an HTTP/1 request. Its target may have any byte that cannot end it: servers take more than grammars allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLine<'a> {
+    /// As the client wrote it.
+    pub method: &'a str,
+    /// Raw.
+    pub target: &'a [u8],
+    /// The x of HTTP/1.x; higher versions are read as the highest known.
+    pub minor_version: u8,
+    /// Bytes of the line, its end included.
+    pub length: usize,
+}
+
+impl<'a> RequestLine<'a> {
+    /// Reads the line at the front of a head. `None`: it is none.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let length = bytes.iter().position(|&byte| byte == b'\n')? + 1;
+        let line = bytes[..length].strip_suffix(b"\r\n")?;
+        let mut words = line.split(|&byte| byte == b' ');
+        let (method, target, version) = (words.next()?, words.next()?, words.next()?);
+        let minor = version.strip_prefix(b"HTTP/1.").filter(|minor| minor.len() == 1 && minor[0].is_ascii_digit())?;
+        let targeted = !target.is_empty() && target.iter().all(|&byte| byte > b' ' && byte != 0x7f);
+        let named = !method.is_empty() && method.iter().all(|&byte| is_token(byte));
+        if words.next().is_some() || !targeted || !named {
+            return None;
+        }
+        let method = std::str::from_utf8(method).ok()?;
+        Some(Self { method, target, minor_version: (minor[0] - b'0').min(1), length })
+    }
+
+    /// The target as text: bytes beyond ASCII that are not UTF-8 are written as `%XX`.
+    pub fn target_text(&self) -> Cow<'a, str> {
+        match std::str::from_utf8(self.target) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => self.target.iter().fold(String::with_capacity(self.target.len() + 16), escape).into(),
+        }
+    }
+}
+
+fn escape(mut text: String, &byte: &u8) -> String {
+    if byte.is_ascii() {
+        text.push(char::from(byte));
+    } else {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "%{byte:02X}");
+    }
+    text
+}
+
+/// What names are made of (RFC 9110 section 5.6.2).
+pub fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The authority (of an absolute target only), path and query of a request target. A target without a path has the path `/`.
@@ -237,6 +296,30 @@ mod tests {
         let copy = detach(&headers);
         assert_eq!(copy, headers);
         assert!(copy.iter().zip(&headers).all(|(a, b)| a == b));
+    }
+
+    #[test]
+    fn request_lines_are_read_whatever_their_target_holds() {
+        let line = RequestLine::read(b"GET /a|b\xe9 HTTP/1.1\r\nHost: h\r\n").unwrap();
+        assert_eq!((line.method, line.minor_version, line.length), ("GET", 1, 20));
+        assert_eq!(line.target_text(), "/a|b%E9");
+        assert_eq!(RequestLine::read("GET /\u{e9} HTTP/1.0\r\n".as_bytes()).unwrap().target_text(), "/\u{e9}");
+        for none in [
+            &b"GET / HTTP/1.1\n"[..],
+            b"GET /  HTTP/1.1\r\n",
+            b"GET  HTTP/1.1\r\n",
+            b" GET / HTTP/1.1\r\n",
+            b"G@T / HTTP/1.1\r\n",
+            b"GET /a b HTTP/1.1\r\n",
+            b"GET /\t HTTP/1.1\r\n",
+            b"GET / HTTP/2.0\r\n",
+            b"GET / HTTP/1.10\r\n",
+            b"GET / http/1.1\r\n",
+            b"GET /\r\n",
+            b"GET / HTTP/1.1",
+        ] {
+            assert_eq!(RequestLine::read(none), None, "{}", none.escape_ascii());
+        }
     }
 
     #[test]

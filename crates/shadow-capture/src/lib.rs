@@ -41,7 +41,8 @@ mod sample;
 pub mod tee;
 mod watchdog;
 
-pub use config::{CaptureSection, InvalidThreshold, Threshold};
+pub use announce::Production;
+pub use config::{CaptureSection, InvalidThreshold, ServiceSection, Threshold};
 pub use handover::Handover;
 pub use latency::{Histogram, Latency, measure_lag};
 pub use ledger::{

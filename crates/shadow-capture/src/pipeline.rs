@@ -3,7 +3,6 @@
 //! Start order: everything is there at once and nothing waits for Kafka, which is looked for in the background. Stop order, once
 //! the caller's traffic has drained: the queue, then the producer, and the last heartbeat is the last word.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use shadow_runtime::{ConfigError, MaskingConfig};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::announce::Announcer;
+use crate::announce::{Announcer, Production};
 use crate::beside::Beside;
 use crate::config::CaptureSection;
 use crate::handover;
@@ -43,10 +42,8 @@ pub struct Settings {
     pub source: Source,
     /// `http` or `https`, as clients use it.
     pub scheme: &'static str,
-    /// The primary as configured, `host:port`; none when it is the caller itself.
-    pub primary: Option<String>,
-    /// Where clients connect.
-    pub listen: SocketAddr,
+    /// Where production is, so that no launch can have it for a target.
+    pub production: Production,
     /// Bounds.
     pub capture: CaptureSection,
     /// What is captured.
@@ -98,8 +95,7 @@ impl Capture {
     /// # Errors
     /// Settings that cannot be used. Kafka need not be there.
     pub fn start(settings: Settings) -> Result<(Self, Observer), StartError> {
-        let Settings { service, instance, source, scheme, primary, listen, capture, sampling, masking, kafka } =
-            settings;
+        let Settings { service, instance, source, scheme, production, capture, sampling, masking, kafka } = settings;
         let directories = Directory::candidates(capture.account.as_deref());
         let ledger = Ledger::kept(label(&service, &instance, &kafka), &directories);
         let (pause, alarm) = (Arc::new(Pause::default()), Alarm::default());
@@ -147,8 +143,7 @@ impl Capture {
             kafka,
             service,
             instance,
-            primary,
-            listen,
+            production,
             partitions: capture.partitions,
             publisher: publisher.clone(),
             alarm: alarm.clone(),

@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use shadow_capture::{Capture, CaptureSection, Settings};
+use shadow_capture::{Capture, CaptureSection, Production, Settings};
 use shadow_kafka::KafkaConfig;
 use shadow_record::Source;
 
@@ -27,8 +27,7 @@ async fn masking_and_the_kafka_client_give_way_to_the_traffic() {
         instance: "a1".to_owned(),
         source: Source::Proxy,
         scheme: "http",
-        primary: None,
-        listen: "127.0.0.1:1".parse().unwrap(),
+        production: Production::Here(vec!["127.0.0.1:1".to_owned()]),
         capture: CaptureSection { threads: 2, nice: 7, flush: "1ms".parse().unwrap(), ..CaptureSection::default() },
         sampling: Default::default(),
         masking: toml::from_str(&masking).unwrap(),
