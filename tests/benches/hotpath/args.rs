@@ -6,8 +6,8 @@ use std::path::PathBuf;
 pub const USAGE: &str = "\
 cargo bench -p shadow-tests --bench hotpath -- latency|faults|saturate|soak [MINUTES]|loris [options]
 
-  --rounds N     interleaved rounds                                  (8)
-  --seconds S    measured seconds of one leg in one round            (5)
+  --rounds N     interleaved rounds; six give an interval            (16)
+  --seconds S    measured seconds of one leg in one round            (3)
   --rate R       requests/s of the open loop, or of the soak         (2000; soak 300)
   --legs a,b     only these legs; `direct` and `healthy` always run  (all)
   --json FILE    also writes every round's figures";
@@ -37,8 +37,8 @@ impl Args {
         let mut parsed = Self {
             command: String::new(),
             minutes: None,
-            rounds: 8,
-            seconds: 5,
+            rounds: 16,
+            seconds: 3,
             rate: None,
             legs: Vec::new(),
             json: None,

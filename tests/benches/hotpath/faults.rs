@@ -14,7 +14,7 @@ use super::peers::Peer;
 use super::report::{Report, Table, yes};
 use super::setup::{CONNECTIONS, RATE, Setup};
 use super::shadow;
-use super::stats::{average, ratio};
+use super::stats::{Estimate, ratio, typical};
 use crate::support::free_port;
 
 const LEGS: &[&str] = &[
@@ -30,6 +30,8 @@ const LEGS: &[&str] = &[
     "envoy-mirror",
     "envoy-mirror-stalled",
 ];
+/// Upper end of an interval that still counts as noise: rounds of the same healthy agent differ as much.
+const NOISE: f64 = 1.5;
 /// The captured service whose candidate hangs.
 const STALLED: &str = "stalled";
 
@@ -137,6 +139,19 @@ fn disks(setup: &Setup, legs: &mut Vec<Leg>, start: impl Fn(&str, PathBuf) -> Re
     disks
 }
 
+/// Whether a fault was felt. A wide interval decides nothing, even when it holds 1.
+fn within_noise(ratios: &[Estimate]) -> &'static str {
+    let told: Vec<_> =
+        ratios.iter().map(|ratio| (ratio.low.is_some_and(|low| low > 1.0), ratio.at_most(NOISE))).collect();
+    if told.iter().any(|(worse, at_most)| *worse || *at_most == "**NO**") {
+        "**NO**"
+    } else if told.iter().all(|(_, at_most)| *at_most == "yes") {
+        "yes"
+    } else {
+        "undecided"
+    }
+}
+
 fn print(measured: &[Measured], rate: u32) {
     let mut table = Table::new(&[
         "leg",
@@ -160,15 +175,15 @@ fn print(measured: &[Measured], rate: u32) {
             healthy.filter(|healthy| healthy.leg != m.leg).map(|healthy| ratio(&m.each(of), &healthy.each(of)))
         };
         let (p50, p99) = (beside(|r| r.latency.p50), beside(|r| r.latency.p99));
-        let within = p50.zip(p99).map(|(p50, p99)| yes(p50.holds(1.0) && p99.holds(1.0)));
+        let within = p50.zip(p99).map(|(p50, p99)| within_noise(&[p50, p99]));
         let account = m.account();
         table.row(&[
             m.leg.clone(),
-            average(&m.each(|r| r.latency.p50)).show(3),
-            average(&m.each(|r| r.latency.p99)).show(3),
+            typical(&m.each(|r| r.latency.p50)).show(3),
+            typical(&m.each(|r| r.latency.p99)).show(3),
             p50.map_or(String::new(), |ratio| ratio.show(2)),
             p99.map_or(String::new(), |ratio| ratio.show(2)),
-            within.unwrap_or_default(),
+            within.unwrap_or_default().to_owned(),
             format!("{:.0}", m.mean(|r| r.per_second)),
             m.sum(|r| r.failed).to_string(),
             m.sum(|r| r.unanswered).to_string(),
@@ -177,7 +192,7 @@ fn print(measured: &[Measured], rate: u32) {
         ]);
     }
     table.print(&format!(
-        "Faults behind the hot path, {rate} requests/s open loop, {CONNECTIONS} connections; ms and ratios, mean of rounds [95 %]; \
+        "Faults behind the hot path, {rate} requests/s open loop, {CONNECTIONS} connections; ms and ratios, typical round [95 %]; \
          a mirroring peer beside its own healthy leg"
     ));
 }

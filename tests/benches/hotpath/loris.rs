@@ -17,7 +17,7 @@ use super::load::Pace;
 use super::origin::Origin;
 use super::report::{Report, Table};
 use super::setup::Setup;
-use super::stats::{average, ratio};
+use super::stats::{ratio, typical};
 
 /// Slow clients.
 const SLOW: usize = 10_000;
@@ -51,16 +51,16 @@ pub fn run(setup: &Setup) {
     let mut leg = Leg::agent("agent", agent.clone(), Pinning::Everything);
     let plan = plan(CONNECTIONS, Pace::Open(rate), setup.args.seconds, &setup.cpus);
     let [mut without, mut with] = ["without", "with"].map(|name| Measured { leg: name.to_owned(), rounds: Vec::new() });
-    let mut memory = [Vec::new(), Vec::new()];
+    let resident = || cpus::memory(agent.process.id()).0;
+    let (already, before, mut most) = (origin.answered(), resident(), 0);
     let (mut least, mut closed) = (SLOW as i64, 0);
     for round in 0..setup.args.rounds {
         without.rounds.push(leg.turn(plan, &setup.cpus).expect("the agent serves"));
-        memory[0].push(cpus::memory(agent.process.id()).0);
         agent.process.thaw();
         let slow = Slow::start(agent.address, setup.cpus.load);
         slow.gather();
         with.rounds.push(leg.turn(plan, &setup.cpus).expect("the agent serves"));
-        memory[1].push(cpus::memory(agent.process.id()).0);
+        most = most.max(resident());
         agent.process.thaw();
         least = least.min(slow.connected.load(Ordering::Relaxed));
         closed += slow.closed.load(Ordering::Relaxed);
@@ -69,29 +69,35 @@ pub fn run(setup: &Setup) {
     }
 
     let both = [&without, &with];
-    let mut table = Table::new(&["slow clients", "p50", "p99", "failed", "unanswered", "agent's resident MiB, most"]);
-    for (m, memory) in both.into_iter().zip(&memory) {
+    let mut table = Table::new(&["slow clients", "p50", "p99", "failed", "unanswered"]);
+    for m in both {
         table.row(&[
             m.leg.clone(),
-            average(&m.each(|r| r.latency.p50)).show(3),
-            average(&m.each(|r| r.latency.p99)).show(3),
+            typical(&m.each(|r| r.latency.p50)).show(3),
+            typical(&m.each(|r| r.latency.p99)).show(3),
             m.sum(|r| r.failed).to_string(),
             m.sum(|r| r.unanswered).to_string(),
-            format!("{:.1}", memory.iter().max().copied().unwrap_or(0) as f64 / 1024.0),
         ]);
     }
-    table.print(&format!("{SLOW} slow clients beside {rate} requests/s; ms, mean of rounds [95 %]"));
+    table.print(&format!("{SLOW} slow clients beside {rate} requests/s; ms, typical round [95 %]"));
     let beside = |of: fn(&Round) -> f64| ratio(&with.each(of), &without.each(of)).show(2);
     println!("with / without: p50 {}, p99 {}", beside(|r| r.latency.p50), beside(|r| r.latency.p99));
     println!("slow clients connected at the end of a round, at least: {least}; closed by the agent in all: {closed}");
+    let mib = |kib: u64| kib as f64 / 1024.0;
+    println!(
+        "agent's resident MiB: before {:.1}, with slow clients at most {:.1}, after they left {:.1}",
+        mib(before),
+        mib(most),
+        mib(resident())
+    );
     println!(
         "requests that reached the origin: {}, sent by the normal client: {}",
-        origin.answered(),
+        origin.answered() - already,
         without.sum(|r| r.sent) + with.sum(|r| r.sent)
     );
     let mut report = Report::new(&setup.args, &setup.cpus);
     report.put("legs", both);
-    report.put("agent_resident_kib", memory);
+    report.put("agent_resident_kib", [before, most, resident()]);
     report.write(setup.args.json.as_deref());
     drop((leg, agent));
     setup.runtime.block_on(stack.stop());

@@ -14,7 +14,7 @@ use super::origin::Origin;
 use super::peers::Peer;
 use super::report::{Report, Table, yes};
 use super::setup::Setup;
-use super::stats::{average, ratio};
+use super::stats::{ratio, typical};
 
 const AGENT: &str = "agent";
 const AGENT_PROXY: &str = "agent-proxy-threads";
@@ -74,7 +74,7 @@ fn print(measured: &[Measured], connections: usize) {
         let share = |of: fn(&super::legs::Round) -> f64| format!("{:.0} %", 100.0 * m.mean(of));
         table.row(&[
             m.leg.clone(),
-            average(&rate(m)).show(0),
+            typical(&rate(m)).show(0),
             agent
                 .filter(|agent| agent.leg != m.leg)
                 .map_or(String::new(), |agent| ratio(&rate(agent), &rate(m)).show(2)),
@@ -88,7 +88,7 @@ fn print(measured: &[Measured], connections: usize) {
         ]);
     }
     table.print(&format!(
-        "Saturated, closed loop, {connections} connections, one core for each proxy; mean of rounds [95 %]"
+        "Saturated, closed loop, {connections} connections, one core for each proxy; typical round [95 %]"
     ));
     for m in measured {
         if let Some(account) = m.account() {
