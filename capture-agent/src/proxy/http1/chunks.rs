@@ -3,6 +3,8 @@
 //! Guarantee: strict. What two readers could take for different bodies is [`Malformed`]: a bare LF, a sign, a space or nothing
 //! where a length belongs, a length beyond 64 bits, data that does not end where its length says.
 
+use shadow_capture::head::is_token;
+
 /// Most bytes of one chunk's extensions.
 const MAX_EXTENSION: u32 = 4 << 10;
 /// Most bytes of a body's trailer lines.
@@ -45,7 +47,11 @@ enum State {
     Line {
         passed: u32,
     },
-    /// In a trailer line.
+    /// In the name of a trailer.
+    TrailerName {
+        passed: u32,
+    },
+    /// Behind its colon.
     Trailer {
         passed: u32,
     },
@@ -116,7 +122,11 @@ fn step(state: State, byte: u8) -> Result<State, Malformed> {
         (State::LastLf, b'\n') => State::Done,
         (State::Trailer { passed }, b'\r') => State::TrailerLf { passed },
         (State::TrailerLf { passed }, b'\n') => State::Line { passed },
-        (State::Line { passed } | State::Trailer { passed }, _) if is_text(byte) && passed < MAX_TRAILERS => {
+        (State::TrailerName { passed }, b':') => State::Trailer { passed },
+        (State::Line { passed } | State::TrailerName { passed }, _) if is_token(byte) && passed < MAX_TRAILERS => {
+            State::TrailerName { passed: passed + 1 }
+        }
+        (State::Trailer { passed }, _) if is_text(byte) && passed < MAX_TRAILERS => {
             State::Trailer { passed: passed + 1 }
         }
         _ => return Err(Malformed),
@@ -180,6 +190,10 @@ mod tests {
             b"3\r\nabc\n",
             b"0\r\nX: 1\n\r\n",
             b"0\r\nX: \0\r\n\r\n",
+            b"0\r\nX\r\n\r\n",
+            b"0\r\n: 1\r\n\r\n",
+            b"0\r\nX : 1\r\n\r\n",
+            b"0\r\nX: 1\r\n folded\r\n\r\n",
             b"0\n\r\n",
         ] {
             for piece in [1, 2, body.len()] {

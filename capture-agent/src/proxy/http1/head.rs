@@ -3,11 +3,12 @@
 //! Guarantee: a request that two readers could take for different ones is refused before a byte of it goes on
 //! ([`Refusal`]). Responses come from a trusted side and are read leniently; one that cannot be read is passed on unread.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use http::{HeaderName, StatusCode};
 use shadow_capture::head::{
-    LinesCopy, MAX_LINES, RequestCopy, RequestHead, ResponseHead, response_parser, split_target,
+    LinesCopy, MAX_LINES, RequestCopy, RequestHead, RequestLine, ResponseHead, response_parser, split_target,
 };
 
 use super::chunks::Chunks;
@@ -109,7 +110,7 @@ pub(crate) enum Then {
 pub(crate) struct WireRequest<'a> {
     bytes: &'a [u8],
     method: &'a str,
-    path: &'a str,
+    path: Cow<'a, str>,
     lines: &'a [httparse::Header<'a>],
 }
 
@@ -123,6 +124,7 @@ pub(crate) struct WireResponse<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct HeadEnd {
     searched: usize,
+    lines: usize,
 }
 
 impl HeadEnd {
@@ -137,14 +139,20 @@ impl HeadEnd {
                 return Err(Refusal::BareLineFeed);
             }
             if bytes[..end].ends_with(b"\r\n\r\n") {
-                self.searched = 0;
+                *self = Self::default();
                 return if end > MAX_HEAD { Err(Refusal::TooLarge) } else { Ok(Some(end)) };
             }
+            self.lines += 1;
         }
         self.searched = bytes.len();
-        if bytes.len() > MAX_HEAD { Err(Refusal::TooLarge) } else { Ok(None) }
+        // The request line is none of the header's.
+        let fits = bytes.len() <= MAX_HEAD && self.lines <= MAX_LINES + 1;
+        if fits { Ok(None) } else { Err(Refusal::TooLarge) }
     }
 }
+
+/// Header lines for which there is room at once; more are looked for only where there are more.
+const USUAL_LINES: usize = 48;
 
 /// Reads a whole request head and shows it to `seen`.
 ///
@@ -154,20 +162,41 @@ pub(crate) fn read_request<R>(
     bytes: &[u8],
     seen: impl FnOnce(&WireRequest<'_>) -> R,
 ) -> Result<(RequestFacts, R), Refusal> {
-    let mut lines = [const { MaybeUninit::uninit() }; MAX_LINES];
-    let mut head = httparse::Request::new(&mut []);
-    match head.parse_with_uninit_headers(bytes, &mut lines) {
-        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
-        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLarge),
-        Err(httparse::Error::Version) => return Err(Refusal::Version),
-        _ => return Err(Refusal::Malformed),
-    }
-    let (Some(method), Some(target), Some(minor)) = (head.method, head.path, head.version) else {
-        return Err(Refusal::Malformed);
+    let Some(start) = RequestLine::read(bytes) else {
+        return Err(if is_other_version(bytes) { Refusal::Version } else { Refusal::Malformed });
     };
+    let mut usual = [httparse::EMPTY_HEADER; USUAL_LINES];
+    match httparse::parse_headers(&bytes[start.length..], &mut usual) {
+        Err(httparse::Error::TooManyHeaders) => {
+            let mut lines = [httparse::EMPTY_HEADER; MAX_LINES];
+            let parsed = httparse::parse_headers(&bytes[start.length..], &mut lines);
+            read_lines(bytes, start, parsed, seen)
+        }
+        parsed => read_lines(bytes, start, parsed, seen),
+    }
+}
+
+/// Whether it is a request but for its version.
+fn is_other_version(bytes: &[u8]) -> bool {
+    let line = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    line.rsplit(|&byte| byte == b' ').next().is_some_and(|version| version.starts_with(b"HTTP/"))
+}
+
+fn read_lines<R>(
+    bytes: &[u8],
+    start: RequestLine<'_>,
+    parsed: httparse::Result<(usize, &[httparse::Header<'_>])>,
+    seen: impl FnOnce(&WireRequest<'_>) -> R,
+) -> Result<(RequestFacts, R), Refusal> {
+    let lines = match parsed {
+        Ok(httparse::Status::Complete((length, lines))) if start.length + length == bytes.len() => lines,
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLarge),
+        _ => return Err(Refusal::Malformed),
+    };
+    let (method, minor) = (start.method, start.minor_version);
     let mut framing = RequestFraming::default();
     let mut switches = method == "CONNECT";
-    for line in head.headers.iter() {
+    for line in lines {
         match line.name.len() {
             14 if line.name.eq_ignore_ascii_case("content-length") => framing.length(line.value)?,
             17 if line.name.eq_ignore_ascii_case("transfer-encoding") => framing.coding(line.value, minor)?,
@@ -176,8 +205,11 @@ pub(crate) fn read_request<R>(
         }
     }
     let facts = RequestFacts { length: bytes.len(), framing: framing.decide()?, kind: Kind::of(method), switches };
-    let request = WireRequest { bytes, method, path: split_target(target).1, lines: head.headers };
-    Ok((facts, seen(&request)))
+    let path = match start.target_text() {
+        Cow::Borrowed(target) => Cow::Borrowed(split_target(target).1),
+        Cow::Owned(target) => Cow::Owned(split_target(&target).1.to_owned()),
+    };
+    Ok((facts, seen(&WireRequest { bytes, method, path, lines })))
 }
 
 impl Kind {
@@ -298,7 +330,7 @@ impl RequestHead for WireRequest<'_> {
     }
 
     fn path(&self) -> &str {
-        self.path
+        &self.path
     }
 
     fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {

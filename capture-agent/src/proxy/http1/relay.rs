@@ -370,15 +370,16 @@ impl Relay {
         if self.closing || self.pending.len() >= PIPELINED || self.up.ahead().is_empty() {
             return Ok(false);
         }
-        if self.up.ahead().starts_with(b"\r\n") && !self.up.has_cleared() && *empty_lines < EMPTY_LINES {
-            // RFC 9112 section 2.2: old clients send one behind a body.
+        if self.up.ahead().starts_with(b"\r\n") && *empty_lines < EMPTY_LINES {
+            // RFC 9112 section 2.2: old clients send one behind a body. It goes on as it is, but opens no connection.
             *empty_lines += 1;
-            self.up.skip(2);
+            match self.primary {
+                Primary::Absent => self.up.skip(2),
+                _ => self.up.clear(2),
+            }
             return Ok(true);
         }
         let found = match self.up.ahead() {
-            // Once what stands before has been written, it can be told whether these are empty lines.
-            [b'\r', ..] if self.up.has_cleared() => return Ok(false),
             [b'\r'] => Ok(None),
             ahead => end.find(ahead),
         };
@@ -415,6 +416,9 @@ impl Relay {
             }
         };
         self.up.clear(head);
+        if let (Primary::Absent, Upward::Head { empty_lines, .. }) = (&self.primary, &self.upward) {
+            self.up.put_first(&b"\r\n".repeat(usize::from(*empty_lines)));
+        }
         let copied = observation.as_ref().filter(|_| !framing.is_done());
         let copy =
             copied.map(|o| BodyCopy::begin(&size_of(&framing), &self.shared.observer.limits, RequestSide(o.clone())));
@@ -662,7 +666,8 @@ impl Relay {
                 }
             }
             Poll::Ready(Err(_)) => {
-                let cut = matches!(&self.downward, Downward::Body { framing: Framing::UntilClose, .. } | Downward::Raw);
+                // Between two exchanges a reset is as good as an orderly end.
+                let cut = !self.pending.is_empty() || matches!(self.downward, Downward::Raw);
                 if let Downward::Body { copy: Some(copy), .. } = &mut self.downward {
                     copy.fail(CaptureError::Reset);
                 }
@@ -690,7 +695,9 @@ impl Relay {
         }
         self.fail_pending(why);
         self.downward = Downward::Ended;
-        self.down.forget_ahead();
+        // A head that was cut off is passed on as far as it came.
+        let rest = self.down.ahead().len();
+        self.down.clear(rest);
         self.closing = true;
         self.clock.quiet_since = Instant::now();
     }

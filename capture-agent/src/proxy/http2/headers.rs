@@ -44,11 +44,8 @@ pub(super) struct Target {
 /// Makes a client's request one to the primary.
 pub(super) fn towards_primary(parts: &mut request::Parts, content: Content, target: &Target, peer: SocketAddr) {
     let trailers_wanted = wants_trailers(&parts.headers);
-    remove_hop_by_hop(&mut parts.headers);
-    if trailers_wanted {
-        parts.headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
-    if parts.version == Version::HTTP_2 {
+    if target.protocol == Protocol::Http1 {
+        remove_hop_by_hop(&mut parts.headers);
         join_cookies(&mut parts.headers);
     }
     if target.forwarded == Forwarded::Append {
@@ -57,6 +54,7 @@ pub(super) fn towards_primary(parts: &mut request::Parts, content: Content, targ
     readdress(parts, target);
     if target.protocol == Protocol::Http1 {
         if trailers_wanted {
+            parts.headers.insert(TE, HeaderValue::from_static("trailers"));
             parts.headers.insert(CONNECTION, HeaderValue::from_static("te"));
         }
         if content == Content::Present && !parts.headers.contains_key(CONTENT_LENGTH) {

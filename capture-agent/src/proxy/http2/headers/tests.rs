@@ -77,11 +77,16 @@ fn http2_heads_become_http1_heads() {
 }
 
 #[test]
-fn towards_http2_the_host_becomes_the_authority_and_trailers_stay_wanted() {
-    let given = parts(Version::HTTP_11, "/x", &[("host", "shop.example"), ("te", "trailers"), ("connection", "te")]);
-    let sent = forward(given, Content::Present, &target(Protocol::Http2, Forwarded::Keep));
+fn towards_http2_a_head_stays_as_it_is_but_for_its_address() {
+    let given = [("te", "trailers"), ("cookie", "a=1"), ("x", "1"), ("cookie", "b=2")];
+    let sent = forward(
+        parts(Version::HTTP_2, "http://shop.example/x", &given),
+        Content::Present,
+        &target(Protocol::Http2, Forwarded::Keep),
+    );
     assert_eq!(sent.uri, "http://shop.example/x");
-    assert_eq!(lines(&sent.headers), [("te".to_owned(), "trailers".to_owned())]);
+    let expected = [given[0], given[1], given[3], given[2]].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    assert_eq!(lines(&sent.headers), expected);
 }
 
 #[test]
