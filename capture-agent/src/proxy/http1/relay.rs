@@ -268,7 +268,7 @@ impl Relay {
         while self.read_request()? || self.send_up(cx)? || self.fill_up(cx)? {
             moved = true;
         }
-        self.settle_up(cx);
+        self.settle_up(cx)?;
         Ok(moved)
     }
 
@@ -359,6 +359,10 @@ impl Relay {
             Upward::Tunnel => {
                 let count = self.up.ahead().len();
                 self.up.clear(count);
+                if count == 0 && self.client_done {
+                    self.upward = Upward::Ended;
+                    return Ok(true);
+                }
                 Ok(count > 0)
             }
             Upward::Held | Upward::Ended | Upward::Refused => Ok(false),
@@ -429,7 +433,7 @@ impl Relay {
     }
 
     fn fill_up(&mut self, cx: &mut Context<'_>) -> Step {
-        let reads = matches!(self.upward, Upward::Head { .. } | Upward::Body { .. } | Upward::Tunnel);
+        let reads = !matches!(self.upward, Upward::Ended | Upward::Refused);
         if self.client_done || !reads || !self.up.has_room() {
             return Ok(false);
         }
@@ -457,27 +461,30 @@ impl Relay {
 
     fn client_ended(&mut self) {
         self.client_done = true;
-        if let Upward::Body { copy: Some(copy), .. } = &mut self.upward {
-            copy.fail(CaptureError::ClientAborted);
+        match &mut self.upward {
+            // What it sent for the tunnel that it asked for is kept until the answer is there.
+            Upward::Held if !self.up.ahead().is_empty() => return,
+            Upward::Body { copy: Some(copy), .. } => copy.fail(CaptureError::ClientAborted),
+            _ => {}
         }
         self.upward = Upward::Ended;
         self.up.forget_ahead();
     }
 
     /// Flushes; and passes the client's end on, once everything before it has been.
-    fn settle_up(&mut self, cx: &mut Context<'_>) {
-        let Primary::There(primary) = &mut self.primary else { return };
-        let settled = if matches!(self.upward, Upward::Ended) && !self.up.has_cleared() {
-            match Pin::new(primary).poll_shutdown(cx) {
-                Poll::Ready(Ok(())) => return self.deafen(),
-                other => other,
+    fn settle_up(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let Primary::There(primary) = &mut self.primary else { return Ok(()) };
+        let ends = matches!(self.upward, Upward::Ended) && !self.up.has_cleared();
+        let settled = if ends { Pin::new(primary).poll_shutdown(cx) } else { self.up.poll_flush(primary, cx) };
+        match settled {
+            // There is nothing that it could still answer.
+            Poll::Ready(_) if ends && self.pending.is_empty() && matches!(self.downward, Downward::Head) => {
+                return Err(End::Quiet);
             }
-        } else {
-            self.up.poll_flush(primary, cx)
-        };
-        if let Poll::Ready(Err(_)) = settled {
-            self.deafen();
+            Poll::Ready(outcome) if ends || outcome.is_err() => self.deafen(),
+            _ => {}
         }
+        Ok(())
     }
 
     // The primary's bytes.
@@ -602,7 +609,9 @@ impl Relay {
                 if let Some(Pending { observation: Some(observation), .. }) = self.pending.pop_front() {
                     observation.tunnelled();
                 }
-                self.upward = if self.client_done { Upward::Ended } else { Upward::Tunnel };
+                if !matches!(self.upward, Upward::Ended) {
+                    self.upward = Upward::Tunnel;
+                }
                 self.downward = Downward::Raw;
             }
             Then::Body(framing) => {
