@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use capture_agent::{Account, Agent, Config};
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 /// Runs a test in a runtime that does not wait for the Kafka client's threads when it ends: without a broker they sit out
@@ -47,13 +48,16 @@ pub(crate) struct Running {
     /// The agent.
     pub agent: Agent,
     shutdown: CancellationToken,
+    /// Without Kafka an account stays behind for the next agent; here there is none.
+    _accounts: TempDir,
 }
 
 impl Running {
     /// Starts an agent.
-    pub(crate) async fn with(config: Config) -> Self {
-        let shutdown = CancellationToken::new();
-        Self { agent: Agent::start(config, shutdown.clone()).await.unwrap(), shutdown }
+    pub(crate) async fn with(mut config: Config) -> Self {
+        let (shutdown, accounts) = (CancellationToken::new(), tempfile::tempdir().unwrap());
+        config.capture.account = Some(accounts.path().to_owned());
+        Self { agent: Agent::start(config, shutdown.clone()).await.unwrap(), shutdown, _accounts: accounts }
     }
 
     /// Starts an agent in front of `primary`.

@@ -209,7 +209,8 @@ impl Capture {
         self.ledger.close();
         // First, so that no regular heartbeat follows the last one.
         self.stop.cancel();
-        if reached && self.heart.stopped().await == LastWord::Acknowledged {
+        let known = reached && self.heart.stopped().await == LastWord::Acknowledged;
+        if known || self.ledger.account().seen == 0 {
             self.ledger.discard();
         } else if let Some(path) = self.ledger.path() {
             tracing::info!(path = %path.display(), "Kafka does not have the last heartbeat; the account is kept for the next agent");

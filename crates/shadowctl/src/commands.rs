@@ -26,7 +26,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pause(args) => pause::run(&kafka()?, pause::Wanted::Paused, args).await,
         Command::Resume(args) => pause::run(&kafka()?, pause::Wanted::Running, args).await,
         Command::Status(args) => status::run(&kafka()?, args).await,
-        Command::Ledger(args) => ledger::run(&sql()?, args).await,
+        Command::Ledger(args) => ledger::run(sql, args).await,
         Command::Report(args) => report::run(&sql()?, args).await,
         Command::Schema(command) => schema::run(&sql()?, command).await,
         Command::Devstack(command) => devstack::run(command).await,

@@ -96,7 +96,8 @@ pub(crate) enum Directory {
 }
 
 impl Directory {
-    /// Those to try in turn: the configured one, or the usual ones.
+    /// Those to try in turn: the configured one, or the usual ones. Of these memory comes before any disk, since a page of a disk
+    /// that is being written back can hold up who counts in it, and that is the traffic.
     pub(crate) fn candidates(configured: Option<&Path>) -> Vec<Self> {
         if let Some(configured) = configured {
             return vec![Self::Given(configured.to_owned())];
@@ -104,7 +105,8 @@ impl Directory {
         let given = std::env::var_os("RUNTIME_DIRECTORY").unwrap_or_default();
         // The service manager may give several, with colons between them.
         let given = std::env::split_paths(&given).find(|dir| dir.is_absolute()).map(Self::Given);
-        let usual = [Path::new("/run"), Path::new("/dev/shm"), &std::env::temp_dir()];
+        let mut usual = [Path::new("/run"), Path::new("/dev/shm"), &std::env::temp_dir()];
+        usual.sort_by_key(|parent| !in_memory(parent));
         given.into_iter().chain(usual.map(|parent| Self::Usual(parent.join("shadowline")))).collect()
     }
 
@@ -137,6 +139,12 @@ impl Directory {
         };
         Err(io::Error::new(io::ErrorKind::PermissionDenied, whose))
     }
+}
+
+/// Whether a directory is a tmpfs.
+fn in_memory(dir: &Path) -> bool {
+    const TMPFS: u64 = 0x0102_1994;
+    rustix::fs::statfs(dir).is_ok_and(|found| found.f_type as u64 == TMPFS)
 }
 
 /// One account's file as it was found.

@@ -47,7 +47,8 @@ impl Page {
         if file.metadata()?.len() != LEN as u64 {
             return Err(io::Error::other("the file is not as long as an account"));
         }
-        Ok(Self(Place::Mapped(MmapOptions::new().len(LEN).map_raw(file)?)))
+        // Present from the start: the first request must not wait for a page fault.
+        Ok(Self(Place::Mapped(MmapOptions::new().len(LEN).populate().map_raw(file)?)))
     }
 
     /// The counter of a slot.

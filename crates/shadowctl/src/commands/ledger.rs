@@ -1,6 +1,10 @@
 //! `shadowctl ledger`: the account of every captured request. It comes from offsets and deduplicated rows; the agents' own
 //! account, which ends where Kafka begins, comes from their counters.
 
+mod accounts;
+
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use shadow_record::LaunchName;
 
@@ -16,10 +20,16 @@ captured  = completed + failed + skipped + dead-lettered + pending
 completed = matched + differing + noise + expected + truncated + incomparable + conflict + uncompared
 seen      = excluded + sampled out + dropped + acknowledged + in doubt + in flight + lost with the agent
 
-Exit code 1: an account does not balance.")]
+What an agent that was killed had handed to Kafka is in doubt until it is found among the stored exchanges; what it had not is
+lost with it. Agents publish the accounts of killed ones; --account-dir reads them on a host where none will start again.
+
+Exit code 1: an account does not balance, or cannot be read.")]
 pub(crate) struct LedgerArgs {
     /// Only this launch
     launch: Option<LaunchName>,
+    /// Read what agents left in this directory (their capture.account) instead of asking ClickHouse
+    #[arg(long, value_name = "DIR", conflicts_with = "launch")]
+    account_dir: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -66,6 +76,9 @@ impl LaunchLedger {
 struct AgentLedger {
     service: String,
     instance: String,
+    /// Start of the run, microseconds since 1970.
+    epoch: i64,
+    /// Of its last heartbeat; `killed` when that was published for it.
     state: String,
     seen: i64,
     excluded: i64,
@@ -83,10 +96,14 @@ const LAUNCHES: &str = "SELECT launch, service, captured, completed, failed, ski
      differing, noise, expected, truncated, incomparable, conflict, uncompared, balanced \
      FROM ledger_launch WHERE {launch:String} = '' OR launch = {launch:String} ORDER BY launch";
 
-const AGENTS: &str = "SELECT service, instance, state, seen, excluded, sampled_out, dropped, acknowledged, in_doubt, in_flight, \
+const AGENTS: &str = "SELECT service, instance, epoch, state, seen, excluded, sampled_out, dropped, acknowledged, in_doubt, in_flight, \
      lost_with_agent, balanced FROM ledger_agent ORDER BY service, instance, epoch";
 
-pub(crate) async fn run(sql: &Sql, args: LedgerArgs) -> Result<(), Failure> {
+pub(crate) async fn run(sql: impl FnOnce() -> Result<Sql, Failure>, args: LedgerArgs) -> Result<(), Failure> {
+    if let Some(dir) = &args.account_dir {
+        return accounts::run(dir, args.output);
+    }
+    let sql = &sql()?;
     let name = args.launch.as_ref().map_or("", LaunchName::as_str);
     let launches = launches(sql, name).await?;
     let mut agents: Vec<AgentLedger> = sql.rows(AGENTS, &[]).await?;
@@ -126,7 +143,6 @@ fn render(answer: &Answer) -> String {
     if answer.launches.is_empty() && answer.agents.is_empty() {
         return "nothing to account for yet".to_owned();
     }
-    let yes = |balanced: u8| if balanced == 1 { "yes" } else { "NO" }.to_owned();
     let mut outcomes = Table::new(&[
         "launch",
         ">captured",
@@ -169,6 +185,14 @@ fn render(answer: &Answer) -> String {
             uncompared,
         ]);
     }
+    format!("{}\n{}\n{}", outcomes.render(), results.render(), render_agents(&answer.agents))
+}
+
+fn yes(balanced: u8) -> String {
+    if balanced == 1 { "yes" } else { "NO" }.to_owned()
+}
+
+fn render_agents(of: &[AgentLedger]) -> String {
     let mut agents = Table::new(&[
         "agent",
         "service",
@@ -183,7 +207,7 @@ fn render(answer: &Answer) -> String {
         ">lost",
         "balanced",
     ]);
-    for a in &answer.agents {
+    for a in of {
         let [seen, excluded, sampled_out, dropped, acknowledged, in_doubt, in_flight, lost] =
             [a.seen, a.excluded, a.sampled_out, a.dropped, a.acknowledged, a.in_doubt, a.in_flight, a.lost_with_agent]
                 .map(count);
@@ -202,7 +226,7 @@ fn render(answer: &Answer) -> String {
             yes(a.balanced),
         ]);
     }
-    format!("{}\n{}\n{}", outcomes.render(), results.render(), agents.render())
+    agents.render()
 }
 
 #[cfg(test)]
