@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -37,8 +38,6 @@ pub struct AgentPlan {
     pub brokers: String,
     /// Where account and log are kept instead of a directory of its own.
     pub dir: Option<PathBuf>,
-    /// `listen.header` and further keys of `[listen]`.
-    pub listen: &'static str,
 }
 
 /// A running agent.
@@ -132,32 +131,39 @@ impl Agent {
     }
 }
 
-/// Whether this build of the agent keeps its account in a directory, as `capture.account` says.
+/// Whether this build of the agent keeps its account in a directory.
 pub fn keeps_account() -> bool {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let path = dir.path().join("agent.toml");
-    std::fs::write(&path, config_text(dir.path())).expect("the config is written");
-    let checked = Command::new(BINARY)
-        .args(["capture-agent", "--check", "--config"])
-        .arg(&path)
-        .env("SHADOW_MASKING_KEY", MASKING_KEY)
-        .output();
-    checked.is_ok_and(|output| output.status.success())
+    static KEEPS: OnceLock<bool> = OnceLock::new();
+    *KEEPS.get_or_init(|| knows("[capture]\naccount = \"/tmp\""))
 }
 
-fn config_text(account: &Path) -> String {
-    format!(
-        "[service]\nname = \"bench\"\n[primary]\nurl = \"http://127.0.0.1:1\"\n[kafka]\nbrokers = \"127.0.0.1:1\"\n[capture]\naccount = {account:?}\n"
-    )
+/// Whether this build can be told how many threads proxy.
+fn counts_threads() -> bool {
+    static COUNTS: OnceLock<bool> = OnceLock::new();
+    *COUNTS.get_or_init(|| knows("[listen]\nthreads = 1"))
+}
+
+/// Whether this build knows a key: it refuses those that it does not.
+fn knows(key: &str) -> bool {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("agent.toml");
+    let minimal =
+        "[service]\nname = \"bench\"\n[primary]\nurl = \"http://127.0.0.1:1\"\n[kafka]\nbrokers = \"127.0.0.1:1\"\n";
+    std::fs::write(&path, format!("{minimal}{key}\n")).expect("the config is written");
+    let mut check = Command::new(BINARY);
+    check.args(["capture-agent", "--check", "--config"]).arg(&path).env("SHADOW_MASKING_KEY", MASKING_KEY);
+    check.output().is_ok_and(|output| output.status.success())
 }
 
 fn config(plan: &AgentPlan, listen: SocketAddr, admin: SocketAddr, account: &Path) -> String {
     let account = if keeps_account() { format!("account = {account:?}\n") } else { String::new() };
+    // One core, one thread, as the peers have one worker.
+    let threads = if counts_threads() { "threads = 1\n" } else { "" };
     format!(
-        "[service]\nname = \"{}\"\ninstance = \"{}\"\n[listen]\naddress = \"{listen}\"\n{}[primary]\nurl = \"http://{}\"\n\
+        "[service]\nname = \"{}\"\ninstance = \"{}\"\n[listen]\naddress = \"{listen}\"\n{threads}[primary]\nurl = \"http://{}\"\n\
          [capture]\npartitions = 4\n{account}[masking]\nroutes = [\"* /orders/{{id}}\", \"* /bytes/{{n}}\"]\n\
          [kafka]\nbrokers = \"{}\"\n[admin]\nlisten = \"{admin}\"\n[log]\nformat = \"json\"\nlevel = \"info\"\n",
-        plan.service, plan.name, plan.listen, plan.primary, plan.brokers
+        plan.service, plan.name, plan.primary, plan.brokers
     )
 }
 

@@ -68,10 +68,11 @@ impl Args {
         self.legs.is_empty() || self.legs.iter().any(|wanted| wanted == leg)
     }
 
-    /// Fails on a leg that does not exist, which would otherwise silently measure nothing.
+    /// Ends the program over a leg that does not exist, which would otherwise silently measure nothing.
     pub fn check_legs(&self, known: &[&str]) {
-        for leg in &self.legs {
-            assert!(known.contains(&leg.as_str()), "there is no leg `{leg}`; there are {}", known.join(", "));
+        if let Some(leg) = self.legs.iter().find(|leg| !known.contains(&leg.as_str())) {
+            eprintln!("there is no leg `{leg}`; there are {}", known.join(", "));
+            std::process::exit(64);
         }
     }
 }

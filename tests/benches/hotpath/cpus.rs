@@ -6,7 +6,7 @@
 use std::fs;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Proxy threads by name, most telling first: the first prefix that any thread of the process has is the one. The last is what
 /// tokio calls its workers.
@@ -24,11 +24,14 @@ pub struct Cpus {
 }
 
 impl Cpus {
-    /// By the number of cores; two are needed.
+    /// Of the cores that this process may use, in their order: `taskset -c` chooses others, such as no two of one physical core.
     pub fn divide() -> Self {
-        let all = std::thread::available_parallelism().map_or(1, usize::from);
-        assert!(all >= 2, "the benchmark needs two cores: one for the proxy, one for its load");
-        Self { proxy: 0, load: 1, rest: if all > 2 { (2..all).collect() } else { vec![1] } }
+        let allowed = sched_getaffinity(None).expect("the kernel tells a process its cores");
+        let allowed: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
+        let [proxy, load, rest @ ..] = allowed.as_slice() else {
+            panic!("the benchmark needs two cores: one for the proxy, one for its load");
+        };
+        Self { proxy: *proxy, load: *load, rest: if rest.is_empty() { vec![*load] } else { rest.to_vec() } }
     }
 
     /// Whether Kafka must share a core with the generator.

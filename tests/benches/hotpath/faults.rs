@@ -19,6 +19,7 @@ use crate::support::free_port;
 
 const LEGS: &[&str] = &[
     "healthy",
+    "healthy-again",
     "kafka-absent",
     "kafka-silent",
     "kafka-frozen",
@@ -51,6 +52,10 @@ pub fn run(setup: &Setup) {
     let leg = |name: &str, agent: Rc<Agent>| Leg::agent(name, agent, Pinning::Everything);
 
     let mut legs = vec![leg("healthy", agent(of("healthy", &brokers), true))];
+    // The same once more: what two healthy agents differ by is this run's noise.
+    if wants("healthy-again") {
+        legs.push(leg("healthy-again", agent(of("healthy-again", &brokers), true)));
+    }
     if wants("kafka-absent") {
         let nobody = format!("127.0.0.1:{}", free_port());
         legs.push(leg("kafka-absent", agent(of("kafka-absent", &nobody), false)).unsettled());

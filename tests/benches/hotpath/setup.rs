@@ -62,7 +62,6 @@ impl Setup {
             primary,
             brokers: brokers.to_owned(),
             dir: None,
-            listen: "",
         }
     }
 
