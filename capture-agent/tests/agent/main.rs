@@ -9,6 +9,7 @@ mod http2;
 mod kafka_away;
 mod nginx;
 mod refusals;
+mod secure;
 mod streaming;
 mod support;
 mod transparency;
