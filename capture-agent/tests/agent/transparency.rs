@@ -5,7 +5,7 @@ mod bodies;
 mod heads;
 mod turns;
 
-use crate::conversation::{Conversation, Delivery, Stage, difference, hear, taken};
+use crate::conversation::{Conversation, Delivery, Stage, difference, hear, say, taken};
 use crate::support::{Running, run};
 
 fn table() -> Vec<Conversation> {
@@ -65,6 +65,39 @@ fn pipelined_messages_may_be_torn_between_any_two_bytes() {
         }
         let count = requests.len().max(answers.len()) as i64 - 1;
         assert_eq!(running.stop().await.seen, script.requests * count);
+    });
+}
+
+#[test]
+fn more_pipelined_requests_than_fit_anywhere_are_answered_in_order() {
+    run(async {
+        const MANY: usize = 2_000;
+        let stage = Stage::new().await;
+        let running = Running::before(stage.address()).await;
+        let mut client = Stage::connect(running.address()).await;
+        let request = |number| format!("POST /{number:04} HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody");
+        let answer = |number| format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{number:04}");
+        let all = |message: &dyn Fn(usize) -> String| (0..MANY).map(message).collect::<String>().into_bytes();
+        let (requests, answers) = (all(&request), all(&answer));
+        let serve = async {
+            let mut origin = stage.accept().await.unwrap();
+            for number in 0..MANY {
+                let expected = request(number);
+                assert_eq!(hear(&mut origin, expected.len()).await.bytes, expected.as_bytes());
+                say(&mut origin, answer(number).as_bytes(), Delivery::Whole).await;
+            }
+        };
+        let (mut reader, mut writer) = client.split();
+        let write = async { tokio::io::AsyncWriteExt::write_all(&mut writer, &requests).await.unwrap() };
+        let read = async {
+            let mut heard = vec![0; answers.len()];
+            tokio::io::AsyncReadExt::read_exact(&mut reader, &mut heard).await.unwrap();
+            heard
+        };
+        let (_, _, heard) = tokio::join!(serve, write, read);
+        assert!(heard == answers);
+        drop(client);
+        assert_eq!(running.stop().await.seen, MANY as i64);
     });
 }
 

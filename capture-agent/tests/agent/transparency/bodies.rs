@@ -34,7 +34,7 @@ pub(super) fn requests() -> Vec<Conversation> {
         ),
         pair(
             "a body that looks like a request",
-            b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 34\r\n\r\nGET /inner HTTP/1.1\r\nHost: inner\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 36\r\n\r\nGET /inner HTTP/1.1\r\nHost: inner\r\n\r\n",
             OK,
         ),
         pair(

@@ -24,9 +24,11 @@ pub(super) fn requests() -> Vec<Conversation> {
         talk("undecoded target with dot segments")
             .client("GET /a%2Fb/../c//./?x=%zz&y=[1]&&z#not HTTP/1.1\r\nHost: h\r\n\r\n")
             .origin(OK),
-        talk("target that no grammar allows and servers take")
-            .client(b"GET /a|b{}^`\"<>\\\xc3\xa9\xff HTTP/1.1\r\nHost: h\r\n\r\n")
+        talk("target with signs that no grammar allows and servers take")
+            .client(b"GET /a|b{}^`\"<>\\ HTTP/1.1\r\nHost: h\r\n\r\n")
             .origin(OK),
+        talk("target in UTF-8").client("GET /caf\u{e9}?\u{4e2d} HTTP/1.1\r\nHost: h\r\n\r\n").origin(OK),
+        talk("target in Latin-1").client(b"GET /caf\xe9 HTTP/1.1\r\nHost: h\r\n\r\n").origin(OK),
         talk("target of eight kilobytes").client(long).origin(OK),
         talk("absolute target with another host")
             .client("GET http://Elsewhere:80/x?y HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -58,9 +60,11 @@ pub(super) fn requests() -> Vec<Conversation> {
             .client("GET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
             .origin(OK)
             .requests(2),
-        talk("an empty line before the request")
-            .client("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n")
-            .origin(OK),
+        talk("empty lines before the requests, as old clients send them behind a body")
+            .client("\r\n\r\nPOST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
+            .origin(OK)
+            .origin(OK)
+            .requests(2),
         talk("a head of 60 kB").client(large("GET / HTTP/1.1", "Host: h", 60 << 10)).origin(OK),
         talk("a head of 200 lines")
             .client(format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(199)))
