@@ -9,35 +9,68 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::edge::accept::Door;
+use crate::edge::dial::Dial;
 use crate::edge::limits::Connections;
 
-/// The connections of clients.
-#[derive(Debug)]
-pub(crate) struct EdgeMetrics(pub Connections);
+/// How connections come in and go out.
+pub(crate) struct Edge {
+    /// Who is let in.
+    pub door: Door,
+    /// The way to the primary.
+    pub dial: Dial,
+}
+
+/// What is shown of it.
+pub(crate) struct EdgeMetrics {
+    /// The connections of clients.
+    pub connections: Connections,
+    /// The rest.
+    pub edge: Edge,
+}
+
+impl fmt::Debug for EdgeMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EdgeMetrics").finish_non_exhaustive()
+    }
+}
 
 impl EdgeMetrics {
     /// Adds them to a registry.
     pub(crate) fn register(self, registry: &mut Registry) {
         registry.register_collector(Box::new(self));
     }
+
+    fn gauges(&self) -> Vec<(&'static str, &'static str, usize)> {
+        let mut gauges = vec![
+            ("edge_connections", "Connections of clients", self.connections.open()),
+            ("edge_connections_limit", "Most connections at once", self.connections.limit()),
+        ];
+        let listener = self.edge.door.tls.as_ref().map(|tls| tls.standing());
+        let primary = self.edge.dial.tls().map(|tls| tls.standing());
+        let names = ["edge_listener_certificate_refused", "edge_primary_certificate_refused"];
+        for (name, standing) in names.into_iter().zip([listener, primary]) {
+            let help = "1 when the certificate files on disk cannot be used and older ones are in force";
+            gauges.extend(standing.map(|standing| (name, help, usize::from(standing.refused))));
+        }
+        gauges
+    }
 }
 
 impl Collector for EdgeMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let gauges = [
-            ("edge_connections", "Connections of clients", self.0.open()),
-            ("edge_connections_limit", "Most connections at once", self.0.limit()),
-        ];
-        for (name, help, value) in gauges {
+        for (name, help, value) in self.gauges() {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
         let help = "Times that accepting waited because the limit was reached";
-        ConstCounter::new(self.0.full()).encode(encoder.encode_descriptor(
-            "edge_full",
-            help,
-            None,
-            MetricType::Counter,
-        )?)
+        let full = encoder.encode_descriptor("edge_full", help, None, MetricType::Counter)?;
+        ConstCounter::new(self.connections.full()).encode(full)?;
+        let help = "Connections that were not let in";
+        let mut refused = encoder.encode_descriptor("edge_refused", help, None, MetricType::Counter)?;
+        for (reason, count) in self.edge.door.refused() {
+            ConstCounter::new(count).encode(refused.encode_family(&[("reason", reason)])?)?;
+        }
+        Ok(())
     }
 }

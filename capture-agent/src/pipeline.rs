@@ -56,7 +56,7 @@ impl Agent {
         let admin_stop = beside.child_token();
         let mut registry = shadow_runtime::metrics::registry("capture-agent", env!("CARGO_PKG_VERSION"));
         capture.register(&mut registry);
-        EdgeMetrics(connections).register(&mut registry);
+        EdgeMetrics { connections, edge: proxy.edge() }.register(&mut registry);
         let admin = Admin::new(config.admin.clone())
             .metrics(registry)
             .config(redacted(&config))

@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use shadow_capture::Observer;
 use shadow_record::CaptureError;
 use shadow_runtime::ConfigError;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +26,7 @@ use crate::config::{Config, Protocol};
 use crate::edge::accept::Door;
 use crate::edge::dial::DialError;
 use crate::edge::tls::Alpn;
+use crate::metrics::Edge;
 use forwarded::Forwarding;
 pub(crate) use listen::{HotPath, Listening, Patience};
 
@@ -84,15 +86,27 @@ impl Proxy {
         })
     }
 
-    /// Follows the files of the listener's certificate, if it has one.
+    /// Follows the certificates' files until `stop`.
     ///
     /// # Errors
     /// When the operating system refuses a signal handler.
     pub(crate) fn watch_certificates(&self, stop: &CancellationToken) -> std::io::Result<()> {
+        // Also without certificates: by itself this signal ends a process.
+        drop(signal(SignalKind::hangup())?);
         if let Some(tls) = &self.door.tls {
             tls.watch(CERTIFICATES, stop.clone())?;
         }
+        for dial in [&self.http1.dial, &self.http2.dial] {
+            if let Some(tls) = dial.tls() {
+                tls.watch(CERTIFICATES, stop.clone())?;
+            }
+        }
         Ok(())
+    }
+
+    /// What the metrics show of the edge.
+    pub(crate) fn edge(&self) -> Edge {
+        Edge { door: self.door.clone(), dial: self.http1.dial.clone() }
     }
 }
 

@@ -18,7 +18,6 @@ mod server;
 pub(super) mod tests;
 
 pub(crate) use client::{ClientFiles, ClientTls};
-pub(crate) use reload::Standing;
 pub(crate) use server::{ServerFiles, ServerTls};
 
 /// The protocol that the handshake agrees on.

@@ -14,7 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::reload::Look;
-use super::{Alpn, ClientFiles, ClientTls, ServerFiles, ServerTls, Standing, TlsError};
+use super::reload::Standing;
+use super::{Alpn, ClientFiles, ClientTls, ServerFiles, ServerTls, TlsError};
 use crate::edge::stream::Stream;
 
 /// Far enough in the past.

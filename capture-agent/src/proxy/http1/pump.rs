@@ -96,9 +96,18 @@ impl Pump {
         let room = if self.fast { READ.1 } else { READ.0 };
         self.bytes.reserve(room);
         let space = self.bytes.capacity() - self.bytes.len();
-        let count = ready!(poll_read_buf(Pin::new(from), cx, &mut self.bytes))?;
-        self.fast = count == space;
-        Poll::Ready(Ok(count))
+        match poll_read_buf(Pin::new(from), cx, &mut self.bytes) {
+            Poll::Pending => {
+                if self.bytes.is_empty() {
+                    self.bytes = BytesMut::new();
+                }
+                Poll::Pending
+            }
+            Poll::Ready(read) => {
+                self.fast = read.as_ref().is_ok_and(|&count| count == space);
+                Poll::Ready(read)
+            }
+        }
     }
 
     /// Writes some of what has been cleared.
