@@ -69,6 +69,11 @@ impl Histogram {
         }
     }
 
+    /// How many delays have been counted.
+    pub fn count(&self) -> u64 {
+        self.counts().total()
+    }
+
     /// What has been counted so far.
     pub(crate) fn counts(&self) -> Counts {
         Counts(std::array::from_fn(|n| self.buckets[n].load(Ordering::Relaxed)))
