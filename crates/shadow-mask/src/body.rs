@@ -1,60 +1,107 @@
 //! Bodies, by what their headers say they are. Fails closed: what cannot be masked leaves as keyed digest and length.
 
+mod charset;
+mod coding;
+
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use shadow_record::{Body, Withheld};
 
-use crate::json;
+use crate::headers::Decoded;
+use crate::multipart;
 use crate::raw::RawBody;
+use crate::refused::Refused;
 use crate::rules::Place;
 use crate::scope::Scope;
 
 /// A content type that can be masked.
-enum Format {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
     Json,
     /// One JSON text a line.
     JsonLines,
     Form,
+    Multipart,
+    Xml,
+    EventStream,
     Text,
 }
 
+impl Format {
+    fn of(essence: &str) -> Option<Self> {
+        match essence {
+            "application/json" | "text/json" => Some(Self::Json),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/json-lines" => {
+                Some(Self::JsonLines)
+            }
+            "application/x-www-form-urlencoded" => Some(Self::Form),
+            "application/xml" | "text/xml" => Some(Self::Xml),
+            "text/event-stream" => Some(Self::EventStream),
+            "multipart/form-data" | "multipart/mixed" | "multipart/related" | "multipart/alternative" => {
+                Some(Self::Multipart)
+            }
+            _ if essence.starts_with("application/") && essence.ends_with("+json") => Some(Self::Json),
+            _ if essence.ends_with("+xml") => Some(Self::Xml),
+            "application/csv" | "application/javascript" | "application/graphql" => Some(Self::Text),
+            _ if essence.starts_with("text/") => Some(Self::Text),
+            _ => None,
+        }
+    }
+}
+
 impl Scope<'_> {
-    /// Masks a body. `length` and `digest` of the result are those of the original content.
-    pub(crate) fn body(&self, headers: &HeaderMap, body: RawBody) -> Body {
+    /// Masks a body, and tells whether it was taken out of its content coding. `length` and `digest` of the result are those of
+    /// the original content.
+    pub(crate) fn body(&self, headers: &HeaderMap, body: RawBody) -> (Body, Decoded) {
         let whole = match body {
             RawBody::Whole(whole) => whole,
             RawBody::Withheld { length, digest, why } => {
                 let length = i64::try_from(length).unwrap_or(i64::MAX);
-                return Body { content: None, length, digest, withheld: Some(why) };
+                return (Body { content: None, length, digest, withheld: Some(why) }, Decoded::No);
             }
         };
-        let (content, withheld) = match self.content(headers, &whole) {
-            Ok(content) => (Some(content), None),
-            Err(why) => (None, Some(why)),
+        let (content, withheld, decoded) = match self.content(headers, &whole) {
+            Ok((content, decoded)) => (Some(content), None, decoded),
+            Err(why) => {
+                self.masker.counts.refuse(why);
+                (None, Some(Withheld::from(why)), Decoded::No)
+            }
         };
-        Body { content, length: whole.len() as i64, digest: self.masker.digest(&whole), withheld }
+        (Body { content, length: whole.len() as i64, digest: self.masker.digest(&whole), withheld }, decoded)
     }
 
-    fn content(&self, headers: &HeaderMap, body: &Bytes) -> Result<Bytes, Withheld> {
+    fn content(&self, headers: &HeaderMap, body: &Bytes) -> Result<(Bytes, Decoded), Refused> {
         if body.is_empty() {
-            return Ok(Bytes::new());
+            return Ok((Bytes::new(), Decoded::No));
         }
-        match format(headers)? {
-            Format::Json => self.json(body).map(Bytes::from),
-            Format::JsonLines => self.json_lines(body).map(Bytes::from),
-            Format::Form => Ok(self.pairs(Place::Form, body).into()),
-            Format::Text if self.rules.iter().any(|rule| rule.text) => Ok(body.clone()),
-            Format::Text => Err(Withheld::UnsupportedType),
+        let plain = coding::decode(headers, body)?;
+        let decoded = if matches!(plain, Cow::Owned(_)) { Decoded::Yes } else { Decoded::No };
+        let content_type = content_type(headers)?;
+        let format = Format::of(&essence_of(content_type)).ok_or(Refused::UnknownType)?;
+        Ok((self.format(format, content_type, &plain)?.into(), decoded))
+    }
+
+    /// Masks a body or a part of one that is in `format`.
+    pub(crate) fn format(&self, format: Format, content_type: &str, body: &[u8]) -> Result<Vec<u8>, Refused> {
+        let charset = parameter(content_type, "charset");
+        match format {
+            Format::Json => charset::in_utf8(charset.as_deref(), body, |text| self.json(text)),
+            Format::JsonLines => charset::in_utf8(charset.as_deref(), body, |text| self.json_lines(text)),
+            Format::Form => Ok(self.pairs(Place::Form, body)),
+            Format::Multipart => self.multipart(&parameter(content_type, "boundary").ok_or(Refused::Multipart)?, body),
+            Format::Xml => {
+                let charset = charset.or_else(|| charset::declared_in_xml(body));
+                charset::in_utf8(charset.as_deref(), body, |text| self.xml(text))
+            }
+            Format::EventStream => charset::in_utf8(charset.as_deref(), body, |text| self.event_stream(text)),
+            Format::Text => charset::in_utf8(charset.as_deref(), body, |text| self.text(text)),
         }
     }
 
-    fn json(&self, body: &[u8]) -> Result<Vec<u8>, Withheld> {
-        let text = std::str::from_utf8(body).map_err(|_| Withheld::Unparseable)?;
-        json::mask(text, &self.masker.tokenizer, &self.rules, &self.json_paths())
-    }
-
-    fn json_lines(&self, body: &[u8]) -> Result<Vec<u8>, Withheld> {
+    fn json_lines(&self, body: &[u8]) -> Result<Vec<u8>, Refused> {
         let mut masked = Vec::with_capacity(body.len() + body.len() / 4);
         for line in body.split_inclusive(|b| *b == b'\n') {
             let (record, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |record| (record, b"\n"));
@@ -65,26 +112,54 @@ impl Scope<'_> {
         }
         Ok(masked)
     }
+
+    /// A part of a body in a format of its own; `None` when it has none, or is not what it says, or holds parts itself.
+    pub(crate) fn part(&self, content_type: &str, body: &[u8]) -> Option<Vec<u8>> {
+        let format = Format::of(&essence_of(content_type)).filter(|format| *format != Format::Multipart)?;
+        self.format(format, content_type, body).ok()
+    }
 }
 
-/// What the headers say; more than one content type is a contradiction, and no content coding is undone in this form.
-fn format(headers: &HeaderMap) -> Result<Format, Withheld> {
-    let identity = |value: &http::HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
-    if !headers.get_all(CONTENT_ENCODING).iter().all(identity) {
-        return Err(Withheld::UnsupportedType);
-    }
+/// The one content type; more than one is a contradiction.
+fn content_type(headers: &HeaderMap) -> Result<&str, Refused> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(content_type), None) = (types.next(), types.next()) else { return Err(Withheld::UnsupportedType) };
-    let content_type = content_type.to_str().map_err(|_| Withheld::UnsupportedType)?;
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "application/json" | "text/json" => Ok(Format::Json),
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/json-lines" => {
-            Ok(Format::JsonLines)
-        }
-        "application/x-www-form-urlencoded" => Ok(Format::Form),
-        _ if essence.starts_with("application/") && essence.ends_with("+json") => Ok(Format::Json),
-        _ if essence.starts_with("text/") => Ok(Format::Text),
-        _ => Err(Withheld::UnsupportedType),
+    let content_type = types.next().ok_or(Refused::NoType)?;
+    if types.next().is_some() {
+        return Err(Refused::ManyTypes);
     }
+    content_type.to_str().map_err(|_| Refused::UnknownType)
+}
+
+/// The content type without its parameters, in lower case.
+pub(crate) fn essence(headers: &HeaderMap) -> Result<String, Refused> {
+    content_type(headers).map(essence_of)
+}
+
+/// A content type whose words are not all known, as the most general one that is read alike, with its charset.
+pub(crate) fn general_type(content_type: &[u8]) -> Option<String> {
+    let content_type = std::str::from_utf8(content_type).ok()?;
+    let general = match Format::of(&essence_of(content_type))? {
+        Format::Json => "application/json",
+        Format::JsonLines => "application/x-ndjson",
+        Format::Form => "application/x-www-form-urlencoded",
+        Format::Xml => "application/xml",
+        Format::EventStream => "text/event-stream",
+        Format::Text => "text/plain",
+        Format::Multipart => return None,
+    };
+    let charset = parameter(content_type, "charset").and_then(|label| charset::name(&label));
+    Some(charset.map_or_else(|| general.to_owned(), |charset| format!("{general}; charset={charset}")))
+}
+
+fn essence_of(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// A parameter of a content type, without quotes.
+fn parameter(content_type: &str, name: &str) -> Option<String> {
+    let (_, parameters) = content_type.split_once(';')?;
+    multipart::parameters(parameters)
+        .into_iter()
+        .find(|(given, _)| given.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
 }

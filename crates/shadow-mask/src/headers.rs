@@ -12,8 +12,9 @@ use shadow_record::Header;
 
 pub(crate) use reference::is_host;
 
+use crate::names;
 use crate::rules::{Place, Strategy};
-use crate::scope::{Action, Scope};
+use crate::scope::{Action, Scope, Syntax, Treatment};
 
 /// Meaningful for one connection only (RFC 9110, 7.6.1), or said elsewhere in the record.
 const NOT_RECORDED: &[&str] = &[
@@ -57,6 +58,7 @@ const KEPT: &[&str] = &[
     "if-modified-since",
     "if-unmodified-since",
     "last-modified",
+    ORIGINAL_CODING,
     "pragma",
     "prefer",
     "range",
@@ -116,9 +118,19 @@ fn is_plain(value: &[u8]) -> bool {
         })
 }
 
+/// How the record of an answer tells the coding its body came in, as the record's body is in none.
+const ORIGINAL_CODING: &str = "original-content-encoding";
+
+/// Whether a body was taken out of its content coding.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decoded {
+    Yes,
+    No,
+}
+
 impl Scope<'_> {
     /// Masks all headers of a message.
-    pub(crate) fn headers(&self, headers: &HeaderMap) -> Vec<Header> {
+    pub(crate) fn headers(&self, headers: &HeaderMap, decoded: Decoded) -> Vec<Header> {
         let connection = connection_options(headers);
         let mut masked = Vec::with_capacity(headers.len());
         for (name, value) in headers {
@@ -126,11 +138,23 @@ impl Scope<'_> {
             if NOT_RECORDED.contains(&name) || connection.iter().any(|option| option.eq_ignore_ascii_case(name)) {
                 continue;
             }
-            if let Some(value) = self.header(name, value.as_bytes()) {
-                masked.push(Header::of(name, value));
+            let Some(value) = self.header(name, value.as_bytes()) else { continue };
+            if name == "content-encoding" && decoded == Decoded::Yes {
+                masked.push(Header::of(ORIGINAL_CODING, value));
+            } else {
+                masked.push(Header::of(String::from_utf8_lossy(&self.header_name(name)), value));
             }
         }
         masked
+    }
+
+    /// Standard names, and those made of known words; a client may send any.
+    fn header_name<'n>(&self, name: &'n str) -> std::borrow::Cow<'n, [u8]> {
+        let standard = KEPT.contains(&name) || is_credential(name);
+        if standard || self.treatment(Place::Header, name.as_bytes()).is(Strategy::Keep) {
+            return name.as_bytes().into();
+        }
+        self.name(name.as_bytes())
     }
 
     /// The masked value of one header line; `None` for a line that goes.
@@ -139,35 +163,43 @@ impl Scope<'_> {
             "content-type" => self.content_type(value),
             "cookie" => self.cookie(value)?,
             "set-cookie" => self.set_cookie(value)?,
-            _ if is_credential(name) => self.apply(self.strategy_by_name(Place::Header, name.as_bytes())?, value)?,
-            _ => match self.strategy(Place::Header, name.as_bytes()) {
-                Some(strategy) => self.apply(strategy, value)?,
-                None => self.unnamed(name, value),
+            _ if is_credential(name) => self.apply(name, self.rule_by_name(Place::Header, name.as_bytes())?, value)?,
+            _ => match self.treatment(Place::Header, name.as_bytes()) {
+                treatment @ Treatment::Rule(_) => self.apply(name, treatment, value)?,
+                treatment => self.unnamed(name, treatment, value),
             },
         };
         // Only a rule can keep bytes that are no text; a record's headers are text.
-        Some(String::from_utf8(masked).unwrap_or_else(|e| self.token(e.as_bytes())))
+        Some(String::from_utf8(masked).unwrap_or_else(|e| self.tokenizer().token(e.as_bytes()).as_str().to_owned()))
     }
 
-    /// No rule applies: it says how the body is to be read, by the candidate and by us. Parameters that are not plain are cut off.
+    /// No rule applies: it says how the body is to be read, by the candidate and by us. What is not made of known words
+    /// is written as the general type that is read the same way.
     fn content_type(&self, value: &[u8]) -> Vec<u8> {
-        let essence = value.split(|b| *b == b';').next().unwrap_or_default();
-        match [value, essence].into_iter().find(|value| is_plain(value)) {
-            Some(plain) => plain.to_vec(),
-            None => self.decide(Some(Strategy::Token), value).written(value).to_vec(),
+        if let Some(multipart) = crate::multipart::rewritten_type(value) {
+            return multipart;
+        }
+        if self.is_public(value) {
+            return value.to_vec();
+        }
+        match crate::body::general_type(value) {
+            Some(general) => general.into_bytes(),
+            None => self
+                .decide(&|| "header content-type".to_owned(), Treatment::SECRET, value)
+                .written(value, Syntax::Plain),
         }
     }
 
-    fn apply(&self, strategy: Strategy, value: &[u8]) -> Option<Vec<u8>> {
-        match self.decide(Some(strategy), value) {
+    fn apply(&self, name: &str, treatment: Treatment<'_>, value: &[u8]) -> Option<Vec<u8>> {
+        match self.decide(&|| format!("header {name}"), treatment, value) {
             Action::Drop => None,
-            action => Some(action.written(value).to_vec()),
+            action => Some(action.written(value, Syntax::Plain)),
         }
     }
 
     /// A header that no rule names.
-    fn unnamed(&self, name: &str, value: &[u8]) -> Vec<u8> {
-        if KEPT.contains(&name) && is_plain(value) {
+    fn unnamed(&self, name: &str, treatment: Treatment<'_>, value: &[u8]) -> Vec<u8> {
+        if KEPT.contains(&name) && self.is_public(value) {
             return value.to_vec();
         }
         if matches!(name, "location" | "content-location" | "referer" | "origin")
@@ -175,11 +207,13 @@ impl Scope<'_> {
         {
             return masked.into_bytes();
         }
-        self.decide(None, value).written(value).to_vec()
+        self.decide(&|| format!("header {name}"), treatment, value).written(value, Syntax::Plain)
     }
 
-    fn token(&self, value: &[u8]) -> String {
-        self.masker.tokenizer.token(value).as_str().to_owned()
+    /// Whether the value of an allow-listed header says what such headers say, in words that are known.
+    pub(super) fn is_public(&self, value: &[u8]) -> bool {
+        let known = |value: &[u8]| self.profile == crate::rules::Profile::Detect || names::are_known_words(value);
+        is_plain(value) && known(value)
     }
 }
 

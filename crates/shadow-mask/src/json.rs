@@ -1,52 +1,102 @@
 //! JSON, masked in one pass over its text.
 //!
-//! A strict reader of RFC 8259 that writes as it reads, so that no document is built, numbers are copied digit by digit and
-//! duplicate members survive. White space goes; everything else keeps its order. What is written so far is thrown away when
-//! the text turns out not to be JSON, or to be nested deeper than [`MAX_DEPTH`]. Time is linear in the size of the text.
+//! A strict reader of RFC 8259 that writes as it reads, so that no document is built and duplicate members survive. White
+//! space goes; everything else keeps its order. What is written so far is thrown away when the text turns out not to be JSON, or to be
+//! nested deeper than [`MAX_DEPTH`]. Time is linear in the size of the text.
 //!
-//! Types stay: under a rule that masks, numbers become `0` and booleans `false`, since neither can carry a token. Members whose
-//! name says they are secret are masked as under a rule of lowest precedence, but for booleans, which hold no secret.
+//! Types stay: masked numbers become numbers, and booleans `false` under a rule that masks. Members whose name says they are secret
+//! are masked as under a rule of lowest precedence, but for booleans, which hold no secret.
 
+mod members;
 mod string;
 
-use shadow_record::Withheld;
+use crate::names::Says;
+use crate::refused::Refused;
+use crate::rules::{JsonPath, Strategy};
+use crate::scope::{Action, Scope, Syntax, Treatment};
 
-use crate::rules::{JsonPath, Rule, Strategy, name_is_kept};
-use crate::scope::{Action, decide, is_secret_name};
-use crate::token::Tokenizer;
+use members::{Members, Pair};
+
+pub(crate) use crate::rules::Child;
 
 /// Objects and arrays within one another; the default of `serde_json`, so that what we pass on it can read.
 const MAX_DEPTH: usize = 127;
 
-/// No rule selects the value.
-const NO_RULE: usize = usize::MAX;
-/// No rule either, but a name that says it is secret. Any rule comes before it.
-const SECRET: usize = NO_RULE - 1;
+/// What is done with a node, unless something in it is chosen otherwise.
+#[derive(Clone, Copy)]
+pub(crate) enum Chosen {
+    /// The rule of that index in the scope.
+    Rule(usize),
+    /// No rule; what the name says.
+    Name(Says),
+}
 
-/// Masks a JSON text under `rules`, selected by `paths` (each with the index of its rule).
-///
-/// # Errors
-/// [`Withheld::Unparseable`] and [`Withheld::TooDeep`].
-pub(crate) fn mask(
-    text: &str,
-    tokenizer: &Tokenizer,
-    rules: &[&Rule],
-    paths: &[(usize, &JsonPath)],
-) -> Result<Vec<u8>, Withheld> {
-    let mut pass = Pass {
-        input: text.as_bytes(),
-        at: 0,
-        masked: Vec::with_capacity(text.len() + text.len() / 2),
-        decoded: Vec::new(),
-        tokenizer,
-        rules,
-        paths,
-        states: vec![1; paths.len()],
-    };
-    let rule = pass.selected(NO_RULE);
-    pass.value(rule, 0)?;
-    pass.space();
-    if pass.at == pass.input.len() { Ok(pass.masked) } else { Err(Withheld::Unparseable) }
+impl Scope<'_> {
+    /// Masks a JSON text.
+    ///
+    /// # Errors
+    /// [`Refused::BadCharset`], [`Refused::Json`] and [`Refused::TooDeep`].
+    pub(crate) fn json(&self, body: &[u8]) -> Result<Vec<u8>, Refused> {
+        let text = std::str::from_utf8(body).map_err(|_| Refused::BadCharset)?;
+        let rules = self.rules.iter().enumerate();
+        let paths: Vec<_> = rules.flat_map(|(at, rule)| rule.json.iter().map(move |path| (at, path))).collect();
+        let mut pass = Pass {
+            input: text.as_bytes(),
+            at: 0,
+            masked: Vec::with_capacity(text.len() + text.len() / 2),
+            decoded: Vec::new(),
+            scope: self,
+            states: vec![1; paths.len()],
+            paths,
+            members: Members::new(),
+            trail: Vec::new(),
+        };
+        let chosen = pass.selected(Chosen::PLAIN);
+        pass.value(chosen, 0)?;
+        pass.space();
+        if pass.at == pass.input.len() { Ok(pass.masked) } else { Err(Refused::Json) }
+    }
+}
+
+impl<'m> Scope<'m> {
+    /// What is chosen for a column of a table: what would be for that member of a JSON object.
+    pub(crate) fn column(&self, name: &[u8]) -> Treatment<'m> {
+        let selects = |path: &JsonPath| path.selects(1) || path.selects(path.advance(1, Child::Member(name)));
+        let own = self.rules.iter().position(|rule| rule.json.iter().any(selects));
+        Chosen::PLAIN.or_rule(own).or_name(self.says(name)).treatment(self)
+    }
+}
+
+impl Chosen {
+    pub(crate) const PLAIN: Self = Self::Name(Says::Nothing(crate::names::Hint::Nothing));
+
+    /// The earlier of a rule that selects the node itself and of what is chosen around it.
+    pub(crate) fn or_rule(self, own: Option<usize>) -> Self {
+        match (own, self) {
+            (Some(own), Self::Rule(around)) => Self::Rule(own.min(around)),
+            (Some(own), Self::Name(_)) => Self::Rule(own),
+            (None, around) => around,
+        }
+    }
+
+    /// What is chosen for a member whose name says so: secrets and private things hold all that is in them.
+    pub(crate) fn or_name(self, own: Says) -> Self {
+        use crate::names::Hint;
+        match (self, own) {
+            (Self::Rule(_) | Self::Name(Says::Secret), _) => self,
+            (_, Says::Secret) => Self::Name(own),
+            (Self::Name(Says::Private), _) => self,
+            (Self::Name(around), Says::Nothing(Hint::Nothing)) => Self::Name(around),
+            (Self::Name(_), own) => Self::Name(own),
+        }
+    }
+
+    pub(crate) fn treatment<'s>(self, scope: &Scope<'s>) -> Treatment<'s> {
+        match self {
+            Self::Rule(at) => Treatment::Rule(scope.rules[at]),
+            Self::Name(says) => Treatment::Name(says),
+        }
+    }
 }
 
 struct Pass<'a> {
@@ -55,36 +105,41 @@ struct Pass<'a> {
     masked: Vec<u8>,
     /// Reused for strings with escapes.
     decoded: Vec<u8>,
-    tokenizer: &'a Tokenizer,
-    rules: &'a [&'a Rule],
-    paths: &'a [(usize, &'a JsonPath)],
+    scope: &'a Scope<'a>,
+    paths: Vec<(usize, &'a JsonPath)>,
     /// For the node being read and each around it, the states of every path.
     states: Vec<u64>,
+    /// Names met before in this text.
+    members: Members,
+    /// Where the pass is, while it is explained.
+    trail: Vec<String>,
 }
 
 impl<'a> Pass<'a> {
-    /// Masks one value of any kind, under the rule of that index.
-    fn value(&mut self, rule: usize, depth: usize) -> Result<(), Withheld> {
+    /// Masks one value of any kind.
+    fn value(&mut self, chosen: Chosen, depth: usize) -> Result<(), Refused> {
         self.space();
         match self.input.get(self.at) {
             Some(b'"') => {
                 let string = self.string()?;
-                let action = decide(self.tokenizer, self.strategy(rule), string.value(&self.decoded));
+                let trail = &self.trail;
+                let place = || format!("json ${}", trail.concat());
+                let action = self.scope.decide(&place, chosen.treatment(self.scope), string.value(&self.decoded));
                 self.write(&action, string.raw);
                 Ok(())
             }
-            Some(b'{' | b'[') if depth == MAX_DEPTH => Err(Withheld::TooDeep),
-            Some(b'{') => self.object(rule, depth + 1),
-            Some(b'[') => self.array(rule, depth + 1),
-            Some(b'-' | b'0'..=b'9') => self.number(rule),
-            Some(b't') => self.word(b"true", rule),
-            Some(b'f') => self.word(b"false", rule),
-            Some(b'n') => self.word(b"null", NO_RULE),
-            _ => Err(Withheld::Unparseable),
+            Some(b'{' | b'[') if depth == MAX_DEPTH => Err(Refused::TooDeep),
+            Some(b'{') => self.object(chosen, depth + 1),
+            Some(b'[') => self.array(chosen, depth + 1),
+            Some(b'-' | b'0'..=b'9') => self.number(chosen),
+            Some(b't') => self.word(b"true", chosen),
+            Some(b'f') => self.word(b"false", chosen),
+            Some(b'n') => self.word(b"null", Chosen::PLAIN),
+            _ => Err(Refused::Json),
         }
     }
 
-    fn object(&mut self, rule: usize, depth: usize) -> Result<(), Withheld> {
+    fn object(&mut self, around: Chosen, depth: usize) -> Result<(), Refused> {
         self.at += 1;
         self.masked.push(b'{');
         let start = self.masked.len();
@@ -93,18 +148,22 @@ impl<'a> Pass<'a> {
             self.masked.push(b'}');
             return Ok(());
         }
+        let mut pair = Pair::default();
         loop {
             self.space();
             let before = self.masked.len();
             if before > start {
                 self.masked.push(b',');
             }
-            let member = self.member(rule)?;
+            let (member, role) = self.member(around)?;
             self.space();
             self.expect(b':')?;
             self.masked.push(b':');
-            self.value(member, depth)?;
+            self.space();
+            let (input, output) = (self.at, self.masked.len());
+            self.value(pair.choose(role, member), depth)?;
             self.leave(member, before);
+            self.pair_up(&mut pair, role, member, input..self.at, output)?;
             self.space();
             if self.take(b'}') {
                 self.masked.push(b'}');
@@ -114,7 +173,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn array(&mut self, rule: usize, depth: usize) -> Result<(), Withheld> {
+    fn array(&mut self, around: Chosen, depth: usize) -> Result<(), Refused> {
         self.at += 1;
         self.masked.push(b'[');
         let start = self.masked.len();
@@ -123,88 +182,75 @@ impl<'a> Pass<'a> {
             self.masked.push(b']');
             return Ok(());
         }
-        loop {
+        for index in 0.. {
             let before = self.masked.len();
             if before > start {
                 self.masked.push(b',');
             }
-            self.enter(None);
-            let element = self.selected(rule);
+            self.enter(Child::Element(index));
+            let element = self.selected(around);
             self.value(element, depth)?;
             self.leave(element, before);
             self.space();
             if self.take(b']') {
-                self.masked.push(b']');
-                return Ok(());
+                break;
             }
             self.expect(b',')?;
         }
-    }
-
-    /// Reads and writes a member's name, and tells which rule selects the member.
-    fn member(&mut self, around: usize) -> Result<usize, Withheld> {
-        if self.input.get(self.at) != Some(&b'"') {
-            return Err(Withheld::Unparseable);
-        }
-        let string = self.string()?;
-        let decoded = std::mem::take(&mut self.decoded);
-        let name = string.value(&decoded);
-        self.enter(Some(name));
-        let rule = match self.selected(around) {
-            NO_RULE if is_secret_name(self.tokenizer, name) => SECRET,
-            rule => rule,
-        };
-        let kept = self.strategy(rule) == Some(Strategy::Keep) || name_is_kept(name) || self.tokenizer.is_masked(name);
-        let action = if kept { Action::Keep } else { Action::Token(self.tokenizer.token(name)) };
-        self.write(&action, string.raw);
-        self.decoded = decoded;
-        Ok(rule)
+        self.masked.push(b']');
+        Ok(())
     }
 
     /// Steps down to a child: its states stand on top.
-    fn enter(&mut self, name: Option<&[u8]>) {
+    fn enter(&mut self, child: Child<'_>) {
         let parent = self.states.len() - self.paths.len();
         for (i, (_, path)) in self.paths.iter().enumerate() {
-            let states = path.advance(self.states[parent + i], name);
+            let states = path.advance(self.states[parent + i], child);
             self.states.push(states);
+        }
+        if self.scope.trace.is_some() {
+            self.trail.push(match child {
+                Child::Member(name) => format!(".{}", String::from_utf8_lossy(&self.scope.name(name))),
+                Child::Element(index) => format!("[{index}]"),
+            });
         }
     }
 
     /// Steps back up, and takes back what was written since `before` if the child is dropped.
-    fn leave(&mut self, rule: usize, before: usize) {
+    fn leave(&mut self, chosen: Chosen, before: usize) {
         self.states.truncate(self.states.len() - self.paths.len());
-        if self.strategy(rule) == Some(Strategy::Drop) {
+        self.trail.pop();
+        if chosen.treatment(self.scope).is(Strategy::Drop) {
             self.masked.truncate(before);
         }
     }
 
-    /// The first rule that selects the node on top or anything around it.
-    fn selected(&self, around: usize) -> usize {
+    /// What is chosen by the first rule that selects the node on top or anything around it.
+    fn selected(&self, around: Chosen) -> Chosen {
         let top = &self.states[self.states.len() - self.paths.len()..];
         let own = self.paths.iter().zip(top).filter(|((_, path), states)| path.selects(**states));
-        own.map(|((rule, _), _)| *rule).fold(around, usize::min)
-    }
-
-    fn strategy(&self, rule: usize) -> Option<Strategy> {
-        if rule == SECRET { Some(Strategy::Token) } else { self.rules.get(rule).map(|rule| rule.strategy) }
+        around.or_rule(own.map(|((rule, _), _)| *rule).min())
     }
 
     fn write(&mut self, action: &Action, raw: &[u8]) {
         self.masked.push(b'"');
-        self.masked.extend_from_slice(action.written(raw));
+        action.write(raw, Syntax::Json, &mut self.masked);
         self.masked.push(b'"');
     }
 
-    fn word(&mut self, word: &'static [u8], rule: usize) -> Result<(), Withheld> {
+    /// Booleans hold no secret, but a rule masks them; null says nothing.
+    fn word(&mut self, word: &'static [u8], chosen: Chosen) -> Result<(), Refused> {
         if !self.input[self.at..].starts_with(word) {
-            return Err(Withheld::Unparseable);
+            return Err(Refused::Json);
         }
         self.at += word.len();
-        self.masked.extend_from_slice(if rule != SECRET && self.blanks(rule) { b"false" } else { word });
+        let masks = matches!(chosen.treatment(self.scope), Treatment::Rule(rule)
+            if !matches!(rule.strategy, Strategy::Keep | Strategy::Drop));
+        self.masked.extend_from_slice(if masks { b"false" } else { word });
         Ok(())
     }
 
-    fn number(&mut self, rule: usize) -> Result<(), Withheld> {
+    fn number(&mut self, chosen: Chosen) -> Result<(), Refused> {
         let start = self.at;
         self.take(b'-');
         if !self.take(b'0') {
@@ -217,22 +263,18 @@ impl<'a> Pass<'a> {
             let _sign = self.take(b'+') || self.take(b'-');
             self.digits()?;
         }
-        let number = if self.blanks(rule) { b"0" } else { &self.input[start..self.at] };
-        self.masked.extend_from_slice(number);
+        let place = || format!("json ${}", self.trail.concat());
+        let number = self.scope.number(&place, chosen.treatment(self.scope), &self.input[start..self.at]);
+        self.masked.extend_from_slice(&number);
         Ok(())
     }
 
-    /// Whether the rule masks values that cannot carry a token.
-    fn blanks(&self, rule: usize) -> bool {
-        matches!(self.strategy(rule), Some(Strategy::Token | Strategy::Redact))
-    }
-
-    fn digits(&mut self) -> Result<(), Withheld> {
+    fn digits(&mut self) -> Result<(), Refused> {
         let start = self.at;
         while self.input.get(self.at).is_some_and(u8::is_ascii_digit) {
             self.at += 1;
         }
-        if self.at > start { Ok(()) } else { Err(Withheld::Unparseable) }
+        if self.at > start { Ok(()) } else { Err(Refused::Json) }
     }
 
     fn space(&mut self) {
@@ -247,8 +289,8 @@ impl<'a> Pass<'a> {
         there
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), Withheld> {
-        if self.take(byte) { Ok(()) } else { Err(Withheld::Unparseable) }
+    fn expect(&mut self, byte: u8) -> Result<(), Refused> {
+        if self.take(byte) { Ok(()) } else { Err(Refused::Json) }
     }
 }
 

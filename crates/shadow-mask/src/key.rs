@@ -65,7 +65,7 @@ impl MaskKey {
         Sha256::new_with_prefix(block.as_slice())
     }
 
-    fn derive_bytes(&self, purpose: Purpose) -> Zeroizing<[u8; 32]> {
+    pub(crate) fn derive_bytes(&self, purpose: Purpose) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(hmac(&self.bytes, purpose.label()).finalize().into_bytes().into())
     }
 }
@@ -81,6 +81,8 @@ impl fmt::Debug for MaskKey {
 pub(crate) enum Purpose {
     Token,
     Tag,
+    FormTag,
+    Encrypt,
     Digest,
     RecordKey,
     MarkTag,
@@ -91,6 +93,8 @@ impl Purpose {
         match self {
             Self::Token => b"token",
             Self::Tag => b"tag",
+            Self::FormTag => b"form tag",
+            Self::Encrypt => b"encrypt",
             Self::Digest => b"digest",
             Self::RecordKey => b"record key",
             Self::MarkTag => b"mark tag",

@@ -14,23 +14,33 @@
 //! This crate does no I/O and never logs. `docs/masking.md` holds the threat model and the rules' reference.
 
 mod body;
+mod detect;
 mod digest;
+mod explain;
 mod headers;
 mod json;
 mod key;
 mod masker;
+mod multipart;
+mod names;
 mod pairs;
 mod path;
 mod raw;
+mod refused;
 mod rules;
 mod scope;
-mod secret;
 mod shape;
+mod text;
 mod token;
+mod xml;
 
+pub use detect::Class;
+pub use detect::phone::Region;
 pub use digest::Digester;
+pub use explain::{Actor, Decision};
 pub use key::{KeyError, MaskKey};
 pub use masker::Masker;
 pub use raw::{RawBody, RawRequest, RawResponse};
-pub use rules::{RuleConfig, RulesConfig, RulesError, Ruleset, Side, Strategy};
-pub use token::REDACTED;
+pub use refused::Refused;
+pub use rules::{Profile, ProfileFor, RuleConfig, RulesConfig, RulesError, Ruleset, Side, Strategy, TextConfig};
+pub use token::{Form, REDACTED};

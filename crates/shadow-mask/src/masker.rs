@@ -4,13 +4,16 @@ use std::fmt;
 
 use bytes::Bytes;
 use hmac::Mac as _;
+use http::HeaderMap;
 use shadow_record::{Request, Response, Route, RouteTable};
 
 use crate::digest::Digester;
+use crate::explain::{Decision, Trace};
 use crate::key::{HmacSha256, MaskKey, Purpose};
 use crate::raw::{RawRequest, RawResponse};
+use crate::refused::{Counts, Refused};
 use crate::rules::{Place, Ruleset, Side};
-use crate::scope::{Scope, decide};
+use crate::scope::{Scope, Syntax, Treatment};
 use crate::token::Tokenizer;
 
 /// Masks exchanges. Cheap to share behind an `Arc`; takes no locks and does no I/O.
@@ -22,22 +25,39 @@ pub struct Masker {
     key_id: String,
     ruleset: Ruleset,
     routes: RouteTable,
+    pub(crate) counts: Counts,
 }
 
 impl Masker {
     /// A masker under `key`. Literal segments of `routes`, and of routes that rules name, are public by declaration.
-    pub fn new(key: MaskKey, mut ruleset: Ruleset, routes: RouteTable) -> Self {
-        let tokenizer = Tokenizer::new(&key);
-        ruleset.rules.iter_mut().flat_map(|rule| rule.names_mut()).for_each(|name| name.bind(&tokenizer));
+    pub fn new(key: MaskKey, ruleset: Ruleset, routes: RouteTable) -> Self {
         Self {
-            tokenizer,
+            tokenizer: Tokenizer::new(&key),
             digest: key.derive(Purpose::Digest),
             record_key: key.derive(Purpose::RecordKey),
             mark_tag: key.derive(Purpose::MarkTag),
             key_id: key.key_id().to_owned(),
             ruleset,
             routes,
+            counts: Counts::default(),
         }
+    }
+
+    /// Leaves tokens of a key used before this one as they are, and reveals what it encrypted: for data that was seeded or recorded under it.
+    #[must_use]
+    pub fn recognising(mut self, previous: &MaskKey) -> Self {
+        self.tokenizer.also_recognise(previous);
+        self
+    }
+
+    /// How often bodies could not be masked, by reason, since this masker was made.
+    pub fn refused(&self) -> impl Iterator<Item = (Refused, u64)> {
+        self.counts.refused()
+    }
+
+    /// How many values were dressed as tokens and masked, as their tag did not verify.
+    pub fn forged(&self) -> u64 {
+        self.counts.forged()
     }
 
     /// The key's ID, for records.
@@ -52,34 +72,69 @@ impl Masker {
 
     /// Masks a request. Hop-by-hop and credential headers are gone, `host` is in `authority`.
     pub fn request(&self, raw: RawRequest) -> Request {
-        let scope = self.scope(Side::Request, &raw.method, &raw.path);
+        self.trace_request(raw, None)
+    }
+
+    /// The same, with every decision in order.
+    pub fn explain_request(&self, raw: RawRequest) -> (Request, Vec<Decision>) {
+        let trace = Trace::default();
+        (self.trace_request(raw, Some(&trace)), trace.into_decisions())
+    }
+
+    fn trace_request(&self, raw: RawRequest, trace: Option<&Trace>) -> Request {
+        let scope = self.scope(Side::Request, &raw.method, &raw.path, &raw.headers, trace);
+        let (body, decoded) = scope.body(&raw.headers, raw.body);
         Request {
             authority: scope.authority(&raw.authority),
             path: scope.path(&raw.method, &raw.path),
             query: raw.query.as_deref().map(|query| scope.query(query)),
-            headers: scope.headers(&raw.headers),
-            body: scope.body(&raw.headers, raw.body),
-            method: raw.method,
+            headers: scope.headers(&raw.headers, decoded),
+            body,
+            method: scope.method(raw.method),
             scheme: raw.scheme,
         }
     }
 
     /// Masks the response to a request of this method and path. The path may be raw or already masked.
     pub fn response(&self, method: &str, path: &str, raw: RawResponse) -> Response {
-        let scope = self.scope(Side::Response, method, path);
-        let headers = scope.headers(&raw.headers);
-        Response { status: raw.status, headers, body: scope.body(&raw.headers, raw.body) }
+        self.trace_response(method, path, raw, None)
+    }
+
+    /// The same, with every decision in order.
+    pub fn explain_response(&self, method: &str, path: &str, raw: RawResponse) -> (Response, Vec<Decision>) {
+        let trace = Trace::default();
+        (self.trace_response(method, path, raw, Some(&trace)), trace.into_decisions())
+    }
+
+    fn trace_response(&self, method: &str, path: &str, raw: RawResponse, trace: Option<&Trace>) -> Response {
+        let scope = self.scope(Side::Response, method, path, &raw.headers, trace);
+        let (body, decoded) = scope.body(&raw.headers, raw.body);
+        Response { status: raw.status, headers: scope.headers(&raw.headers, decoded), body }
     }
 
     /// Under which route a request is recorded.
     pub fn route(&self, method: &str, path: &str) -> String {
-        self.routes.name(method, path)
+        self.routes.name(if is_method(method) { method } else { OTHER_METHOD }, path)
     }
 
     /// Masks one value that stands by itself, such as a correlation ID.
     pub fn value(&self, value: &str) -> String {
-        let action = decide(&self.tokenizer, None, value.as_bytes());
-        String::from_utf8_lossy(action.written(value.as_bytes())).into_owned()
+        let action = self.plain_scope().decide(&|| "value".to_owned(), Treatment::PLAIN, value.as_bytes());
+        String::from_utf8_lossy(&action.written(value.as_bytes(), Syntax::Plain)).into_owned()
+    }
+
+    /// A row of a table, as columns and their values: the same as the members of a JSON object.
+    pub fn row<'r>(&self, row: impl IntoIterator<Item = (&'r str, &'r str)>) -> Vec<Option<String>> {
+        let scope = self.plain_scope();
+        row.into_iter().map(|(column, value)| scope.cell(column, value)).collect()
+    }
+
+    /// One line of newline-delimited JSON that belongs to no message.
+    ///
+    /// # Errors
+    /// When it is not JSON.
+    pub fn record(&self, line: &[u8]) -> Result<Vec<u8>, Refused> {
+        self.plain_scope().json(line)
     }
 
     /// The key of a Kafka record for a session key or request ID. 128 bits: equal only for equal values.
@@ -107,17 +162,44 @@ impl Masker {
     /// The declared route first, then those that rules name, whether or not their rules are in scope on this side: a path
     /// must be masked the same way for both sides, or the answer to the masked request would meet other rules.
     pub(crate) fn routes<'a>(&'a self, method: &'a str, path: &'a str) -> impl Iterator<Item = &'a Route> {
-        let named = self.ruleset.rules.iter().filter_map(|rule| rule.route.as_ref());
-        std::iter::once(&self.routes).chain(named).filter_map(move |table| table.find(method, path))
+        self.routes.find(method, path).into_iter().chain(self.ruleset.routes(method, path))
     }
 
-    fn scope(&self, side: Side, method: &str, path: &str) -> Scope<'_> {
+    fn scope<'m>(
+        &'m self,
+        side: Side,
+        method: &str,
+        path: &str,
+        headers: &HeaderMap,
+        trace: Option<&'m Trace>,
+    ) -> Scope<'m> {
         let rules = self.ruleset.rules.iter().filter(|rule| {
             rule.side.is_none_or(|only| only == side)
                 && rule.route.as_ref().is_none_or(|route| route.find(method, path).is_some())
+                && (rule.content_type.is_empty()
+                    || crate::body::essence(headers).is_ok_and(|essence| rule.content_type.contains(&essence)))
         });
-        Scope { masker: self, rules: rules.collect() }
+        Scope { masker: self, rules: rules.collect(), profile: self.ruleset.profile(method, path), trace }
     }
+
+    /// For what belongs to no message: rules without a route, side or content type.
+    fn plain_scope(&self) -> Scope<'_> {
+        let everywhere =
+            |rule: &&crate::rules::Rule| rule.route.is_none() && rule.side.is_none() && rule.content_type.is_empty();
+        let rules = self.ruleset.rules.iter().filter(everywhere).collect();
+        Scope { masker: self, rules, profile: self.ruleset.profile("", ""), trace: None }
+    }
+}
+
+/// How a method is recorded that no standard knows.
+const OTHER_METHOD: &str = "OTHER";
+
+/// Methods of RFC 9110, WebDAV and its kin: anything else was made up by the client.
+fn is_method(method: &str) -> bool {
+    const METHODS: &str = "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH \
+        UNLOCK BIND REBIND UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE NOTIFY SUBSCRIBE UNSUBSCRIBE MKCALENDAR LINK UNLINK \
+        PURGE QUERY OTHER BASELINE LABEL UPDATE";
+    METHODS.split_ascii_whitespace().any(|known| known == method)
 }
 
 /// 128 bits of the keyed function over `value`.
@@ -131,11 +213,24 @@ impl Scope<'_> {
     /// The host asked for: kept when it is a host, without user information. The rule name is `host`.
     fn authority(&self, authority: &str) -> String {
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let strategy = self.strategy_by_name(Place::Header, b"host");
-        if strategy.is_none() && crate::headers::is_host(host) {
+        let rule = self.rule_by_name(Place::Header, b"host");
+        if rule.is_none() && crate::headers::is_host(host) {
             return host.to_owned();
         }
-        String::from_utf8_lossy(self.decide(strategy, host.as_bytes()).written(host.as_bytes())).into_owned()
+        let action = self.decide(&|| "header host".to_owned(), rule.unwrap_or(Treatment::PLAIN), host.as_bytes());
+        String::from_utf8_lossy(&action.written(host.as_bytes(), Syntax::Plain)).into_owned()
+    }
+
+    fn method(&self, method: String) -> String {
+        if is_method(&method) { method } else { OTHER_METHOD.to_owned() }
+    }
+
+    /// One value of a table; `None` when its column is dropped.
+    fn cell(&self, column: &str, value: &str) -> Option<String> {
+        let treatment = self.column(column.as_bytes());
+        let action = self.decide(&|| format!("column {column}"), treatment, value.as_bytes());
+        let written = action.written(value.as_bytes(), Syntax::Plain);
+        (!treatment.is(crate::rules::Strategy::Drop)).then(|| String::from_utf8_lossy(&written).into_owned())
     }
 }
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::rules::{Place, Strategy};
-use crate::scope::{Action, Scope};
+use crate::scope::{Action, Scope, Syntax};
 
 impl Scope<'_> {
     /// Masks a query string.
@@ -39,20 +39,21 @@ impl Scope<'_> {
             None => (piece, None),
         };
         let name = form_decode(raw_name);
-        let strategy = self.strategy(place, &name);
+        let treatment = self.treatment(place, &name);
+        let at = || format!("{place:?} {}", String::from_utf8_lossy(&self.name(&name))).to_lowercase();
         let Some(raw_value) = raw_value else {
-            let action = self.decide(strategy, &name);
-            masked.extend_from_slice(action.written(raw_name));
+            let action = self.decide(&at, treatment, &name);
+            action.write(raw_name, Syntax::Percent, masked);
             return !matches!(action, Action::Drop);
         };
-        let action = self.decide(strategy, &form_decode(raw_value));
+        let action = self.decide(&at, treatment, &form_decode(raw_value));
         match self.name(&name) {
-            _ if strategy == Some(Strategy::Keep) => masked.extend_from_slice(raw_name),
+            _ if treatment.is(Strategy::Keep) => masked.extend_from_slice(raw_name),
             Cow::Borrowed(_) => masked.extend_from_slice(raw_name),
             Cow::Owned(token) => masked.extend_from_slice(&token),
         }
         masked.push(b'=');
-        masked.extend_from_slice(action.written(raw_value));
+        action.write(raw_value, Syntax::Percent, masked);
         !matches!(action, Action::Drop)
     }
 }

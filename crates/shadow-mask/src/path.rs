@@ -6,7 +6,7 @@ use shadow_record::{Route, Segment};
 
 use crate::pairs::percent_decode;
 use crate::rules::Place;
-use crate::scope::Scope;
+use crate::scope::{Action, Scope, Syntax};
 
 impl Scope<'_> {
     /// Masks a percent-encoded path. The masked path meets the same routes as the raw one, since literals stay and no token
@@ -38,10 +38,13 @@ impl Scope<'_> {
     }
 
     fn segment<'s>(&self, parameter: &[u8], segment: &'s str) -> Cow<'s, str> {
-        let action = self.decide(self.strategy(Place::Path, parameter), &percent_decode(segment.as_bytes()));
-        match action.written(segment.as_bytes()) {
-            kept if kept == segment.as_bytes() => Cow::Borrowed(segment),
-            written => Cow::Owned(String::from_utf8_lossy(written).into_owned()),
+        let place = || format!("path {}", String::from_utf8_lossy(parameter));
+        let value = percent_decode(segment.as_bytes());
+        match self.decide(&place, self.treatment(Place::Path, parameter), &value) {
+            Action::Keep => Cow::Borrowed(segment),
+            action => {
+                Cow::Owned(String::from_utf8_lossy(&action.written(segment.as_bytes(), Syntax::Percent)).into_owned())
+            }
         }
     }
 }

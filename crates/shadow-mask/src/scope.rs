@@ -1,17 +1,19 @@
 //! The rules that apply to one message, and the decision about one value.
 //!
-//! Everything that is masked passes through [`Scope::decide`]. Further profiles and detectors belong there.
+//! Everything that is masked passes through [`Scope::decide`]: a rule first, then what the name says, then the profile.
 
 use std::borrow::Cow;
 
+use crate::detect::Found;
+use crate::explain::{Actor, Trace};
 use crate::masker::Masker;
-use crate::rules::{JsonPath, Place, Rule, Strategy};
-use crate::secret::is_secret;
+use crate::names::{self, Hint, Says};
+use crate::rules::{Place, Profile, Rule, Strategy};
 use crate::shape;
-use crate::token::{REDACTED, Token, Tokenizer};
+use crate::token::{Form, REDACTED, Token, Tokenizer};
 
 /// What becomes of one value.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Action {
     /// Copied as it was written.
     Keep,
@@ -21,17 +23,122 @@ pub(crate) enum Action {
     Redact,
     /// Removed with its name.
     Drop,
+    /// Rewritten: kept text with masked places in it, not yet escaped.
+    Text(Vec<u8>),
+}
+
+/// How a place writes text.
+#[derive(Clone, Copy)]
+pub(crate) enum Syntax {
+    Plain,
+    Json,
+    /// Percent-encoded, of paths, queries and forms.
+    Percent,
+    Xml,
 }
 
 impl Action {
-    /// What is written in the value's place; nothing for a dropped one.
-    pub(crate) fn written<'a>(&'a self, raw: &'a [u8]) -> &'a [u8] {
+    /// Writes what stands in the value's place, given as it was written; nothing for a dropped one.
+    pub(crate) fn write(&self, raw: &[u8], syntax: Syntax, out: &mut Vec<u8>) {
         match self {
-            Self::Keep => raw,
-            Self::Token(token) => token.as_bytes(),
-            Self::Redact => REDACTED.as_bytes(),
-            Self::Drop => b"",
+            Self::Keep => out.extend_from_slice(raw),
+            // Of all tokens only that of a telephone number holds a sign that means something in forms.
+            Self::Token(token) if matches!(syntax, Syntax::Percent) && token.as_bytes()[0] == b'+' => {
+                escape(token.as_bytes(), syntax, out);
+            }
+            Self::Token(token) => out.extend_from_slice(token.as_bytes()),
+            Self::Redact => out.extend_from_slice(REDACTED.as_bytes()),
+            Self::Drop => {}
+            Self::Text(text) => escape(text, syntax, out),
         }
+    }
+
+    /// The same as a value of its own.
+    pub(crate) fn written(&self, raw: &[u8], syntax: Syntax) -> Vec<u8> {
+        let mut out = Vec::with_capacity(raw.len().max(32));
+        self.write(raw, syntax, &mut out);
+        out
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Keep => "kept",
+            Self::Token(_) => "token",
+            Self::Redact => "redacted",
+            Self::Drop => "dropped",
+            Self::Text(_) => "rewritten",
+        }
+    }
+}
+
+/// Writes text as the syntax needs it.
+pub(crate) fn escape(text: &[u8], syntax: Syntax, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let hex = |byte: u8| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+    match syntax {
+        Syntax::Plain => out.extend_from_slice(text),
+        Syntax::Json => json_escape(text, out),
+        Syntax::Percent => {
+            for byte in text {
+                if byte.is_ascii_alphanumeric() || b"-._~@:".contains(byte) {
+                    out.push(*byte);
+                } else {
+                    out.push(b'%');
+                    out.extend_from_slice(&hex(*byte));
+                }
+            }
+        }
+        Syntax::Xml => {
+            for byte in text {
+                match byte {
+                    b'&' => out.extend_from_slice(b"&amp;"),
+                    b'<' => out.extend_from_slice(b"&lt;"),
+                    b'>' => out.extend_from_slice(b"&gt;"),
+                    b'"' => out.extend_from_slice(b"&quot;"),
+                    b'\'' => out.extend_from_slice(b"&#39;"),
+                    b'\t' | b'\n' | b'\r' => out.extend_from_slice(format!("&#{byte};").as_bytes()),
+                    _ => out.push(*byte),
+                }
+            }
+        }
+    }
+}
+
+/// Decoded strings may hold halves of surrogate pairs, which only escapes can write.
+fn json_escape(text: &[u8], out: &mut Vec<u8>) {
+    let mut at = 0;
+    while at < text.len() {
+        match text[at] {
+            byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
+            byte @ 0..0x20 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            0xED if text.get(at + 1).is_some_and(|second| *second >= 0xA0) && at + 2 < text.len() => {
+                let code = 0xD000 | (u32::from(text[at + 1]) & 0x3F) << 6 | u32::from(text[at + 2]) & 0x3F;
+                out.extend_from_slice(format!("\\u{code:04x}").as_bytes());
+                at += 2;
+            }
+            byte => out.push(byte),
+        }
+        at += 1;
+    }
+}
+
+/// What is known about a value before it is looked at.
+#[derive(Clone, Copy)]
+pub(crate) enum Treatment<'r> {
+    /// The first rule that selects it.
+    Rule(&'r Rule),
+    /// What its name says.
+    Name(Says),
+}
+
+impl Treatment<'_> {
+    /// Nothing is known.
+    pub(crate) const PLAIN: Self = Self::Name(Says::Nothing(Hint::Nothing));
+    /// It is secret wherever it stands, as cookies are.
+    pub(crate) const SECRET: Self = Self::Name(Says::Secret);
+
+    pub(crate) fn is(&self, strategy: Strategy) -> bool {
+        matches!(self, Self::Rule(rule) if rule.strategy == strategy)
     }
 }
 
@@ -39,55 +146,242 @@ impl Action {
 pub(crate) struct Scope<'m> {
     pub(crate) masker: &'m Masker,
     pub(crate) rules: Vec<&'m Rule>,
+    pub(crate) profile: Profile,
+    pub(crate) trace: Option<&'m Trace>,
 }
 
 impl<'m> Scope<'m> {
-    /// The strategy of the first rule that selects `name`; without one, that of a name which says it is secret.
-    pub(crate) fn strategy(&self, place: Place, name: &[u8]) -> Option<Strategy> {
-        let rule = self.rules.iter().find(|rule| rule.names(place).contains(name));
-        rule.map(|rule| rule.strategy)
-            .or_else(|| is_secret_name(&self.masker.tokenizer, name).then_some(Strategy::Token))
+    /// What the first rule that selects `name` does; without one, what the name says.
+    pub(crate) fn treatment(&self, place: Place, name: &[u8]) -> Treatment<'m> {
+        match self.rules.iter().find(|rule| rule.names(place).contains(name)) {
+            Some(rule) => Treatment::Rule(rule),
+            None => Treatment::Name(self.says(name)),
+        }
     }
 
-    /// The same, by rules that list the name itself.
-    pub(crate) fn strategy_by_name(&self, place: Place, name: &[u8]) -> Option<Strategy> {
-        self.rules.iter().find(|rule| rule.names(place).lists(name)).map(|rule| rule.strategy)
+    /// The rule that lists the name itself.
+    pub(crate) fn rule_by_name(&self, place: Place, name: &[u8]) -> Option<Treatment<'m>> {
+        self.rules.iter().find(|rule| rule.names(place).lists(name)).map(|rule| Treatment::Rule(rule))
     }
 
-    /// Every JSON path in scope with the number of its rule.
-    pub(crate) fn json_paths(&self) -> Vec<(usize, &'m JsonPath)> {
-        let rules = self.rules.iter().enumerate();
-        rules.flat_map(|(number, rule)| rule.json.iter().map(move |path| (number, path))).collect()
+    /// What a name as it was sent says. A token says nothing, whatever letters it ends in.
+    pub(crate) fn says(&self, name: &[u8]) -> Says {
+        match names::says(name) {
+            Says::Nothing(hint) => Says::Nothing(hint),
+            _ if self.tokenizer().is_masked(name) => Says::Nothing(Hint::Nothing),
+            says => says,
+        }
     }
 
-    pub(crate) fn decide(&self, strategy: Option<Strategy>, value: &[u8]) -> Action {
-        decide(&self.masker.tokenizer, strategy, value)
+    pub(crate) fn tokenizer(&self) -> &'m Tokenizer {
+        &self.masker.tokenizer
+    }
+
+    /// Decides about one decoded value at a place.
+    pub(crate) fn decide(&self, place: &dyn Fn() -> String, treatment: Treatment<'_>, value: &[u8]) -> Action {
+        let (action, actor) = self.choose(treatment, value);
+        if let Some(trace) = self.trace {
+            let actor = match actor {
+                Actor::Detectors(_) => Actor::Detectors(self.classes(treatment, value)),
+                actor => actor,
+            };
+            trace.note(place(), actor, action.name());
+        }
+        action
+    }
+
+    fn choose(&self, treatment: Treatment<'_>, value: &[u8]) -> (Action, Actor) {
+        match treatment {
+            Treatment::Rule(rule) => (self.obey(rule, value), Actor::Rule(rule.number)),
+            Treatment::Name(Says::Secret) => (self.token(value), Actor::SecretName),
+            Treatment::Name(Says::Private) if self.profile == Profile::Strict => {
+                (self.token(value), Actor::PrivateName)
+            }
+            Treatment::Name(says) => match self.profile {
+                Profile::Strict if shape::is_harmless(value) => (Action::Keep, Actor::Shape),
+                Profile::Strict => match self.token(value) {
+                    Action::Keep => (Action::Keep, Actor::Masked),
+                    action => (action, Actor::Unknown),
+                },
+                Profile::Detect => self.detect(hint(says), value),
+            },
+        }
+    }
+
+    fn obey(&self, rule: &Rule, value: &[u8]) -> Action {
+        match rule.strategy {
+            Strategy::Keep => Action::Keep,
+            Strategy::Drop => Action::Drop,
+            Strategy::Redact => Action::Redact,
+            _ if value.is_empty() || self.tokenizer().is_masked(value) => Action::Keep,
+            Strategy::Token => match rule.form {
+                Some(form) => Action::Token(self.tokenizer().token_as(form, value)),
+                None => self.token(value),
+            },
+            Strategy::Encrypt => Action::Text(self.tokenizer().seal(value)),
+            Strategy::Truncate => truncate(value, rule.length),
+        }
+    }
+
+    /// A token whatever the shape; the empty value and what is masked stay.
+    fn token(&self, value: &[u8]) -> Action {
+        if value.is_empty() || self.tokenizer().is_masked(value) {
+            return Action::Keep;
+        }
+        if Tokenizer::looks_masked(value) {
+            self.masker.counts.forge();
+        }
+        Action::Token(self.tokenizer().token(value))
+    }
+
+    fn detect(&self, hint: Hint, value: &[u8]) -> (Action, Actor) {
+        let found = self.masker.ruleset().detectors.find(value, hint);
+        if found.is_empty() {
+            return (Action::Keep, Actor::Nothing);
+        }
+        let action = self.replace(value, &found);
+        match action {
+            Action::Keep => (action, Actor::Masked),
+            action => (action, Actor::Detectors(Vec::new())),
+        }
+    }
+
+    /// The value with tokens in the places found.
+    fn replace(&self, value: &[u8], found: &[Found]) -> Action {
+        let mut text = Vec::with_capacity(value.len() + 32 * found.len());
+        let (mut copied, mut changed) = (0, false);
+        for Found { at, class } in found {
+            let private = &value[at.clone()];
+            if self.tokenizer().is_masked(private) {
+                continue;
+            }
+            let token = self.tokenizer().token_as(class.form(), private);
+            if *at == (0..value.len()) {
+                return Action::Token(token);
+            }
+            text.extend_from_slice(&value[copied..at.start]);
+            text.extend_from_slice(token.as_bytes());
+            (copied, changed) = (at.end, true);
+        }
+        if !changed {
+            return Action::Keep;
+        }
+        text.extend_from_slice(&value[copied..]);
+        Action::Text(text)
+    }
+
+    /// For explanations only: what the detectors found.
+    fn classes(&self, treatment: Treatment<'_>, value: &[u8]) -> Vec<crate::detect::Class> {
+        let Treatment::Name(says) = treatment else { return Vec::new() };
+        let found = self.masker.ruleset().detectors.find(value, hint(says));
+        let mut classes: Vec<_> = found.iter().map(|found| found.class).collect();
+        classes.dedup();
+        classes
+    }
+
+    /// What becomes of a JSON number: another number, as types stay. A masked one is the token of its text in digits, so that
+    /// the string of the same digits has the same token.
+    pub(crate) fn number<'n>(
+        &self,
+        place: &dyn Fn() -> String,
+        treatment: Treatment<'_>,
+        number: &'n [u8],
+    ) -> Cow<'n, [u8]> {
+        let (masked, actor) = self.choose_number(treatment, number);
+        if let Some(trace) = self.trace {
+            let action = if matches!(masked, Cow::Borrowed(_)) { "kept" } else { "token" };
+            trace.note(place(), actor, action);
+        }
+        masked
+    }
+
+    fn choose_number<'n>(&self, treatment: Treatment<'_>, number: &'n [u8]) -> (Cow<'n, [u8]>, Actor) {
+        let (masked, actor) = match treatment {
+            Treatment::Rule(rule) => {
+                let actor = Actor::Rule(rule.number);
+                match rule.strategy {
+                    Strategy::Keep | Strategy::Drop => return (Cow::Borrowed(number), actor),
+                    Strategy::Redact => return (Cow::Owned(b"0".to_vec()), actor),
+                    Strategy::Truncate => return (Cow::Owned(round(number, rule.length)), actor),
+                    Strategy::Token | Strategy::Encrypt => (true, actor),
+                }
+            }
+            Treatment::Name(Says::Secret) => (true, Actor::SecretName),
+            Treatment::Name(Says::Private) if self.profile == Profile::Strict => (true, Actor::PrivateName),
+            Treatment::Name(_) if self.profile == Profile::Strict => match shape::is_small_number(number) {
+                true => (false, Actor::Shape),
+                false => (true, Actor::Unknown),
+            },
+            Treatment::Name(says) => match self.masker.ruleset().detectors.find(number, hint(says)) {
+                found if found.is_empty() => (false, Actor::Nothing),
+                found => (true, Actor::Detectors(found.iter().map(|found| found.class).collect())),
+            },
+        };
+        if !masked {
+            return (Cow::Borrowed(number), actor);
+        }
+        if self.tokenizer().is_masked(number) {
+            return (Cow::Borrowed(number), Actor::Masked);
+        }
+        let form = match Form::of(number) {
+            Form::Card => Form::Card,
+            _ => Form::Digits,
+        };
+        (Cow::Owned(self.tokenizer().token_as(form, number).as_bytes().to_vec()), actor)
+    }
+
+    /// What becomes of an element of a header, text or stream that is a word of the protocol when it is known.
+    pub(crate) fn word(&self, place: &dyn Fn() -> String, value: &[u8]) -> Action {
+        if self.keeps_name(value) { Action::Keep } else { self.decide(place, Treatment::SECRET, value) }
+    }
+
+    /// Whether a name that no rule keeps stays readable.
+    pub(crate) fn keeps_name(&self, name: &[u8]) -> bool {
+        let known = match self.profile {
+            Profile::Strict => names::is_known(name),
+            Profile::Detect => self.masker.ruleset().detectors.find(name, Hint::Nothing).is_empty(),
+        };
+        known || self.masker.ruleset().lists(name) || self.tokenizer().is_masked(name)
     }
 
     /// A name that no rule keeps.
     pub(crate) fn name<'n>(&self, name: &'n [u8]) -> Cow<'n, [u8]> {
-        if crate::rules::name_is_kept(name) || self.masker.tokenizer.is_masked(name) {
-            Cow::Borrowed(name)
-        } else {
-            Cow::Owned(self.masker.tokenizer.token(name).as_bytes().to_vec())
+        if self.keeps_name(name) {
+            return Cow::Borrowed(name);
         }
+        if let Some(trace) = self.trace {
+            trace.note("name".to_owned(), Actor::UnknownName, "token");
+        }
+        Cow::Owned(self.name_token(name).as_bytes().to_vec())
+    }
+
+    /// The token of a name. Always of the plain form, which is a name in every syntax.
+    pub(crate) fn name_token(&self, name: &[u8]) -> Token {
+        self.tokenizer().token_as(Form::Text, name)
     }
 }
 
-/// Whether a name as it was sent says its value is secret. A token says nothing, whatever letters it ends in.
-pub(crate) fn is_secret_name(tokenizer: &Tokenizer, name: &[u8]) -> bool {
-    is_secret(name) && !tokenizer.is_masked(name)
+fn hint(says: Says) -> Hint {
+    match says {
+        Says::Nothing(hint) => hint,
+        _ => Hint::Nothing,
+    }
 }
 
-/// Decides about one decoded value.
-pub(crate) fn decide(tokenizer: &Tokenizer, strategy: Option<Strategy>, value: &[u8]) -> Action {
-    match strategy {
-        Some(Strategy::Keep) => Action::Keep,
-        Some(Strategy::Drop) => Action::Drop,
-        Some(Strategy::Redact) => Action::Redact,
-        Some(Strategy::Token) if value.is_empty() => Action::Keep,
-        None if shape::is_harmless(value) => Action::Keep,
-        Some(Strategy::Token) | None if tokenizer.is_masked(value) => Action::Keep,
-        Some(Strategy::Token) | None => Action::Token(tokenizer.token(value)),
+/// The number with zeros for all digits but the first.
+fn round(number: &[u8], length: usize) -> Vec<u8> {
+    let mut rounded = number.to_vec();
+    let exponent = number.iter().position(|b| matches!(b, b'e' | b'E')).unwrap_or(number.len());
+    let digits = (0..exponent).filter(|at| number[*at].is_ascii_digit());
+    digits.skip(length).for_each(|at| rounded[at] = b'0');
+    rounded
+}
+
+/// The first characters; whole ones, so that text stays text.
+fn truncate(value: &[u8], length: usize) -> Action {
+    let mut starts = value.iter().enumerate().filter(|(_, b)| **b & 0xC0 != 0x80).map(|(at, _)| at);
+    match starts.nth(length) {
+        Some(end) => Action::Text(value[..end].to_vec()),
+        None => Action::Keep,
     }
 }

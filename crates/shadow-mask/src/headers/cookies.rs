@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::rules::{Place, Strategy};
-use crate::scope::{Action, Scope};
+use crate::scope::{Action, Scope, Syntax, Treatment};
 
 /// Attributes of RFC 6265, and what browsers added since, that say nothing about a person.
 const ATTRIBUTES: &[&str] = &["expires", "httponly", "max-age", "partitioned", "priority", "samesite", "secure"];
@@ -50,21 +50,24 @@ impl Scope<'_> {
         if is("domain") {
             return match self.domain(value) {
                 Action::Drop => None,
-                action => Some(written(action.written(value))),
+                action => Some(written(&action.written(value, Syntax::Plain))),
             };
         }
-        let known = ATTRIBUTES.iter().any(|known| is(known)) && super::is_plain(attribute);
+        let known = ATTRIBUTES.iter().any(|known| is(known)) && self.is_public(attribute);
         if known {
             return Some(Cow::Borrowed(attribute));
         }
-        Some(Cow::Owned(self.decide(Some(Strategy::Token), attribute).written(attribute).to_vec()))
+        let place = || "attribute of a cookie".to_owned();
+        Some(Cow::Owned(self.decide(&place, Treatment::SECRET, attribute).written(attribute, Syntax::Plain)))
     }
 
     /// A host is kept as that of the request is; the rules for it are those named `host`.
     fn domain(&self, value: &[u8]) -> Action {
         let kept = super::is_plain(value) && std::str::from_utf8(value).is_ok_and(super::is_host);
-        let strategy = self.strategy_by_name(Place::Header, b"host");
-        self.decide(strategy.or(Some(if kept { Strategy::Keep } else { Strategy::Token })), value)
+        match self.rule_by_name(Place::Header, b"host") {
+            None if kept => Action::Keep,
+            rule => self.decide(&|| "domain of a cookie".to_owned(), rule.unwrap_or(Treatment::SECRET), value),
+        }
     }
 
     fn pair_of_cookie(&self, piece: &[u8]) -> Option<Vec<u8>> {
@@ -72,11 +75,19 @@ impl Scope<'_> {
             Some(at) if is_token(piece[..at].trim_ascii_end()) => {
                 (piece[..at].trim_ascii_end(), piece[at + 1..].trim_ascii_start())
             }
-            _ => return Some(self.decide(Some(Strategy::Token), piece).written(piece).to_vec()),
+            _ => {
+                let place = || "cookie without a name".to_owned();
+                return Some(self.decide(&place, Treatment::SECRET, piece).written(piece, Syntax::Plain));
+            }
         };
-        match self.decide(self.strategy(Place::Cookie, name).or(Some(Strategy::Token)), value) {
+        let treatment = match self.treatment(Place::Cookie, name) {
+            rule @ Treatment::Rule(_) => rule,
+            Treatment::Name(_) => Treatment::SECRET,
+        };
+        let shown = if treatment.is(Strategy::Keep) { name.into() } else { self.name(name) };
+        match self.decide(&|| format!("cookie {}", String::from_utf8_lossy(&shown)), treatment, value) {
             Action::Drop => None,
-            action => Some([name, b"=", action.written(value)].concat()),
+            action => Some([&shown, &b"="[..], &action.written(value, Syntax::Plain)].concat()),
         }
     }
 }

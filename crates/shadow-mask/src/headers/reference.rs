@@ -1,6 +1,7 @@
 //! Headers that hold an address: masked as the address they lead to would be.
 
-use crate::scope::Scope;
+use crate::pairs::percent_decode;
+use crate::scope::{Scope, Syntax, Treatment};
 
 /// A name or address with an optional port, and nothing else.
 pub(crate) fn is_host(host: &str) -> bool {
@@ -38,9 +39,9 @@ impl Scope<'_> {
         }
         if let Some(fragment) = fragment {
             masked.push('#');
-            masked.push_str(&String::from_utf8_lossy(
-                self.decide(None, fragment.as_bytes()).written(fragment.as_bytes()),
-            ));
+            let value = percent_decode(fragment.as_bytes());
+            let action = self.decide(&|| "fragment".to_owned(), Treatment::PLAIN, &value);
+            masked.push_str(&String::from_utf8_lossy(&action.written(fragment.as_bytes(), Syntax::Percent)));
         }
         Some(masked)
     }

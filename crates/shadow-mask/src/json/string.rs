@@ -1,6 +1,6 @@
 //! JSON strings: found, checked, and decoded where they hold escapes.
 
-use shadow_record::Withheld;
+use crate::refused::Refused;
 
 use super::Pass;
 
@@ -23,7 +23,7 @@ impl<'a> Text<'a> {
 
 impl<'a> Pass<'a> {
     /// Reads a string from its opening quote to past its closing one; decodes it into `self.decoded` if it holds escapes.
-    pub(super) fn string(&mut self) -> Result<Text<'a>, Withheld> {
+    pub(super) fn string(&mut self) -> Result<Text<'a>, Refused> {
         let input: &'a [u8] = self.input;
         let start = self.at + 1;
         let plain = plain_length(&input[start..]);
@@ -38,7 +38,7 @@ impl<'a> Pass<'a> {
             match input.get(at) {
                 Some(b'"') => break,
                 Some(b'\\') => at = self.escape(at + 1)?,
-                _ => return Err(Withheld::Unparseable),
+                _ => return Err(Refused::Json),
             }
             let plain = plain_length(&input[at..]);
             self.decoded.extend_from_slice(&input[at..at + plain]);
@@ -49,7 +49,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Decodes the escape whose letter stands at `at`; where the text goes on.
-    fn escape(&mut self, at: usize) -> Result<usize, Withheld> {
+    fn escape(&mut self, at: usize) -> Result<usize, Refused> {
         let simple = match self.input.get(at) {
             Some(b'u') => return self.unicode_escape(at + 1),
             Some(b @ (b'"' | b'\\' | b'/')) => *b,
@@ -58,14 +58,14 @@ impl<'a> Pass<'a> {
             Some(b'n') => b'\n',
             Some(b'r') => b'\r',
             Some(b't') => b'\t',
-            _ => return Err(Withheld::Unparseable),
+            _ => return Err(Refused::Json),
         };
         self.decoded.push(simple);
         Ok(at + 1)
     }
 
     /// A surrogate without its other half is decoded as WTF-8 has it: it can be compared and masked, if not shown.
-    fn unicode_escape(&mut self, at: usize) -> Result<usize, Withheld> {
+    fn unicode_escape(&mut self, at: usize) -> Result<usize, Refused> {
         let high = self.hex4(at)?;
         let (code, end) = match high {
             0xD800..0xDC00 if self.input.get(at + 4..at + 6) == Some(b"\\u") => match self.hex4(at + 6)? {
@@ -83,10 +83,10 @@ impl<'a> Pass<'a> {
         Ok(end)
     }
 
-    fn hex4(&self, at: usize) -> Result<u32, Withheld> {
-        let digits = self.input.get(at..at + 4).ok_or(Withheld::Unparseable)?;
+    fn hex4(&self, at: usize) -> Result<u32, Refused> {
+        let digits = self.input.get(at..at + 4).ok_or(Refused::Json)?;
         let value = digits.iter().try_fold(0, |n, b| Some(n * 16 + (*b as char).to_digit(16)?));
-        value.ok_or(Withheld::Unparseable)
+        value.ok_or(Refused::Json)
     }
 }
 

@@ -1,18 +1,51 @@
-//! Paths into JSON: the part of RFC 9535 that can be followed in one pass.
+//! Paths into JSON: the part of RFC 9535 that can be followed in one pass, forwards.
+//!
+//! Names, wildcards, descent, indexes and slices from the front, and lists of them. Filters are refused: what a filter compares is masked on
+//! one side of a comparison and not on the other, so the two answers would be selected differently. Places counted from the end of an
+//! array are refused, as they are not known before it ends.
 
 use super::Name;
 
-const SUPPORTED: &str = "supported are $, .name, ['name'], [*], .*, ..name, ..['name'] and ..*";
+const SUPPORTED: &str = "supported are $, .name, ['name'], [*], .*, [0], [0:9:2], [0,'name'], ..name, ..[...] and ..*";
 /// Steps of one path; states of a match are bits of a `u64`, one more than there are steps.
 const MAX_STEPS: usize = 63;
 
+/// A child, as its parent knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Child<'n> {
+    Member(&'n [u8]),
+    Element(usize),
+}
+
+/// One selector of a step.
+#[derive(Clone, Debug)]
+enum Selector {
+    Any,
+    Name(Name),
+    Index(usize),
+    Slice { start: usize, end: usize, step: usize },
+}
+
+impl Selector {
+    fn selects(&self, child: Child<'_>) -> bool {
+        match (self, child) {
+            (Self::Any, _) => true,
+            (Self::Name(wanted), Child::Member(name)) => wanted.matches(name),
+            (Self::Index(wanted), Child::Element(index)) => *wanted == index,
+            (Self::Slice { start, end, step }, Child::Element(index)) => {
+                (*start..*end).contains(&index) && (index - start).is_multiple_of(*step)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// One step down from a node.
 #[derive(Clone, Debug)]
-pub(crate) struct Step {
+struct Step {
     /// Whether it may skip any number of levels first (`..`).
-    pub(crate) descends: bool,
-    /// The member's name; `None` for any member or element.
-    pub(crate) name: Option<Name>,
+    descends: bool,
+    selectors: Vec<Selector>,
 }
 
 /// A path such as `$.items[*].name`.
@@ -26,10 +59,8 @@ impl JsonPath {
         let mut steps = Vec::new();
         while !rest.is_empty() {
             let (step, after) = step(rest).ok_or_else(|| {
-                format!(
-                    "`{rest}` at character {} of `{text}`; {SUPPORTED}",
-                    text.chars().count() - rest.chars().count() + 1
-                )
+                let at = text.chars().count() - rest.chars().count() + 1;
+                format!("`{rest}` at character {at} of `{text}`: {}{SUPPORTED}", why_not(rest))
             })?;
             steps.push(step);
             rest = after;
@@ -40,22 +71,29 @@ impl JsonPath {
         Ok(Self(steps))
     }
 
-    pub(crate) fn steps(&self) -> &[Step] {
-        &self.0
+    /// Whether it selects the whole document.
+    pub(crate) fn is_root(&self) -> bool {
+        self.0.is_empty()
     }
 
-    pub(super) fn names_mut(&mut self) -> impl Iterator<Item = &mut Name> {
-        self.0.iter_mut().filter_map(|step| step.name.as_mut())
+    pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
+        self.0.iter().flat_map(|step| &step.selectors).filter_map(|selector| match selector {
+            Selector::Name(name) => Some(name),
+            _ => None,
+        })
     }
 
-    /// The states of a child: bit `i` says that the first `i` steps lead to it. `name` is `None` for an array's element.
-    pub(crate) fn advance(&self, states: u64, name: Option<&[u8]>) -> u64 {
+    /// The states of a child: bit `i` says that the first `i` steps lead to it.
+    pub(crate) fn advance(&self, states: u64, child: Child<'_>) -> u64 {
+        if states == 0 {
+            return 0;
+        }
         let mut next = 0;
         for (i, step) in self.0.iter().enumerate().filter(|(i, _)| states >> i & 1 == 1) {
             if step.descends {
                 next |= 1 << i;
             }
-            if step.name.as_ref().is_none_or(|wanted| name.is_some_and(|name| wanted.matches(name))) {
+            if step.selectors.iter().any(|selector| selector.selects(child)) {
                 next |= 1 << (i + 1);
             }
         }
@@ -68,43 +106,87 @@ impl JsonPath {
     }
 }
 
+/// What there is to say about a step that is RFC 9535 and refused all the same.
+fn why_not(rest: &str) -> &'static str {
+    if rest.starts_with("[?") || rest.starts_with("..[?") {
+        "filters compare values, which are masked on the other side; "
+    } else if rest.starts_with("[-") || rest.starts_with("..[-") {
+        "places from the end are not known before the array ends; "
+    } else {
+        ""
+    }
+}
+
 fn step(rest: &str) -> Option<(Step, &str)> {
     let (descends, rest) = match rest.strip_prefix("..") {
         Some(rest) => (true, rest),
         None if rest.starts_with('[') => (false, rest),
         None => (false, rest.strip_prefix('.')?),
     };
-    let (name, rest) = match rest.strip_prefix('[') {
+    let (selectors, rest) = match rest.strip_prefix('[') {
         Some(bracket) => bracketed(bracket)?,
         None => match rest.strip_prefix('*') {
-            Some(rest) => (None, rest),
+            Some(rest) => (vec![Selector::Any], rest),
             None => {
                 let end = rest
                     .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()))
                     .unwrap_or(rest.len());
                 let (name, rest) = rest.split_at(end);
                 let valid = name.chars().next().is_some_and(|first| !first.is_ascii_digit());
-                (Some(valid.then(|| Name::of(name.as_bytes()))?), rest)
+                (vec![Selector::Name(valid.then(|| Name::of(name.as_bytes()))?)], rest)
             }
         },
     };
-    Some((Step { descends, name }, rest))
+    Some((Step { descends, selectors }, rest))
 }
 
-/// What stands in brackets: `*]` or `'name']`, with `\'` and `\\` escaped.
-fn bracketed(rest: &str) -> Option<(Option<Name>, &str)> {
-    if let Some(rest) = rest.strip_prefix("*]") {
-        return Some((None, rest));
+/// What stands in brackets, up to and past the closing one.
+fn bracketed(rest: &str) -> Option<(Vec<Selector>, &str)> {
+    let mut selectors = Vec::new();
+    let mut rest = rest.trim_start();
+    loop {
+        let (selector, after) = selector(rest)?;
+        selectors.push(selector);
+        rest = after.trim_start();
+        match rest.strip_prefix(',') {
+            Some(after) => rest = after.trim_start(),
+            None => return Some((selectors, rest.strip_prefix(']')?)),
+        }
     }
-    let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+}
+
+fn selector(rest: &str) -> Option<(Selector, &str)> {
+    if let Some(rest) = rest.strip_prefix('*') {
+        return Some((Selector::Any, rest));
+    }
+    if rest.starts_with(['\'', '"']) {
+        return quoted(rest);
+    }
+    let end = rest.find([',', ']'])?;
+    let (range, rest) = rest.split_at(end);
+    let parts: Vec<&str> = range.split(':').map(str::trim).collect();
+    let number = |text: &str, default: usize| if text.is_empty() { Some(default) } else { text.parse().ok() };
+    let selector = match parts[..] {
+        [index] => Selector::Index(index.parse().ok()?),
+        [start, end] => Selector::Slice { start: number(start, 0)?, end: number(end, usize::MAX)?, step: 1 },
+        [start, end, step] => {
+            let step = number(step, 1).filter(|step| *step > 0)?;
+            Selector::Slice { start: number(start, 0)?, end: number(end, usize::MAX)?, step }
+        }
+        _ => return None,
+    };
+    Some((selector, rest))
+}
+
+/// `'name'`, with `\'` and `\\` escaped.
+fn quoted(rest: &str) -> Option<(Selector, &str)> {
+    let quote = rest.chars().next()?;
     let mut name = String::new();
     let mut characters = rest[1..].char_indices();
     loop {
         match characters.next()? {
             (_, '\\') => name.push(characters.next().map(|(_, c)| c).filter(|c| *c == quote || *c == '\\')?),
-            (at, c) if c == quote => {
-                return Some((Some(Name::of(name.into_bytes())), rest[1 + at + 1..].strip_prefix(']')?));
-            }
+            (at, c) if c == quote => return Some((Selector::Name(Name::of(name.into_bytes())), &rest[1 + at + 1..])),
             (_, c) => name.push(c),
         }
     }

@@ -1,40 +1,28 @@
 //! The names a rule selects by.
 
-use crate::shape;
-use crate::token::{Token, Tokenizer};
-
-/// A name as the rule writes it and, where masking replaces such names, as masked data writes it. A rule so selects the
-/// same values in masked data as in raw data, without which masking would not be idempotent.
+/// A name as the rule writes it. Who lists a name declares it public, so masking keeps it, and the rule selects the same values
+/// in masked data as in raw data.
 #[derive(Clone)]
-pub(crate) struct Name {
-    raw: Box<[u8]>,
-    masked: Option<Token>,
-}
+pub(crate) struct Name(Box<[u8]>);
 
 impl Name {
     pub(crate) fn of(raw: impl Into<Box<[u8]>>) -> Self {
-        Self { raw: raw.into(), masked: None }
+        Self(raw.into())
     }
 
-    /// Learns what the key makes of the name.
-    pub(crate) fn bind(&mut self, tokenizer: &Tokenizer) {
-        self.masked = (!name_is_kept(&self.raw)).then(|| tokenizer.token(&self.raw));
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
-        *self.raw == *name || self.masked.is_some_and(|token| token.as_bytes() == name)
+        *self.0 == *name
     }
 }
 
 impl std::fmt::Debug for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", String::from_utf8_lossy(&self.raw))
+        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
     }
-}
-
-/// Whether the name of a JSON member, query parameter or form field stays readable without a rule.
-pub(crate) fn name_is_kept(name: &[u8]) -> bool {
-    shape::is_identifier(name) || shape::is_harmless(name)
 }
 
 /// Names, or all of them.
@@ -60,7 +48,7 @@ impl NameSet {
         self.names.iter().any(|listed| listed.matches(name))
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Name> {
-        self.names.iter_mut()
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Name> {
+        self.names.iter()
     }
 }

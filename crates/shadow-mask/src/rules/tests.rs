@@ -1,6 +1,6 @@
 //! Rules that are refused say where and why; rules that are taken select what they say.
 
-use super::{JsonPath, Ruleset};
+use super::{Child, JsonPath, Ruleset};
 
 #[test]
 fn refused_rules_name_line_and_reason() {
@@ -12,9 +12,9 @@ fn refused_rules_name_line_and_reason() {
         ("[[rule]]\nstrategy = \"keep\"\nheaders = [\"x\"]", 3, "unknown field"),
         ("[[rule]]\nstrategy = \"keep\"", 2, "selects nothing"),
         (
-            "[[rule]]\nstrategy = \"keep\"\nquery = [\"a\"]\n\n[[rule]]\nstrategy = \"keep\"\n\njson = [\"$.a[0]\"]",
+            "[[rule]]\nstrategy = \"keep\"\nquery = [\"a\"]\n\n[[rule]]\nstrategy = \"keep\"\n\njson = [\"$.a[-1]\"]",
             8,
-            "`[0]`",
+            "from the end",
         ),
         ("[[rule]]\nstrategy = \"keep\"\nroute = \"search\"\nquery = [\"q\"]", 3, "no method"),
         ("[[rule]]\nstrategy = \"keep\"\nheader = [\"a\",\n \"Authorization\"]", 4, "credentials"),
@@ -26,6 +26,18 @@ fn refused_rules_name_line_and_reason() {
         ("[[rule]]\nstrategy = \"drop\"\npath = [\"id\"]", 3, "redact"),
         ("[[rule]]\nstrategy = \"drop\"\njson = [\"$\"]", 3, "whole body"),
         ("[[rule]]\nstrategy = \"token\"\ntext = true", 3, "only be kept"),
+        ("[[rule]]\nstrategy = \"token\"\ntext = [\"(\"]", 3, "no pattern"),
+        ("[[rule]]\nstrategy = \"token\"\ntext = [\"x*\"]", 3, "everywhere"),
+        ("[[rule]]\nstrategy = \"truncate\"\nquery = [\"q\"]", 2, "needs `length`"),
+        ("[[rule]]\nstrategy = \"token\"\nlength = 3\nquery = [\"q\"]", 3, "only `truncate`"),
+        ("[[rule]]\nstrategy = \"drop\"\nas = \"mail\"\nquery = [\"q\"]", 3, "only `token`"),
+        ("[[rule]]\nstrategy = \"token\"\nas = \"email\"\nquery = [\"q\"]", 3, "unknown variant"),
+        ("[[rule]]\nstrategy = \"keep\"\nxml = [\"a/b\"]", 3, "no path"),
+        ("[[rule]]\nstrategy = \"keep\"\ncontent_type = [\"json\"]\nquery = [\"q\"]", 3, "no content type"),
+        ("profile = \"lax\"", 1, "unknown variant"),
+        ("names = [\"*\"]", 1, "no name"),
+        ("[[profile_for]]\nroutes = []\nprofile = \"detect\"", 1, "names no routes"),
+        ("phone_regions = [\"XX\"]", 1, "unknown variant"),
         ("[[rule]\n", 1, ""),
     ] {
         let error = Ruleset::parse(rules).expect_err(rules);
@@ -36,9 +48,10 @@ fn refused_rules_name_line_and_reason() {
 
 #[test]
 fn paths_outside_the_subset_are_refused_with_what_is_supported() {
-    for path in
-        ["", "a", "$.", "$..", "$[", "$[0]", "$[1:2]", "$[?@.a]", "$['a", "$['a'", "$.a-b", "$.1", "$ .a", "$['a','b']"]
-    {
+    for path in [
+        "", "a", "$.", "$..", "$[", "$[-1]", "$[1:2:0]", "$[::-1]", "$[?@.a]", "$['a", "$['a'", "$.a-b", "$.1", "$ .a",
+        "$[]", "$[1 2]",
+    ] {
         let reason = JsonPath::parse(path).expect_err(path);
         assert!(reason.contains("supported are"), "{reason}");
     }
@@ -46,11 +59,11 @@ fn paths_outside_the_subset_are_refused_with_what_is_supported() {
 
 #[test]
 fn paths_select_as_rfc_9535_says() {
-    let selected = |path: &str, way: &[Option<&str>]| {
+    let selected = |path: &str, way: &[Child<'_>]| {
         let path = JsonPath::parse(path).unwrap();
-        path.selects(way.iter().fold(1, |states, name| path.advance(states, name.map(str::as_bytes))))
+        path.selects(way.iter().fold(1, |states, child| path.advance(states, *child)))
     };
-    let (items, element, name) = (Some("items"), None, Some("name"));
+    let (items, element, name) = (Child::Member(b"items"), Child::Element(3), Child::Member(b"name"));
     for (path, way, expected) in [
         ("$", &[][..], true),
         ("$", &[items], false),
@@ -66,7 +79,16 @@ fn paths_select_as_rfc_9535_says() {
         ("$..*", &[items, element, name], true),
         ("$..*", &[], false),
         ("$..[*].name", &[items, element, name], true),
-        ("$['it\\'s']", &[Some("it's")], true),
+        ("$['it\\'s']", &[Child::Member(b"it's")], true),
+        ("$.items[3].name", &[items, element, name], true),
+        ("$.items[2].name", &[items, element, name], false),
+        ("$.items[1:4]", &[items, element], true),
+        ("$.items[0:9:2]", &[items, element], false),
+        ("$.items[1::2]", &[items, element], true),
+        ("$.items[:3]", &[items, element], false),
+        ("$.items[0, 3]['x','name']", &[items, element, name], true),
+        ("$..[3]", &[items, element], true),
+        ("$[3]", &[name], false),
     ] {
         assert_eq!(selected(path, way), expected, "{path} {way:?}");
     }
@@ -81,5 +103,5 @@ fn versions_follow_what_the_rules_say() {
     assert_ne!(version(rule), version(&rule.replace("\"a\"", "\"b\"")));
     assert_ne!(version(rule), version(""));
     assert_eq!(version(&format!("version = \"2024-05\"\n{rule}")), "2024-05");
-    assert!(Ruleset::keep_everything().version().starts_with("strict-2+"));
+    assert!(Ruleset::keep_everything().version().starts_with("strict-3+"));
 }

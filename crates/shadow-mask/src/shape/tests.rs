@@ -1,6 +1,6 @@
 //! What the allow-list keeps, and the look-alikes it does not.
 
-use super::{is_harmless, is_identifier};
+use super::is_harmless;
 
 #[test]
 fn listed_shapes_are_kept() {
@@ -11,6 +11,14 @@ fn listed_shapes_are_kept() {
         "000123",
         "999999",
         "1.2",
+        "1.2345",
+        "123456.78",
+        "-0.5",
+        "1E400",
+        "2.5e-3",
+        "t",
+        "2024-02-29 12:30:59.123+00",
+        "2024-02-29 12:30:59+0530",
         "v1.2.3",
         "10.0.17",
         "true",
@@ -45,7 +53,13 @@ fn look_alikes_are_not() {
         "-",
         "12.50.1.1",
         "192.168.0.1",
-        "1.2345",
+        "1.234567",
+        "1234567.5",
+        "123456.789",
+        "1e1234567",
+        "1e",
+        "1.e5",
+        "2024-01-01T12:30+15",
         "v1",
         "v",
         "1.",
@@ -74,16 +88,5 @@ fn look_alikes_are_not() {
         "٣",
     ] {
         assert!(!is_harmless(value.as_bytes()), "{value}");
-    }
-}
-
-#[test]
-fn names_are_kept_when_they_are_identifiers() {
-    for name in ["", "id", "_links", "$ref", "@type", "orderId", "line-items", "address2", "x_123456"] {
-        assert!(is_identifier(name.as_bytes()), "{name}");
-    }
-    let long = "a".repeat(41);
-    for name in ["alice@example.com", "john smith", "tel_1234567", "1st", "a.b", "naïve", "+4930", long.as_str()] {
-        assert!(!is_identifier(name.as_bytes()), "{name}");
     }
 }

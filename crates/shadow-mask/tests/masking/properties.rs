@@ -193,7 +193,7 @@ proptest! {
         let raw = request(&format!("/{0}?q={0}", encode(&value, "+")), &[("x-d", &value), ("content-type", "application/json")], text.as_bytes());
         let masked = masker.request(raw);
         prop_assert_eq!(masked.path, format!("/{token}"));
-        prop_assert_eq!(masked.query.unwrap(), format!("q={token}"));
+        prop_assert_eq!(masked.query.unwrap(), format!("q={}", token.replace('+', "%2B")));
         prop_assert_eq!(&masked.headers[0].value, &token);
         prop_assert_eq!(masked.body.content.unwrap(), Bytes::from(format!("[\"{token}\"]")));
     }
@@ -201,11 +201,12 @@ proptest! {
     #[test]
     fn json_keeps_its_structure(body in json(name())) {
         fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
-            use serde_json::Value::{Array, Object, String};
+            use serde_json::Value::{Array, Number, Object, String};
             match (a, b) {
                 (Array(a), Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
                 (Object(a), Object(b)) => a.len() == b.len() && a.values().zip(b.values()).all(|(a, b)| same(a, b)),
                 (String(a), String(b)) => MASKERS[0].value(a) == *b,
+                (Number(_), Number(_)) => true,
                 (a, b) => a == b,
             }
         }

@@ -1,0 +1,311 @@
+//! Names of members, parameters, fields, cookies and headers: which are known words, and what they say of their value.
+//!
+//! A client may put anything in the place of a name, so a name that is not made of known words is private like any value. The
+//! words are those of programming and of business interfaces (`names/words.txt`); names that the rules list are known, too.
+
+mod secret;
+
+use std::sync::LazyLock;
+
+pub(crate) use secret::is_secret;
+
+use crate::shape;
+
+/// What the words of a name say of the value, for the detectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Hint {
+    Nothing,
+    Phone,
+    Ssn,
+    Version,
+    Bearer,
+}
+
+/// What a name says of its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    /// It is a secret: masked in every profile.
+    Secret,
+    /// It is about a person: no shape is kept under `strict`.
+    Private,
+    Nothing(Hint),
+}
+
+/// Longest known name.
+const MAX_NAME: usize = 64;
+/// Longest word; the rest of a longer one does not matter, as it is unknown.
+const MAX_WORD: usize = 24;
+/// Most digits of a known name, and of one group in it: `line2`, `sha256`.
+const MAX_DIGITS: usize = 4;
+/// Most words of one letter in a known name: `x_offset`, but not a name spelled out.
+const MAX_LETTERS: usize = 2;
+
+/// Words whose values are about a person, though short numbers, codes and dates.
+const PRIVATE: &[&str] = &[
+    "birth",
+    "birthdate",
+    "birthday",
+    "born",
+    "dob",
+    "iban",
+    "income",
+    "lat",
+    "latitude",
+    "lng",
+    "lon",
+    "longitude",
+    "passcode",
+    "passport",
+    "plz",
+    "postal",
+    "postcode",
+    "salary",
+    "wage",
+    "zip",
+    "zipcode",
+];
+/// Whole names of the kind.
+const PRIVATE_NAMES: &[&str] = &["age", "gender", "sex", "securitycode", "verificationcode", "accesscode"];
+const PHONE: &[&str] = &[
+    "phone",
+    "tel",
+    "telephone",
+    "mobile",
+    "cell",
+    "cellphone",
+    "fax",
+    "msisdn",
+    "sms",
+    "whatsapp",
+    "landline",
+    "phones",
+];
+const SSN: &[&str] = &["ssn", "social", "itin", "tin"];
+const VERSION: &[&str] = &["version", "ver", "release", "build", "firmware", "ua", "versions"];
+const BEARER: &[&str] = &["auth", "authorization", "bearer", "credential", "credentials", "jwt", "key", "signature"];
+
+/// What the name, as it was sent, says of its value.
+pub(crate) fn says(name: &[u8]) -> Says {
+    if is_secret(name) {
+        return Says::Secret;
+    }
+    let (mut hint, mut private, mut joined) = (Hint::Nothing, false, Vec::new());
+    if name.len() <= MAX_NAME {
+        words(name, |word| {
+            let is = |list: &[&str]| list.iter().any(|known| known.as_bytes() == word);
+            private |= is(PRIVATE);
+            hint = match hint {
+                Hint::Nothing if is(PHONE) => Hint::Phone,
+                Hint::Nothing if is(SSN) => Hint::Ssn,
+                Hint::Nothing if is(VERSION) => Hint::Version,
+                Hint::Nothing if is(BEARER) => Hint::Bearer,
+                other => other,
+            };
+            joined.extend_from_slice(word);
+            true
+        });
+    }
+    private |= PRIVATE_NAMES.iter().any(|known| known.as_bytes() == joined);
+    if private { Says::Private } else { Says::Nothing(hint) }
+}
+
+/// Whether a name is made of known words.
+pub(crate) fn is_known(name: &[u8]) -> bool {
+    if name.len() > MAX_NAME {
+        return false;
+    }
+    let (mut digits, mut letters) = (0, 0);
+    let characters = name.iter().all(|b| {
+        digits += usize::from(b.is_ascii_digit());
+        b.is_ascii_alphanumeric() || b"_-.$@:[]".contains(b)
+    });
+    let starts = name.first().is_none_or(|b| !b.is_ascii_digit());
+    (characters
+        && starts
+        && digits <= MAX_DIGITS
+        && words(name, |word| {
+            letters += usize::from(word.len() == 1);
+            letters <= MAX_LETTERS && (word.len() == 1 || is_word(word))
+        }))
+        || shape::is_harmless(name)
+}
+
+/// Whether a text is made of known words, small numbers and the punctuation of header values.
+pub(crate) fn are_known_words(text: &[u8]) -> bool {
+    text.split(|b| !b.is_ascii_alphanumeric()).all(|part| {
+        let digits = part.iter().filter(|b| b.is_ascii_digit()).count();
+        digits == part.len()
+            || (digits <= MAX_DIGITS
+                && words(part, |word| word.len() == 1 || is_word(word) || shape::is_harmless(word)))
+    })
+}
+
+/// Whether a lower-case word is known: itself, its singular, or two known words of three letters and more written as one.
+fn is_word(word: &[u8]) -> bool {
+    if WORDS.contains(word)
+        || word.strip_suffix(b"s").is_some_and(|singular| singular.len() > 2 && WORDS.contains(singular))
+    {
+        return true;
+    }
+    (3..word.len().saturating_sub(2)).any(|at| WORDS.contains(&word[..at]) && WORDS.contains(&word[at..]))
+}
+
+/// The words of a name in lower case, split at separators, digits and capitals, for as long as `each` says yes.
+fn words(name: &[u8], mut each: impl FnMut(&[u8]) -> bool) -> bool {
+    let mut word = [0; MAX_WORD];
+    let mut at = 0;
+    while at < name.len() {
+        if !name[at].is_ascii_alphabetic() {
+            at += 1;
+            continue;
+        }
+        let start = at;
+        while at < name.len() && name[at].is_ascii_uppercase() {
+            at += 1;
+        }
+        let lower = |at: usize| name.get(at).is_some_and(u8::is_ascii_lowercase);
+        // In `HTTPSid` the last capital begins the next word.
+        if at > start + 1 && lower(at) {
+            at -= 1;
+        } else {
+            while lower(at) {
+                at += 1;
+            }
+        }
+        let Some(buffer) = word.get_mut(..at - start) else { return false };
+        buffer.copy_from_slice(&name[start..at]);
+        buffer.make_ascii_lowercase();
+        if !each(buffer) {
+            return false;
+        }
+    }
+    true
+}
+
+/// The known words, in a table of open addressing.
+struct Words(Vec<&'static [u8]>);
+
+static WORDS: LazyLock<Words> = LazyLock::new(|| {
+    let mut table = vec![&b""[..]; 1 << 13];
+    for word in include_str!("names/words.txt").lines() {
+        let mut slot = Words::slot(word.as_bytes());
+        while !table[slot].is_empty() {
+            slot = (slot + 1) & 0x1FFF;
+        }
+        table[slot] = word.as_bytes();
+    }
+    Words(table)
+});
+
+impl Words {
+    fn contains(&self, word: &[u8]) -> bool {
+        let mut slot = Self::slot(word);
+        while !self.0[slot].is_empty() {
+            if self.0[slot] == word {
+                return true;
+            }
+            slot = (slot + 1) & 0x1FFF;
+        }
+        false
+    }
+
+    /// FNV-1a.
+    fn slot(word: &[u8]) -> usize {
+        let hash = word.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+        (hash ^ hash >> 16) as usize & 0x1FFF
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_known_words_are_known_in_every_spelling() {
+        for name in [
+            "",
+            "id",
+            "user_id",
+            "userId",
+            "userID",
+            "USER_ID",
+            "user-id",
+            "firstname",
+            "first_name",
+            "firstName",
+            "emailAddress",
+            "address_line_2",
+            "line1",
+            "sha256",
+            "x_offset",
+            "items[]",
+            "filter[status]",
+            "page.size",
+            "@type",
+            "$ref",
+            "_links",
+            "HTTPStatus",
+            "createdAt",
+            "isActive",
+            "orderItems",
+            "phoneNumber",
+            "zip",
+            "qty",
+            "unit_price",
+            "en",
+            "en-US",
+            "1",
+            "2024-05-01",
+        ] {
+            assert!(is_known(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_not() {
+        for name in [
+            "alice",
+            "alice@example.com",
+            "CanaryQx7",
+            "canary_7f3a",
+            "Alice Smith",
+            "a_l_i_c_e",
+            "12345678",
+            "msk_alice",
+            "名前",
+            "user_alicesmith",
+            "id12345",
+            "x7f3a9c",
+            "DE89370400440532013000",
+            "zażółć",
+        ] {
+            assert!(!is_known(name.as_bytes()), "{name}");
+        }
+        assert!(!is_known("id_".repeat(30).as_bytes()));
+    }
+
+    #[test]
+    fn names_say_what_their_value_is() {
+        for (name, expected) in [
+            ("password", Says::Secret),
+            ("cvv2", Says::Secret),
+            ("zipCode", Says::Private),
+            ("birth_year", Says::Private),
+            ("age", Says::Private),
+            ("securityCode", Says::Private),
+            ("max_age", Says::Nothing(Hint::Nothing)),
+            ("mobile_phone", Says::Nothing(Hint::Phone)),
+            ("appVersion", Says::Nothing(Hint::Version)),
+            ("status", Says::Nothing(Hint::Nothing)),
+        ] {
+            assert_eq!(says(name.as_bytes()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_list_of_words_is_sorted_and_lower_case() {
+        let words: Vec<_> = include_str!("names/words.txt").lines().collect();
+        assert!(words.is_sorted() && words.len() < 1 << 12, "{}", words.len());
+        assert!(words.iter().all(|word| word.len() > 1 && word.bytes().all(|b| b.is_ascii_lowercase())));
+    }
+}
