@@ -16,6 +16,9 @@ use crate::support::{BINARY, MASKING_KEY, free_port};
 /// Longest wait until what the agent has seen is settled.
 const SETTLING: Duration = Duration::from_secs(20);
 
+/// Longest wait until the watchdog resumes: its shortest hold and some more.
+const WATCHDOG: Duration = Duration::from_secs(15);
+
 /// Which of its threads are held on the proxy's core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pinning {
@@ -36,6 +39,8 @@ pub struct AgentPlan {
     pub primary: SocketAddr,
     /// Bootstrap servers.
     pub brokers: String,
+    /// `listen.connections`, where this build knows it.
+    pub connections: Option<usize>,
     /// Where account and log are kept instead of a directory of its own.
     pub dir: Option<PathBuf>,
 }
@@ -106,6 +111,23 @@ impl Agent {
         if account.in_flight < 0 { Err(format!("more was settled than seen: {}", account.show())) } else { Ok(account) }
     }
 
+    /// Waits until its watchdog lets it capture, not endlessly: what is measured is an agent that does. Whether it trips during a
+    /// measurement is in the account, as excluded.
+    pub fn let_in(&self) {
+        let deadline = Instant::now() + WATCHDOG;
+        let paused = || {
+            let text = get(self.admin, "/metrics").unwrap_or_default();
+            text.lines().any(|line| line == "shadow_capture_watchdog_paused 1")
+        };
+        while paused() {
+            if Instant::now() > deadline {
+                println!("**{}: the watchdog keeps capturing paused; the turn counts all the same**", self.plan.name);
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// Its account when nothing is in flight any more, or when it has been waited for long enough.
     pub fn settled(&self) -> Result<Account, String> {
         let deadline = Instant::now() + SETTLING;
@@ -159,8 +181,10 @@ fn config(plan: &AgentPlan, listen: SocketAddr, admin: SocketAddr, account: &Pat
     let account = if keeps_account() { format!("account = {account:?}\n") } else { String::new() };
     // One core, one thread, as the peers have one worker.
     let threads = if counts_threads() { "threads = 1\n" } else { "" };
+    let connections = plan.connections.map(|most| format!("connections = {most}\n")).unwrap_or_default();
+    let connections = if knows(&format!("[listen]\n{connections}")) { connections } else { String::new() };
     format!(
-        "[service]\nname = \"{}\"\ninstance = \"{}\"\n[listen]\naddress = \"{listen}\"\n{threads}[primary]\nurl = \"http://{}\"\n\
+        "[service]\nname = \"{}\"\ninstance = \"{}\"\n[listen]\naddress = \"{listen}\"\n{threads}{connections}[primary]\nurl = \"http://{}\"\n\
          [capture]\npartitions = 4\n{account}[masking]\nroutes = [\"* /orders/{{id}}\", \"* /bytes/{{n}}\"]\n\
          [kafka]\nbrokers = \"{}\"\n[admin]\nlisten = \"{admin}\"\n[log]\nformat = \"json\"\nlevel = \"info\"\n",
         plan.service, plan.name, plan.primary, plan.brokers

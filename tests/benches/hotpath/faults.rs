@@ -49,7 +49,7 @@ pub fn run(setup: &Setup) {
         Rc::new(if capturing { agent.capturing() } else { agent })
     };
     let of = |name: &str, brokers: &str| setup.agent_plan(name, origin.address, brokers);
-    let leg = |name: &str, agent: Rc<Agent>| Leg::agent(name, agent, Pinning::Everything);
+    let leg = |name: &str, agent: Rc<Agent>| Leg::agent(name, agent, Pinning::Everything).frozen();
 
     let mut legs = vec![leg("healthy", agent(of("healthy", &brokers), true))];
     // The same once more: what two healthy agents differ by is this run's noise.
@@ -135,7 +135,7 @@ fn disks(setup: &Setup, legs: &mut Vec<Leg>, start: impl Fn(&str, PathBuf) -> Re
         match start(name, disk.path()) {
             Ok(agent) => {
                 disk.fill();
-                legs.push(Leg::agent(name, agent, Pinning::Everything));
+                legs.push(Leg::agent(name, agent, Pinning::Everything).frozen());
                 disks.push(disk);
             }
             Err(why) => println!("**{name}: the agent does not start**: {why}"),

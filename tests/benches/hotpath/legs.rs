@@ -1,7 +1,7 @@
 //! The things that are compared, and the rounds in which they take turns.
 //!
 //! A noisy machine is noisy for everybody: each leg runs once in each round, for a few seconds, the order rotates and turns round,
-//! and what is compared is compared within a round. A leg that is not measured is frozen.
+//! and what is compared is compared within a round.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -42,7 +42,7 @@ pub struct Leg {
 enum Kind {
     Direct,
     Peer { _running: RunningPeer },
-    Agent { agent: Rc<Agent>, pinning: Pinning, settles: bool },
+    Agent { agent: Rc<Agent>, pinning: Pinning, settles: bool, frozen: bool },
 }
 
 impl Leg {
@@ -56,15 +56,23 @@ impl Leg {
         Self { name: name.to_owned(), target: running.address, kind: Kind::Peer { _running: running }, hook: None }
     }
 
-    /// The agent, frozen until its turn comes.
+    /// The agent.
     pub fn agent(name: &str, agent: Rc<Agent>, pinning: Pinning) -> Self {
-        agent.process.freeze();
         Self {
             name: name.to_owned(),
             target: agent.address,
-            kind: Kind::Agent { agent, pinning, settles: true },
+            kind: Kind::Agent { agent, pinning, settles: true, frozen: false },
             hook: None,
         }
+    }
+
+    /// Freezes it between its turns, so that a crowd of agents does not disturb the one that is measured.
+    pub fn frozen(mut self) -> Self {
+        if let Kind::Agent { agent, frozen, .. } = &mut self.kind {
+            agent.process.freeze();
+            *frozen = true;
+        }
+        self
     }
 
     /// Its account does not settle: Kafka is away.
@@ -87,9 +95,14 @@ impl Leg {
     /// When the target is gone.
     pub fn turn(&mut self, plan: Plan, cpus: &Cpus) -> Result<Round, String> {
         let mut before = None;
-        if let Kind::Agent { agent, pinning, .. } = &self.kind {
-            agent.process.thaw();
+        if let Kind::Agent { agent, pinning, frozen, .. } = &self.kind {
+            if *frozen {
+                agent.process.thaw();
+                // One reading of its watchdog is bad, from having stood still; the next counts.
+                std::thread::sleep(Duration::from_secs(1));
+            }
             agent.pin(*pinning, cpus);
+            agent.let_in();
             before = agent.account().ok();
         }
         if let Some(hook) = &mut self.hook {
@@ -103,14 +116,16 @@ impl Leg {
             hook(Turn::Ends);
         }
         let account = match &self.kind {
-            Kind::Agent { agent, settles, .. } => {
+            Kind::Agent { agent, settles, frozen, .. } => {
                 let last_words = |why: &str| format!("{why}\n{}", agent.process.tail());
                 if outcome.lost {
                     return Err(last_words("refuses connections"));
                 }
                 let now = if *settles { agent.settled() } else { agent.account() };
                 let now = now.map_err(|error| last_words(&error))?;
-                agent.process.freeze();
+                if *frozen {
+                    agent.process.freeze();
+                }
                 before.map(|before| now.since(&before))
             }
             _ if outcome.lost => return Err("refuses connections".to_owned()),

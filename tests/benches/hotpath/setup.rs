@@ -61,6 +61,7 @@ impl Setup {
             service: SERVICE.to_owned(),
             primary,
             brokers: brokers.to_owned(),
+            connections: None,
             dir: None,
         }
     }
