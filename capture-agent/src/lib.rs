@@ -18,6 +18,8 @@
 
 mod config;
 mod edge;
+#[doc(hidden)]
+pub mod fuzzing;
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "the listener is moved onto it next")]
 mod metrics;
 mod pipeline;

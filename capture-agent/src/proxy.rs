@@ -6,7 +6,7 @@
 //! transparent is listed in `docs/proxy.md`.
 
 mod forwarded;
-mod http1;
+pub(crate) mod http1;
 mod http2;
 mod listen;
 mod rewind;

@@ -217,6 +217,42 @@ fn an_answer_of_trailers_alone_passes() {
 }
 
 #[test]
+fn an_answer_to_head_passes_with_the_length_of_what_it_leaves_out() {
+    run(async {
+        let origin =
+            origin(|_| async { Response::builder().header("content-length", 24).body(full(b"")).unwrap() }).await;
+        let running = before(&origin).await;
+        for (way, address) in [("directly", origin.address), ("through the agent", running.address())] {
+            let mut sender = connect(address).await;
+            let response = sender.send_request(Request::head("http://h/").body(full(b"")).unwrap()).await.expect(way);
+            assert_eq!(response.headers()["content-length"], "24", "{way}");
+            assert!(response.into_body().collect().await.expect(way).to_bytes().is_empty(), "{way}");
+        }
+        assert_eq!(running.stop().await.seen, 1);
+    });
+}
+
+#[test]
+fn an_http1_answer_to_head_passes_with_the_length_of_what_it_leaves_out() {
+    run(async {
+        let stage = crate::conversation::Stage::new().await;
+        let running = Running::before(stage.address()).await;
+        let mut sender = connect(running.address()).await;
+        let answered = tokio::spawn(sender.send_request(Request::head("http://h/").body(full(b"")).unwrap()));
+        let mut primary = stage.accept().await.unwrap();
+        let request = crate::wire::read_message(&mut primary, true).await.unwrap();
+        assert_eq!(request.start, "HEAD / HTTP/1.1");
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n";
+        crate::conversation::say(&mut primary, answer, crate::conversation::Delivery::Whole).await;
+        let response = answered.await.unwrap().unwrap();
+        assert_eq!(response.headers()["content-length"], "24");
+        assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+        drop(sender);
+        assert_eq!(running.stop().await.seen, 1);
+    });
+}
+
+#[test]
 fn bursts_of_small_messages_pass_both_ways() {
     run(async {
         const MESSAGES: usize = 2_000;
