@@ -9,7 +9,7 @@ use capture_agent::fuzzing::{Body, Read, chunked, proxy_header, request_head, re
 const MOST: usize = 4096;
 
 /// Requests: strict, so that there is one way to read what passes.
-pub fn request(bytes: &[u8]) {
+pub(crate) fn request(bytes: &[u8]) {
     let read = request_head(bytes, usize::MAX);
     assert_eq!(request_head(bytes, 1), read, "byte by byte");
     assert_eq!(request_head(bytes, 1 + bytes.len() / 3), read, "in pieces");
@@ -91,7 +91,7 @@ fn digits(value: &[u8]) -> Option<u64> {
 }
 
 /// Responses: lenient, but the same whatever follows, and by the letter where they are written by the letter.
-pub fn response(bytes: &[u8]) {
+pub(crate) fn response(bytes: &[u8]) {
     let Read::Done(length, body) = response_head(bytes) else { return };
     assert!(length <= bytes.len());
     assert_eq!(response_head(&bytes[..length]), Read::Done(length, body), "alone");
@@ -133,7 +133,7 @@ fn naive_response(head: &[u8]) -> Option<Body> {
 }
 
 /// Chunked bodies.
-pub fn chunks(bytes: &[u8]) {
+pub(crate) fn chunks(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(MOST)];
     let read = chunked(bytes, usize::MAX);
     assert_eq!(chunked(bytes, 1), read, "byte by byte");
@@ -185,7 +185,7 @@ fn naive_chunks(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
 }
 
 /// PROXY protocol headers: a header ends where it ends, and not a byte of what follows is taken for it.
-pub fn proxy_protocol(bytes: &[u8]) {
+pub(crate) fn proxy_protocol(bytes: &[u8]) {
     let Read::Done(length, ()) = proxy_header(bytes) else { return };
     assert!(length <= bytes.len());
     assert_eq!(proxy_header(&bytes[..length]), Read::Done(length, ()), "alone");

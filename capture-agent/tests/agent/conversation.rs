@@ -121,20 +121,14 @@ impl fmt::Debug for Heard {
 
 /// Where what was heard of a script parts from what was expected.
 pub(crate) fn difference(script: &Conversation, expected: &[Heard], heard: &[Heard]) -> Option<String> {
-    for turn in 0..expected.len() {
-        let heard = heard.get(turn);
-        if heard != Some(&expected[turn]) {
-            let said = script.turns.get(turn).map_or("the end", |(side, _)| match side {
-                Side::Client => "what the origin hears",
-                Side::Origin => "what the client hears",
-            });
-            return Some(format!(
-                "{}: turn {turn}, {said}\n  expected {:?}\n  heard    {heard:?}",
-                script.name, expected[turn]
-            ));
-        }
-    }
-    None
+    let turn = (0..expected.len()).find(|&turn| heard.get(turn) != expected.get(turn))?;
+    let what = match script.turns.get(turn) {
+        Some((Side::Client, _)) => "what the origin hears",
+        Some((Side::Origin, _)) => "what the client hears",
+        None => "the end",
+    };
+    let (expected, heard) = (&expected[turn], heard.get(turn));
+    Some(format!("{}: turn {turn}, {what}\n  expected {expected:?}\n  heard    {heard:?}", script.name))
 }
 
 /// Reads until `count` bytes are there, or no more come.

@@ -21,6 +21,11 @@ pub(crate) fn nobody() -> SocketAddr {
 
 /// A configuration in front of `primary`, without Kafka. Each of `settings` is a line such as `listen.drain = "1s"`.
 pub(crate) fn config(primary: SocketAddr, settings: &[&str]) -> Config {
+    config_with(primary, &nobody().to_string(), settings)
+}
+
+/// [`config`], with Kafka at `brokers`.
+pub(crate) fn config_with(primary: SocketAddr, brokers: &str, settings: &[&str]) -> Config {
     let key = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(key.path(), "5".repeat(64)).unwrap();
     let text = format!(
@@ -33,11 +38,10 @@ pub(crate) fn config(primary: SocketAddr, settings: &[&str]) -> Config {
         capture.flush = "100ms"
         masking.key.file = "{}"
         masking.routes = ["GET /items/{{id}}"]
-        kafka.brokers = "{}"
+        kafka.brokers = "{brokers}"
         {}
         "#,
         key.path().display(),
-        nobody(),
         settings.join("\n")
     );
     toml::from_str(&text).unwrap()

@@ -4,6 +4,7 @@
 //! The suite is built once, from what Go's module client fetches, and kept in the user's cache directory.
 
 #![allow(clippy::unwrap_used, reason = "the lint allows it in tests, but knows them by their attribute")]
+#![allow(clippy::print_stdout, reason = "the outcome is worth reading, and so is why there is none")]
 
 #[allow(dead_code, reason = "shared with the other tests from outside")]
 #[path = "../agent/support.rs"]

@@ -65,7 +65,7 @@ fn main() -> ExitCode {
 }
 
 fn config(stack: &Devstack, origin: &Origin, service: &str) -> Config {
-    let mut config = support::config(origin.address, stack.brokers());
+    let mut config = support::config_with(origin.address, stack.brokers(), &[]);
     config.service.name = Some(service.parse().unwrap());
     config.capture.flush = "40s".parse().unwrap();
     config

@@ -5,6 +5,7 @@
 //! Socket buffers are the kernel's and are not in it: what is, is what somebody piled up.
 
 #![allow(clippy::unwrap_used, reason = "the lint allows it in tests, but knows them by their attribute")]
+#![allow(clippy::print_stdout, reason = "the figures are worth reading")]
 
 #[allow(dead_code, reason = "shared with the other tests from outside")]
 #[path = "../agent/conversation.rs"]
