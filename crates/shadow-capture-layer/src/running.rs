@@ -107,3 +107,6 @@ impl Drop for Lag {
         self.0.abort();
     }
 }
+
+#[cfg(test)]
+mod tests;
