@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 pub use config::{Config, Forwarded, Protocol};
 pub use edge::config::{Announce, Announced, ListenSection, PrimarySection};
 pub use pipeline::Agent;
-pub use shadow_capture::{Account, CaptureSection, DropReason, Exclusion, SamplingConfig, ServiceSection};
+pub use shadow_capture::{Account, CaptureSection, DropReason, Exclusion, SamplingConfig, ServiceSection, Threshold};
 
 /// The command: parses the arguments, loads the configuration, runs until a signal.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {

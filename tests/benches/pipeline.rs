@@ -71,7 +71,7 @@ async fn agent(rig: &Rig, primary: &str) -> (String, Service) {
     let port = free_port();
     let config = format!(
         "[service]\nname = \"shop\"\ninstance = \"agent-1\"\n[listen]\naddress = \"127.0.0.1:{port}\"\n[primary]\nurl = \"{primary}\"\n\
-         [capture]\npartitions = 4\n[masking]\nrules_file = {dir:?}\nroutes = {:?}\n[kafka]\nbrokers = \"{}\"\n",
+         [capture]\npartitions = 4\nlatency_budget = \"off\"\nlag_budget = \"off\"\n[masking]\nrules_file = {dir:?}\nroutes = {:?}\n[kafka]\nbrokers = \"{}\"\n",
         shadow_shop::ROUTES,
         rig.kafka.brokers
     );

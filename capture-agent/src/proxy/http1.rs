@@ -17,4 +17,5 @@ pub(crate) mod head;
 mod pump;
 mod relay;
 
+pub(crate) use pump::fitting;
 pub(crate) use relay::{Relay, Shared, idle_in_drain};

@@ -56,7 +56,7 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    async fn is_over(self) {
+    async fn ends(self) {
         let stopped = async {
             self.shutdown.cancelled().await;
             sleep(self.stop).await;
@@ -125,7 +125,7 @@ async fn serve(listener: TcpListener, connections: &Connections, proxy: Proxy, p
     proxy.tasks.close();
     tokio::select! {
         () = proxy.tasks.wait() => {}
-        () = patience.is_over() => {
+        () = patience.ends() => {
             tracing::warn!(connections = proxy.tasks.len(), "the drain time is over; cutting what is still open");
         }
     }
@@ -165,8 +165,9 @@ impl Proxy {
             () = http1::idle_in_drain(&self.drain) => return,
         };
         match speaks {
-            Ok(Ok(Speaks::Http1(read))) => Relay::new(self.http1, client, ends, read).run().await,
-            Ok(Ok(Speaks::Http2(read))) => http2::serve(self.http2, client, ends, read).await,
+            // Boxed, so that a connection that has said nothing yet is small.
+            Ok(Ok(Speaks::Http1(read))) => Box::pin(Relay::new(self.http1, client, ends, read).run()).await,
+            Ok(Ok(Speaks::Http2(read))) => Box::pin(http2::serve(self.http2, client, ends, read)).await,
             // It said nothing at all.
             Ok(Err(_)) | Err(_) => {}
         }
@@ -188,7 +189,8 @@ async fn speaks(client: &mut Stream) -> io::Result<Speaks> {
             return Ok(Speaks::Http2(read));
         }
         if !PREFACE.starts_with(&read) {
-            return Ok(Speaks::Http1(read));
+            return Ok(Speaks::Http1(http1::fitting(read)));
         }
+        read = http1::fitting(read);
     }
 }

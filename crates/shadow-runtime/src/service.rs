@@ -54,7 +54,7 @@ where
         say_ok();
         return ExitCode::SUCCESS;
     }
-    telemetry::init(config.log());
+    let _log = telemetry::init(config.log());
     tracing::info!(service = service.name, version = service.version, "starting");
     ExitCode::from(match drive(config, run) {
         Ok(()) => {

@@ -1,10 +1,13 @@
 //! The log: structured, to stderr, readable in a terminal and JSON everywhere else.
 //!
-//! Guarantee: the message of a panic, which may quote the data at hand, is logged only where `debug` was asked for.
+//! Guarantees: the message of a panic, which may quote the data at hand, is logged only where `debug` was asked for. Whoever logs
+//! never waits for stderr: lines go through a bounded queue to a thread of their own, and are lost when it is full or stderr
+//! cannot be written to (a pipe nobody reads, a full disk).
 
 use std::io::IsTerminal as _;
 
 use serde::{Deserialize, Serialize};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -65,18 +68,35 @@ pub struct LogConfig {
     pub level: LogLevel,
 }
 
+/// Lines that may wait for stderr.
+const WAITING: usize = 4096;
+
+/// The log's end: dropping it writes what still waits, for a second at most.
+#[derive(Debug)]
+#[must_use = "lines that wait when the process ends are lost without it"]
+pub struct Log {
+    _writer: WorkerGuard,
+}
+
 /// Starts the log of this process. A second call changes nothing: the first subscriber stays.
-pub fn init(config: &LogConfig) {
+pub fn init(config: &LogConfig) -> Log {
     let terminal = std::io::stderr().is_terminal();
     let json = match config.format {
         LogFormat::Auto => !terminal,
         LogFormat::Pretty => false,
         LogFormat::Json => true,
     };
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING)
+        .thread_name("log")
+        .finish(std::io::stderr());
     let base = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&config.level.0))
         .with_span_events(FmtSpan::NONE)
-        .with_writer(std::io::stderr);
+        // It would say so on stderr, and panic where that is what cannot be written to.
+        .log_internal_errors(false)
+        .with_writer(writer);
     let started = if json {
         base.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     } else {
@@ -85,6 +105,7 @@ pub fn init(config: &LogConfig) {
     if started.is_ok() {
         log_panics();
     }
+    Log { _writer: guard }
 }
 
 fn log_panics() {

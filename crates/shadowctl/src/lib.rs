@@ -40,7 +40,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { failure::Kind::Usage.into() } else { ExitCode::SUCCESS };
         }
     };
-    start_log();
+    let _log = start_log();
     match drive(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -51,11 +51,14 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Warnings only, or what `SHADOW_LOG_LEVEL` asks for: answers are not log lines.
-fn start_log() {
+fn start_log() -> Option<telemetry::Log> {
     let level = std::env::var("SHADOW_LOG_LEVEL").unwrap_or_else(|_| "warn".to_owned());
     match LogLevel::try_from(level) {
-        Ok(level) => telemetry::init(&LogConfig { format: LogFormat::Pretty, level }),
-        Err(error) => output::note(&format!("SHADOW_LOG_LEVEL is ignored: {error}")),
+        Ok(level) => Some(telemetry::init(&LogConfig { format: LogFormat::Pretty, level })),
+        Err(error) => {
+            output::note(&format!("SHADOW_LOG_LEVEL is ignored: {error}"));
+            None
+        }
     }
 }
 

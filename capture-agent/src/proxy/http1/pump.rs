@@ -84,7 +84,7 @@ impl Pump {
         self.bytes.len() < FULL
     }
 
-    /// Reads more; `0` at the end. A direction that waits for bytes holds no memory.
+    /// Reads more; `0` at the end. A direction that waits for bytes holds no room for them.
     pub(super) fn poll_fill(&mut self, from: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.bytes.is_empty()
             && let Stream::Tcp(socket) = &*from
@@ -98,9 +98,7 @@ impl Pump {
         let space = self.bytes.capacity() - self.bytes.len();
         match poll_read_buf(Pin::new(from), cx, &mut self.bytes) {
             Poll::Pending => {
-                if self.bytes.is_empty() {
-                    self.bytes = BytesMut::new();
-                }
+                self.bytes = fitting(std::mem::take(&mut self.bytes));
                 Poll::Pending
             }
             Poll::Ready(read) => {
@@ -130,4 +128,9 @@ impl Pump {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// The same bytes without much room behind them: connections that wait are many.
+pub(crate) fn fitting(bytes: BytesMut) -> BytesMut {
+    if bytes.len() < bytes.capacity() / 8 { BytesMut::from(&bytes[..]) } else { bytes }
 }

@@ -210,7 +210,7 @@ impl Relay {
     pub(crate) async fn run(mut self) {
         match std::future::poll_fn(|cx| self.poll(cx)).await {
             End::Quiet => {}
-            End::Linger => self.linger().await,
+            End::Linger => Box::pin(self.linger()).await,
             End::ResetClient => self.client.reset(),
             End::ResetPrimary => {
                 if let Primary::There(primary) | Primary::Deaf(primary) = self.primary {

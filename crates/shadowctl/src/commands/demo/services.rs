@@ -129,12 +129,18 @@ fn masking(world: &World, key: &str) -> MaskingConfig {
 }
 
 fn agent(world: &World, primary: &str, key: &str) -> Result<capture_agent::Config, Failure> {
-    use capture_agent::{CaptureSection, Config, ListenSection, PrimarySection, ServiceSection};
+    use capture_agent::{CaptureSection, Config, ListenSection, PrimarySection, ServiceSection, Threshold};
     Ok(Config {
         service: ServiceSection { name: Some(world.service.clone()), instance: instance(world, "agent")? },
         listen: ListenSection { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..ListenSection::default() },
         primary: PrimarySection { url: Some(primary.parse().map_err(Failure::internal)?), ..PrimarySection::default() },
-        capture: CaptureSection { partitions: PARTITIONS, ..CaptureSection::default() },
+        // A demo is to capture everything, however busy the machine is.
+        capture: CaptureSection {
+            partitions: PARTITIONS,
+            latency_budget: Threshold::Off,
+            lag_budget: Threshold::Off,
+            ..CaptureSection::default()
+        },
         masking: masking(world, key),
         kafka: world.kafka.config.clone(),
         ..Config::default()
