@@ -20,7 +20,10 @@ fn main() {
     println!("{:>8} {:>9} {:>12} {:>12} {:>7}", "bytes", "rules", "mask MB/s", "serde MB/s", "ratio");
     let rules = "[[rule]]\nstrategy = \"keep\"\njson = [\"$.orders[*].status\", \"$..currency\"]\n\
         [[rule]]\nstrategy = \"token\"\njson = [\"$..total\"]\n";
-    for (name, ruleset) in [("none", Ruleset::default()), ("3 paths", Ruleset::parse(rules).expect("valid rules"))] {
+    let parse = |rules: &str| Ruleset::parse(rules).expect("valid rules");
+    for (name, ruleset) in
+        [("strict", Ruleset::default()), ("3 paths", parse(rules)), ("detect", parse("profile = \"detect\""))]
+    {
         let key = MaskKey::parse("a benchmark's key of 32 characters").expect("a valid key");
         let masker = Masker::new(key, ruleset, RouteTable::default());
         for orders in [1, 5, 149] {

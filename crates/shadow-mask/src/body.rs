@@ -17,6 +17,9 @@ use crate::refused::Refused;
 use crate::rules::Place;
 use crate::scope::Scope;
 
+/// What most bodies are.
+pub(crate) const JSON: &str = "application/json";
+
 /// A content type that can be masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -152,6 +155,9 @@ pub(crate) fn general_type(content_type: &[u8]) -> Option<String> {
 }
 
 fn essence_of(content_type: &str) -> String {
+    if content_type == JSON {
+        return JSON.to_owned();
+    }
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 

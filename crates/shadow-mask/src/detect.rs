@@ -112,39 +112,62 @@ pub(crate) struct Found {
 }
 
 /// What a text holds at all: which detectors are worth running.
-#[derive(Default)]
 struct Traits {
+    /// Every kind of byte that is there, as bits of [`KINDS`].
+    kinds: u8,
     digits: usize,
-    at: bool,
-    colons: usize,
-    dots: usize,
-    dashes: usize,
-    equals: bool,
-    plus: bool,
-    slash: bool,
+    /// Of letters, digits, `-` and `_`.
     longest_run: usize,
 }
 
+const DIGIT: u8 = 1;
+const AT: u8 = 2;
+const COLON: u8 = 4;
+const DOT: u8 = 8;
+const SIGN: u8 = 16;
+const HIGH: u8 = 32;
+const RUN: u8 = 64;
+
+/// The kinds of every byte.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT | RUN,
+            b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'_' => RUN,
+            b'@' => AT,
+            b':' => COLON,
+            b'.' => DOT,
+            b'=' | b'+' => SIGN,
+            0x80.. => HIGH,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    kinds
+};
+
 impl Traits {
     fn of(text: &[u8]) -> Self {
-        let (mut traits, mut run) = (Self::default(), 0_usize);
+        let (mut traits, mut run) = (Self { kinds: 0, digits: 0, longest_run: 0 }, 0_usize);
         for byte in text {
-            match byte {
-                b'0'..=b'9' => traits.digits += 1,
-                b'@' => traits.at = true,
-                b':' => traits.colons += 1,
-                b'.' => traits.dots += 1,
-                b'-' => traits.dashes += 1,
-                b'=' => traits.equals = true,
-                b'+' => traits.plus = true,
-                b'/' => traits.slash = true,
-                _ => {}
-            }
-            run = if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') { run + 1 } else { 0 };
+            let kind = KINDS[usize::from(*byte)];
+            traits.kinds |= kind;
+            traits.digits += usize::from(kind & DIGIT);
+            run = if kind & RUN == 0 { 0 } else { run + 1 };
             traits.longest_run = traits.longest_run.max(run);
         }
-        // An internationalised sign or a percent-encoded one is looked for by the detector itself.
         traits
+    }
+
+    fn has(&self, kinds: u8) -> bool {
+        self.kinds & kinds != 0
+    }
+
+    /// Too few of anything for any class.
+    fn is_dull(&self) -> bool {
+        self.digits < 4 && self.longest_run < 11 && !self.has(AT | COLON | SIGN | HIGH)
     }
 }
 
@@ -152,28 +175,38 @@ impl Detectors {
     /// Every private place of `text`, in order, without overlaps.
     pub(crate) fn find(&self, text: &[u8], hint: Hint) -> Vec<Found> {
         let traits = Traits::of(text);
-        let mut found = Vec::new();
+        if traits.is_dull() {
+            return Vec::new();
+        }
+        let count = |byte: u8| text.iter().filter(|b| **b == byte).count();
+        let mut found: Vec<Found> = Vec::new();
         for class in &self.classes {
+            if found.last().is_some_and(|last| last.at == (0..text.len())) {
+                break;
+            }
             let mut take = |at| found.push(Found { at, class: *class });
             match class {
-                Class::Pem if traits.dashes >= 20 => secret::pem(text, &mut take),
-                Class::UrlCredentials if traits.at && traits.slash && traits.colons > 0 => secret::url(text, &mut take),
-                Class::Jwt if traits.dots >= 2 && traits.longest_run >= 8 => key::jwt(text, &mut take),
+                Class::Pem if traits.longest_run >= 5 && text.len() >= 20 => secret::pem(text, &mut take),
+                Class::UrlCredentials if traits.has(AT) && traits.has(COLON) => secret::url(text, &mut take),
+                Class::Jwt if traits.has(DOT) && traits.longest_run >= 8 => key::jwt(text, &mut take),
+                // The shortest prefix with a dot leaves the rest of its run.
                 Class::ApiKey if traits.longest_run >= 16 => key::families(text, &mut take),
-                Class::NamedSecret if traits.equals || traits.colons > 0 => secret::named(text, &mut take),
-                Class::Mail if traits.at || !text.is_ascii() => mail::find(text, &mut take),
-                Class::Iban if traits.digits >= 10 => iban::find(text, &mut take),
+                Class::NamedSecret if traits.has(SIGN | COLON) => secret::named(text, &mut take),
+                Class::Mail if traits.has(AT | HIGH) => mail::find(text, &mut take),
+                Class::Iban if traits.digits >= 4 && text.len() >= 15 => iban::find(text, &mut take),
                 Class::Card if traits.digits >= 13 => card::find(text, &mut take),
                 Class::Ssn if traits.digits >= 9 => ssn::find(text, hint, &mut take),
-                Class::Phone if traits.digits >= 7 && (traits.plus || hint == Hint::Phone) => {
+                Class::Phone if traits.digits >= 7 && (traits.has(SIGN) || hint == Hint::Phone) => {
                     phone::international(text, hint, &mut take);
                 }
                 Class::NationalPhone if traits.digits >= 7 && (hint == Hint::Phone || !self.regions.is_empty()) => {
                     phone::national(text, hint, &self.regions, &mut take);
                 }
-                Class::Ipv6 if traits.colons >= 2 => address::v6(text, &mut take),
-                Class::Ipv4 if traits.dots >= 3 && traits.digits >= 4 => address::v4(text, hint, &mut take),
-                Class::Entropy if traits.longest_run >= 16 => key::entropy(text, hint, &mut take),
+                Class::Ipv6 if traits.has(COLON) && count(b':') >= 2 => address::v6(text, &mut take),
+                Class::Ipv4 if traits.has(DOT) && traits.digits >= 4 && count(b'.') >= 3 => {
+                    address::v4(text, hint, &mut take)
+                }
+                Class::Entropy if traits.longest_run >= 11 => key::entropy(text, hint, &mut take),
                 _ => {}
             }
         }
@@ -201,10 +234,13 @@ fn settle(mut found: Vec<Found>) -> Vec<Found> {
     settled
 }
 
+/// Finds all places of one class.
+type Finder = fn(&[u8], &mut dyn FnMut(Range<usize>));
+
 /// The class of which the whole of `value` is one, as far as tokens have forms for it.
 pub(crate) fn whole(value: &[u8]) -> Option<Class> {
     let all = 0..value.len();
-    let covers = |find: fn(&[u8], &mut dyn FnMut(Range<usize>))| {
+    let covers = |find: Finder| {
         let mut whole = false;
         find(value, &mut |at| whole |= at == all);
         whole

@@ -141,6 +141,8 @@ impl Scope<'_> {
             let Some(value) = self.header(name, value.as_bytes()) else { continue };
             if name == "content-encoding" && decoded == Decoded::Yes {
                 masked.push(Header::of(ORIGINAL_CODING, value));
+            } else if name == "content-type" {
+                masked.push(Header::of(name, value));
             } else {
                 masked.push(Header::of(String::from_utf8_lossy(&self.header_name(name)), value));
             }
@@ -176,6 +178,9 @@ impl Scope<'_> {
     /// No rule applies: it says how the body is to be read, by the candidate and by us. What is not made of known words
     /// is written as the general type that is read the same way.
     fn content_type(&self, value: &[u8]) -> Vec<u8> {
+        if value == crate::body::JSON.as_bytes() {
+            return value.to_vec();
+        }
         if let Some(multipart) = crate::multipart::rewritten_type(value) {
             return multipart;
         }

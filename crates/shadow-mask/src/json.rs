@@ -15,7 +15,7 @@ use crate::refused::Refused;
 use crate::rules::{JsonPath, Strategy};
 use crate::scope::{Action, Scope, Syntax, Treatment};
 
-use members::{Members, Pair};
+use members::Pair;
 
 pub(crate) use crate::rules::Child;
 
@@ -48,7 +48,6 @@ impl Scope<'_> {
             scope: self,
             states: vec![1; paths.len()],
             paths,
-            members: Members::new(),
             trail: Vec::new(),
         };
         let chosen = pass.selected(Chosen::PLAIN);
@@ -109,8 +108,6 @@ struct Pass<'a> {
     paths: Vec<(usize, &'a JsonPath)>,
     /// For the node being read and each around it, the states of every path.
     states: Vec<u64>,
-    /// Names met before in this text.
-    members: Members,
     /// Where the pass is, while it is explained.
     trail: Vec<String>,
 }

@@ -8,7 +8,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
+use siphasher::sip::SipHasher24;
 use zeroize::Zeroizing;
 
 /// Fewest bytes of a key: the strength of HMAC-SHA256.
@@ -57,12 +58,10 @@ impl MaskKey {
         HmacSha256::new_from_slice(self.derive_bytes(purpose).as_slice()).expect("HMAC takes keys of any length")
     }
 
-    /// SHA-256 that has taken in one block of derived key. As a keyed function it is only sound for messages of one length
-    /// whose output is truncated, and costs a quarter of HMAC.
-    pub(crate) fn derive_prefixed(&self, purpose: Purpose) -> Sha256 {
-        let mut block = Zeroizing::new([0; 64]);
-        block[..32].copy_from_slice(self.derive_bytes(purpose).as_slice());
-        Sha256::new_with_prefix(block.as_slice())
+    /// The keyed function for short messages of one use, of which 64 bits are enough.
+    pub(crate) fn derive_short(&self, purpose: Purpose) -> SipHasher24 {
+        let bytes = self.derive_bytes(purpose);
+        SipHasher24::new_with_key(bytes[..16].try_into().expect("a slice of that length"))
     }
 
     pub(crate) fn derive_bytes(&self, purpose: Purpose) -> Zeroizing<[u8; 32]> {

@@ -2,8 +2,11 @@
 //!
 //! A client may put anything in the place of a name, so a name that is not made of known words is private like any value. The
 //! words are those of programming and of business interfaces (`names/words.txt`); names that the rules list are known, too.
+//! What is read from a name depends on nothing but the name, so each thread remembers the names it met last.
 
 mod secret;
+
+use std::cell::RefCell;
 
 use std::sync::LazyLock;
 
@@ -84,8 +87,84 @@ const SSN: &[&str] = &["ssn", "social", "itin", "tin"];
 const VERSION: &[&str] = &["version", "ver", "release", "build", "firmware", "ua", "versions"];
 const BEARER: &[&str] = &["auth", "authorization", "bearer", "credential", "credentials", "jwt", "key", "signature"];
 
+/// What a member is in a pair of name and value: `{"name": "pin", "value": "1234"}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Label,
+    Value,
+    Other,
+}
+
+impl Role {
+    fn of(name: &[u8]) -> Self {
+        const LABELS: &[&str] =
+            &["name", "key", "field", "label", "attribute", "property", "id", "type", "code", "param", "parameter"];
+        const VALUES: &[&str] = &["value", "val", "content", "text", "data", "answer"];
+        let is = |list: &[&str]| list.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
+        if is(LABELS) {
+            Self::Label
+        } else if is(VALUES) {
+            Self::Value
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// All that there is to a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// Whether it is made of known words.
+    pub(crate) known: bool,
+    pub(crate) says: Says,
+    pub(crate) role: Role,
+}
+
+/// A remembered name.
+#[derive(Clone, Copy)]
+struct Slot {
+    length: u8,
+    name: [u8; MAX_REMEMBERED],
+    reading: Reading,
+}
+
+/// Longest name that is remembered.
+const MAX_REMEMBERED: usize = 35;
+/// Names each thread remembers; a power of two.
+const SLOTS: usize = 1024;
+/// The length of no name.
+const FREE: u8 = u8::MAX;
+
+thread_local! {
+    static READ: RefCell<Vec<Slot>> = RefCell::new(vec![
+        Slot {
+            length: FREE,
+            name: [0; MAX_REMEMBERED],
+            reading: Reading { known: true, says: Says::Nothing(Hint::Nothing), role: Role::Other },
+        };
+        SLOTS
+    ]);
+}
+
+/// Reads a name as it was sent.
+pub(crate) fn read(name: &[u8]) -> Reading {
+    let fresh = || Reading { known: is_known(name), says: says(name), role: Role::of(name) };
+    if name.len() > MAX_REMEMBERED {
+        return fresh();
+    }
+    READ.with_borrow_mut(|slots| {
+        let slot = &mut slots[sample(name) % SLOTS];
+        if usize::from(slot.length) != name.len() || slot.name[..name.len()] != *name {
+            slot.length = name.len() as u8;
+            slot.name[..name.len()].copy_from_slice(name);
+            slot.reading = fresh();
+        }
+        slot.reading
+    })
+}
+
 /// What the name, as it was sent, says of its value.
-pub(crate) fn says(name: &[u8]) -> Says {
+fn says(name: &[u8]) -> Says {
     if is_secret(name) {
         return Says::Secret;
     }
@@ -110,7 +189,7 @@ pub(crate) fn says(name: &[u8]) -> Says {
 }
 
 /// Whether a name is made of known words.
-pub(crate) fn is_known(name: &[u8]) -> bool {
+fn is_known(name: &[u8]) -> bool {
     if name.len() > MAX_NAME {
         return false;
     }
@@ -209,11 +288,28 @@ impl Words {
         false
     }
 
-    /// FNV-1a.
     fn slot(word: &[u8]) -> usize {
-        let hash = word.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-        (hash ^ hash >> 16) as usize & 0x1FFF
+        hash(word) as usize & 0x1FFF
     }
+}
+
+/// Tells most names of one text apart by their first and last eight bytes.
+fn sample(name: &[u8]) -> usize {
+    let word = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(word)
+    };
+    let first = word(&name[..name.len().min(8)]);
+    let last = word(&name[name.len().saturating_sub(8)..]);
+    let mixed = (first ^ last.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 48) as usize
+}
+
+/// FNV-1a, folded.
+fn hash(text: &[u8]) -> u32 {
+    let hash = text.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    hash ^ hash >> 16
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use crate::detect::Found;
 use crate::explain::{Actor, Trace};
 use crate::masker::Masker;
-use crate::names::{self, Hint, Says};
+use crate::names::{self, Hint, Reading, Says};
 use crate::rules::{Place, Profile, Rule, Strategy};
 use crate::shape;
 use crate::token::{Form, REDACTED, Token, Tokenizer};
@@ -164,9 +164,14 @@ impl<'m> Scope<'m> {
         self.rules.iter().find(|rule| rule.names(place).lists(name)).map(|rule| Treatment::Rule(rule))
     }
 
-    /// What a name as it was sent says. A token says nothing, whatever letters it ends in.
+    /// What a name as it was sent says.
     pub(crate) fn says(&self, name: &[u8]) -> Says {
-        match names::says(name) {
+        self.says_of(names::read(name), name)
+    }
+
+    /// The same of a name that was read. A token says nothing, whatever letters it ends in.
+    pub(crate) fn says_of(&self, reading: Reading, name: &[u8]) -> Says {
+        match reading.says {
             Says::Nothing(hint) => Says::Nothing(hint),
             _ if self.tokenizer().is_masked(name) => Says::Nothing(Hint::Nothing),
             says => says,
@@ -337,9 +342,14 @@ impl<'m> Scope<'m> {
 
     /// Whether a name that no rule keeps stays readable.
     pub(crate) fn keeps_name(&self, name: &[u8]) -> bool {
+        self.keeps_read_name(names::read(name), name)
+    }
+
+    /// The same of a name that was read.
+    pub(crate) fn keeps_read_name(&self, reading: Reading, name: &[u8]) -> bool {
         let known = match self.profile {
-            Profile::Strict => names::is_known(name),
-            Profile::Detect => self.masker.ruleset().detectors.find(name, Hint::Nothing).is_empty(),
+            Profile::Strict => reading.known,
+            Profile::Detect => reading.known || self.masker.ruleset().detectors.find(name, Hint::Nothing).is_empty(),
         };
         known || self.masker.ruleset().lists(name) || self.tokenizer().is_masked(name)
     }

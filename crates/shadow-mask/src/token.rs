@@ -7,13 +7,13 @@
 
 pub(crate) mod cipher;
 mod form;
+mod mac;
 
-use hmac::Mac as _;
-use sha2::{Digest as _, Sha256};
+use siphasher::sip::SipHasher24;
 
 pub use form::Form;
 
-use crate::key::{HmacSha256, MaskKey, Purpose};
+use crate::key::{MaskKey, Purpose};
 
 /// What the strategy `redact` writes; recognised as masked everywhere.
 pub const REDACTED: &str = "msk_redacted";
@@ -52,27 +52,25 @@ impl Token {
 /// What one key makes of values, and how its tags are checked.
 #[derive(Clone)]
 struct Keyed {
-    value: HmacSha256,
-    /// Always truncated, so no length extension.
-    tag: Sha256,
-    form_tag: Sha256,
+    value: mac::Mac,
+    /// SipHash-2-4, made for short messages under a key.
+    tag: SipHasher24,
+    form_tag: SipHasher24,
     cipher: cipher::Cipher,
 }
 
 impl Keyed {
     fn new(key: &MaskKey) -> Self {
         Self {
-            value: key.derive(Purpose::Token),
-            tag: key.derive_prefixed(Purpose::Tag),
-            form_tag: key.derive_prefixed(Purpose::FormTag),
+            value: mac::Mac::new(&key.derive_bytes(Purpose::Token)),
+            tag: key.derive_short(Purpose::Tag),
+            form_tag: key.derive_short(Purpose::FormTag),
             cipher: cipher::Cipher::new(key),
         }
     }
 
     fn hash(&self, value: &[u8]) -> [u8; 32] {
-        let mut mac = self.value.clone();
-        mac.update(value);
-        mac.finalize().into_bytes().into()
+        self.value.hash(value)
     }
 
     fn plain(&self, hash: &[u8; 32]) -> [u8; LENGTH] {
@@ -88,14 +86,16 @@ impl Keyed {
     }
 
     fn tag(&self, bits: &[u8]) -> [u8; TAG_BYTES] {
-        let tag = self.tag.clone().chain_update(bits).finalize();
+        let tag = self.tag.hash(bits).to_be_bytes();
         tag[..TAG_BYTES].try_into().expect("a slice of that length")
     }
 
-    /// The tag of what a form shows of a value.
+    /// The tag of what a form shows of a value, at most 64 bytes.
     fn form_tag(&self, form: Form, shown: &[u8]) -> u64 {
-        let tag = self.form_tag.clone().chain_update([form as u8, shown.len() as u8]).chain_update(shown).finalize();
-        u64::from_be_bytes(tag[..8].try_into().expect("a slice of that length"))
+        let mut message = [0; MAX_LENGTH + 1];
+        message[0] = form as u8;
+        message[1..=shown.len()].copy_from_slice(shown);
+        self.form_tag.hash(&message[..=shown.len()])
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, devstack, launch, ledger, pause, rate, report, schema, status};
+use crate::commands::{demo, devstack, launch, ledger, mask, pause, rate, report, schema, status};
 use crate::kafka::KafkaArgs;
 use crate::sql::ClickHouseArgs;
 
@@ -61,6 +61,8 @@ pub(crate) enum Command {
     /// ClickHouse's tables and views
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
+    /// Mask a message, a body or seed data, as the services would
+    Mask(mask::MaskArgs),
     /// Kafka and ClickHouse on this machine, without Docker
     #[command(subcommand)]
     Devstack(devstack::DevstackCommand),

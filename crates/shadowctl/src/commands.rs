@@ -4,6 +4,7 @@ pub(crate) mod demo;
 pub(crate) mod devstack;
 pub(crate) mod launch;
 pub(crate) mod ledger;
+pub(crate) mod mask;
 pub(crate) mod pause;
 pub(crate) mod rate;
 pub(crate) mod report;
@@ -29,6 +30,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Ledger(args) => ledger::run(sql, args).await,
         Command::Report(args) => report::run(&sql()?, args).await,
         Command::Schema(command) => schema::run(&sql()?, command).await,
+        Command::Mask(args) => mask::run(args).await,
         Command::Devstack(command) => devstack::run(command).await,
         Command::Demo(args) => demo::run(args).await,
     }

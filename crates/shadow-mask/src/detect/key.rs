@@ -192,8 +192,9 @@ fn is_random(run: &[u8], bearer: bool) -> bool {
     let kind = |b: u8| (b.is_ascii_uppercase(), b.is_ascii_lowercase(), b.is_ascii_digit());
     let changes = run.windows(2).filter(|w| kind(w[0]) != kind(w[1])).count();
     match kinds {
+        2.. if bearer => true,
         3 => changes * 4 >= run.len(),
-        2 => changes * 3 >= run.len() && digits >= 3,
+        2 => changes * 4 >= run.len() && digits >= 3,
         _ => false,
     }
 }

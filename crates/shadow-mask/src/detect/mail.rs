@@ -6,6 +6,8 @@ use std::ops::Range;
 const MAX_LOCAL: usize = 128;
 /// Longest domain in bytes.
 const MAX_DOMAIN: usize = 255;
+/// Longest label in bytes: 63 characters, of up to three bytes each.
+const MAX_LABEL: usize = 189;
 
 /// Addresses in `text`.
 pub(crate) fn find(text: &[u8], take: &mut dyn FnMut(Range<usize>)) {
@@ -76,11 +78,16 @@ fn domain(text: &[u8], start: usize) -> Option<usize> {
     while end > start && matches!(text[end - 1], b'.' | b'-') {
         end -= 1;
     }
-    let labels: Vec<&[u8]> = text[start..end].split(|b| *b == b'.').collect();
+    let domain = &text[start..end];
+    let (mut labels, mut top) = (0, &b""[..]);
+    for label in domain.split(|b| *b == b'.') {
+        if label.is_empty() || label.len() > MAX_LABEL || label[0] == b'-' {
+            return None;
+        }
+        (labels, top) = (labels + 1, label);
+    }
     // Scripts with a full stop of their own.
-    let stops = ["。", "．"].iter().any(|stop| text[start..end].windows(3).any(|w| w == stop.as_bytes()));
-    let top = labels.last().copied().unwrap_or_default();
-    let named = top.iter().any(u8::is_ascii_alphabetic) || !top.is_ascii();
-    let sound = labels.iter().all(|label| !label.is_empty() && label.len() <= 189 && label[0] != b'-');
-    ((labels.len() >= 2 || stops) && named && top.len() >= 2 && sound).then_some(end)
+    let stops = || ["。", "．"].iter().any(|stop| domain.windows(3).any(|w| w == stop.as_bytes()));
+    let named = top.iter().any(|b| b.is_ascii_alphabetic() || *b >= 0x80);
+    (named && top.len() >= 2 && (labels >= 2 || stops())).then_some(end)
 }

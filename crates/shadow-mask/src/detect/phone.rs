@@ -45,21 +45,20 @@ const REGIONS: [Region; 12] = [
     Region::Jp,
 ];
 
-/// Assigned codes of one and two digits; a code of three begins with two digits that are none of them.
-const SHORT_CODES: &str = "1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 \
-    81 82 84 86 90 91 92 93 94 95 98";
-const LONG_CODES: &str = "21 22 23 24 25 26 29 35 37 38 42 50 59 67 68 69 80 85 87 88 96 97 99";
-
-/// Whether digits behind a `+` begin with a country code and are as many as E.164 allows.
+/// Whether digits behind a `+` begin with an assigned country code and are as many as E.164 allows.
 fn is_e164(digits: &[u8]) -> bool {
-    let starts = |codes: &str| codes.split(' ').any(|code| digits.starts_with(code.as_bytes()));
-    let national = match digits {
-        [b'1', area, rest @ ..] => return rest.len() == 9 && *area >= b'2',
-        _ if starts(SHORT_CODES) => digits.len() - if digits[0] == b'7' { 1 } else { 2 },
-        _ if starts(LONG_CODES) => digits.len().saturating_sub(3),
-        _ => return false,
-    };
-    digits.len() <= 15 && national >= 4 && digits.len() >= 7
+    let [first, second, rest @ ..] = digits else { return false };
+    if digits.len() < 7 || digits.len() > 15 {
+        return false;
+    }
+    match (first - b'0') * 10 + second - b'0' {
+        10..=19 => rest.len() == 9 && *second >= b'2',
+        70..=79 => rest.len() >= 6,
+        20 | 27 | 30..=34 | 36 | 39..=41 | 43..=49 | 51..=58 | 60..=66 | 81 | 82 | 84 | 86 | 90..=95 | 98 => true,
+        // Codes of three digits.
+        21..=26 | 29 | 35 | 37 | 38 | 42 | 50 | 59 | 67..=69 | 80 | 85 | 87 | 88 | 96 | 97 | 99 => true,
+        _ => false,
+    }
 }
 
 /// The most groups a number is written in.
@@ -107,6 +106,7 @@ pub(crate) fn national(text: &[u8], hint: Hint, regions: &[Region], take: &mut d
             continue;
         };
         let end = groups[first + count - 1].at.end;
+        let from = if text[from..end].contains(&b')') { from } else { start };
         // What a date, an amount or an address goes on with.
         let goes_on = matches!(text.get(end), Some(b'.' | b':' | b'-' | b'/'))
             && text.get(end + 1).is_some_and(u8::is_ascii_digit);
@@ -170,9 +170,18 @@ fn fits(region: Region, digits: &[u8]) -> bool {
 
 /// Whether the whole value is written as a telephone number: by its `+`, or with separators as in some country.
 pub(crate) fn is_written_phone(value: &[u8]) -> bool {
+    // No letters, and as many digits as any number has: most values are told apart here.
+    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
+    let written = |b: &u8| b.is_ascii_digit() || matches!(b, b'+' | b' ' | b'-' | b'.' | b'/' | b'(' | b')');
+    if !(7..=17).contains(&digits) || !value.iter().all(written) {
+        return false;
+    }
+    if value[0] == b'+' && value[1..].iter().all(u8::is_ascii_digit) {
+        return is_e164(&value[1..]);
+    }
     let all = 0..value.len();
     let mut whole = false;
-    if value.first() == Some(&b'+') {
+    if value[0] == b'+' {
         international(value, Hint::Nothing, &mut |at| whole |= at == all);
     } else {
         national(value, Hint::Nothing, &REGIONS, &mut |at| whole |= at == all);

@@ -41,8 +41,11 @@ pub(crate) fn is_written(value: &[u8]) -> bool {
 
 /// Whether it is one that can have been issued, or a token.
 pub(crate) fn is_written_ssn(value: &[u8]) -> bool {
+    if !is_written(value) {
+        return false;
+    }
     let digits: Vec<u8> = value.iter().copied().filter(u8::is_ascii_digit).collect();
-    is_written(value) && (in_range(&digits) || (value[3] == b'-' && is_reserved(&digits)))
+    in_range(&digits) || (value[3] == b'-' && is_reserved(&digits))
 }
 
 fn in_range(digits: &[u8]) -> bool {

@@ -92,5 +92,20 @@ impl<'a> Pass<'a> {
 
 /// Bytes up to the first quote, backslash or control character.
 fn plain_length(text: &[u8]) -> usize {
-    text.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20)).unwrap_or(text.len())
+    let ends = |b: &u8| matches!(b, b'"' | b'\\' | 0..0x20);
+    // Eight at a time: a byte is zero, or below 0x20, exactly if subtracting borrows into its high bit.
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let mut at = 0;
+    while let Some(eight) = text.get(at..at + 8) {
+        let word = u64::from_ne_bytes(eight.try_into().expect("a slice of that length"));
+        let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
+        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+        let escape = below(word ^ (ONES * u64::from(b'\\')), 1);
+        if below(word, 0x20) | quote | escape != 0 {
+            break;
+        }
+        at += 8;
+    }
+    at + text[at..].iter().position(ends).unwrap_or(text.len() - at)
 }

@@ -85,11 +85,11 @@ impl JsonPath {
 
     /// The states of a child: bit `i` says that the first `i` steps lead to it.
     pub(crate) fn advance(&self, states: u64, child: Child<'_>) -> u64 {
-        if states == 0 {
-            return 0;
-        }
-        let mut next = 0;
-        for (i, step) in self.0.iter().enumerate().filter(|(i, _)| states >> i & 1 == 1) {
+        let (mut next, mut left) = (0, states);
+        while left != 0 {
+            let i = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let Some(step) = self.0.get(i) else { continue };
             if step.descends {
                 next |= 1 << i;
             }

@@ -93,7 +93,10 @@ fn numeric(value: &[u8]) -> Form {
         };
     }
     if value.len() <= 64 {
-        if detect::card::is_written_card(value) {
+        if value[0] == b'+' {
+            return if detect::phone::is_written_phone(value) { Form::Phone } else { lettered(value) };
+        }
+        if (15..=40).contains(&value.len()) && detect::card::is_written_card(value) {
             return Form::Card;
         }
         if detect::ssn::is_written_ssn(value) {
@@ -116,6 +119,11 @@ fn numeric(value: &[u8]) -> Form {
 fn lettered(value: &[u8]) -> Form {
     if shape::is_uuid(value) {
         return Form::Uuid;
+    }
+    // What has none of these bytes has no form of its own.
+    let tells = |b: &u8| matches!(b, b'@' | b':' | b'0'..=b'9');
+    if !value.iter().any(tells) {
+        return Form::Text;
     }
     match whole(value) {
         Some(class) => class.form(),
