@@ -14,9 +14,14 @@ pub(crate) fn run(test: impl Future<Output = ()>) {
     runtime.shutdown_background();
 }
 
-/// An address where nothing listens: bound once, and closed again.
+/// An address where nothing listens, and nothing will: the port stays taken as long as the tests run, because a Kafka client
+/// that knocks on it would otherwise knock on whoever gets it next.
 pub(crate) fn nobody() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 /// A configuration in front of `primary`, without Kafka. Each of `settings` is a line such as `listen.drain = "1s"`.

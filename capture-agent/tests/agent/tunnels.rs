@@ -74,7 +74,7 @@ fn tunnels_carry_any_bytes_both_ways_and_are_counted_as_not_captured() {
             excluded += tunnels;
         }
         let account = running.stop().await;
-        assert_eq!(account.seen, seen);
+        assert_eq!(account.seen, seen, "{account:?}");
         assert_eq!(account.excluded_for(Exclusion::Tunnel), excluded);
     });
 }

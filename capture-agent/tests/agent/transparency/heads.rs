@@ -60,6 +60,17 @@ pub(super) fn requests() -> Vec<Conversation> {
             .client("GET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
             .origin(OK)
             .requests(2),
+        talk("an empty line behind the first body, as old clients send it")
+            .client("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi\r\n")
+            .origin(OK)
+            .client("GET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
+            .origin(OK)
+            .requests(2),
+        talk("an empty line between two requests that come at once")
+            .client("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
+            .origin(OK)
+            .origin(OK)
+            .requests(2),
         talk("empty lines before the requests, as old clients send them behind a body")
             .client("\r\n\r\nPOST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
             .origin(OK)
