@@ -223,6 +223,8 @@ fn settle(mut found: Vec<Found>) -> Vec<Found> {
     let mut settled: Vec<Found> = Vec::with_capacity(found.len());
     for next in found {
         match settled.last_mut() {
+            // What looks like an address there is the password and the host, which stays.
+            Some(last) if next.at.start < last.at.end && last.class == Class::UrlCredentials => {}
             Some(last) if next.at.start < last.at.end => {
                 // The cover of both leaves nothing of either.
                 let at = last.at.start..last.at.end.max(next.at.end);

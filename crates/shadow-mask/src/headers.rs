@@ -196,10 +196,14 @@ impl Scope<'_> {
     }
 
     fn apply(&self, name: &str, treatment: Treatment<'_>, value: &[u8]) -> Option<Vec<u8>> {
-        match self.decide(&|| format!("header {name}"), treatment, value) {
+        match self.decide(&|| self.header_place(name), treatment, value) {
             Action::Drop => None,
             action => Some(action.written(value, Syntax::Plain)),
         }
+    }
+
+    fn header_place(&self, name: &str) -> String {
+        format!("header {}", String::from_utf8_lossy(&self.header_name(name)))
     }
 
     /// A header that no rule names.
@@ -212,7 +216,7 @@ impl Scope<'_> {
         {
             return masked.into_bytes();
         }
-        self.decide(&|| format!("header {name}"), treatment, value).written(value, Syntax::Plain)
+        self.decide(&|| self.header_place(name), treatment, value).written(value, Syntax::Plain)
     }
 
     /// Whether the value of an allow-listed header says what such headers say, in words that are known.

@@ -12,6 +12,9 @@ use crate::rules::{Place, Profile, Rule, Strategy};
 use crate::shape;
 use crate::token::{Form, REDACTED, Token, Tokenizer};
 
+/// How often a value is searched; one that never settles becomes one token.
+const MAX_ROUNDS: u32 = 4;
+
 /// What becomes of one value.
 #[derive(Clone)]
 pub(crate) enum Action {
@@ -239,16 +242,42 @@ impl<'m> Scope<'m> {
         Action::Token(self.tokenizer().token(value))
     }
 
+    /// Masks what the detectors find, until they find nothing more: a token beside other text can complete what was no find before.
     fn detect(&self, hint: Hint, value: &[u8]) -> (Action, Actor) {
-        let found = self.masker.ruleset().detectors.find(value, hint);
+        let found = self.found(hint, value);
         if found.is_empty() {
             return (Action::Keep, Actor::Nothing);
         }
-        let action = self.replace(value, &found);
-        match action {
-            Action::Keep => (action, Actor::Masked),
-            action => (action, Actor::Detectors(Vec::new())),
+        let mut action = self.replace(value, &found);
+        let mut rounds = 0;
+        while let Action::Text(text) = &action {
+            let next = self.replace(text, &self.found(hint, text));
+            rounds += 1;
+            match next {
+                Action::Keep => break,
+                _ if rounds == MAX_ROUNDS => action = Action::Token(self.tokenizer().token_as(Form::Text, value)),
+                next => action = next,
+            }
         }
+        let actor = if matches!(action, Action::Keep) { Actor::Masked } else { Actor::Detectors(Vec::new()) };
+        (action, actor)
+    }
+
+    /// What the detectors find around the tokens of a value.
+    fn found(&self, hint: Hint, value: &[u8]) -> Vec<Found> {
+        let detectors = &self.masker.ruleset().detectors;
+        let tokens = self.tokenizer().places(value);
+        if tokens.is_empty() {
+            return detectors.find(value, hint);
+        }
+        let mut found = Vec::new();
+        let mut start = 0;
+        for token in tokens.into_iter().chain(std::iter::once(value.len()..value.len())) {
+            let piece = detectors.find(&value[start..token.start], hint).into_iter();
+            found.extend(piece.map(|f| Found { at: f.at.start + start..f.at.end + start, ..f }));
+            start = token.end;
+        }
+        found
     }
 
     /// The value with tokens in the places found.

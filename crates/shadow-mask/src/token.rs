@@ -139,6 +139,23 @@ impl Tokenizer {
         std::iter::once(&self.current).chain(&self.previous).any(|keyed| form::verifies(keyed, form, value))
     }
 
+    /// Where tokens of the plain form and addresses made of them stand in a text.
+    pub(crate) fn places(&self, text: &[u8]) -> Vec<std::ops::Range<usize>> {
+        let mut places = Vec::new();
+        let mut from = 0;
+        while let Some(at) = text[from..].windows(PREFIX.len()).position(|window| window == PREFIX).map(|at| from + at)
+        {
+            let end = at + LENGTH;
+            from = at + PREFIX.len();
+            if text.get(at..end).is_some_and(|token| self.is_masked(token)) {
+                let domain = if text[end..].starts_with(form::MAIL_DOMAIN) { form::MAIL_DOMAIN.len() } else { 0 };
+                places.push(at..end + domain);
+                from = end + domain;
+            }
+        }
+        places
+    }
+
     /// `value`, encrypted.
     pub(crate) fn seal(&self, value: &[u8]) -> Vec<u8> {
         self.current.cipher.seal(value)

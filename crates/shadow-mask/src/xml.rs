@@ -239,7 +239,10 @@ impl<'a> Pass<'a> {
         let namespace =
             full == b"xmlns" || full.starts_with(b"xmlns:") || matches!(full, b"xsi:schemaLocation" | b"xml:lang");
         self.masked.push(b' ');
-        if treatment.is(Strategy::Keep) || full.starts_with(b"xmlns:") && self.scope.keeps_name(local) {
+        if treatment.is(Strategy::Keep)
+            || full == b"xmlns"
+            || full.starts_with(b"xmlns:") && self.scope.keeps_name(local)
+        {
             self.masked.extend_from_slice(full);
         } else {
             let written = self.written_name(full);

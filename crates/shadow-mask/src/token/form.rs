@@ -44,7 +44,7 @@ pub enum Form {
     Ipv6,
 }
 
-const MAIL_DOMAIN: &[u8] = b"@masked.example.com";
+pub(super) const MAIL_DOMAIN: &[u8] = b"@masked.example.com";
 const MARK: &[u8] = b"6d736b";
 /// Below this, digits are not tokens; 2^52.
 const DIGITS_BASE: u64 = 1 << 52;

@@ -299,9 +299,10 @@ fn jwt(random: &mut Random) -> String {
     }
 }
 
+/// Any address that a host can have: 240.0.0.0/4 was never assigned.
 fn ipv4(random: &mut Random) -> String {
     let mut part = || random.below(256);
-    format!("{}.{}.{}.{}", 1 + part() % 254, part(), part(), part())
+    format!("{}.{}.{}.{}", 1 + part() % 239, part(), part(), part())
 }
 
 fn ipv6(random: &mut Random) -> String {

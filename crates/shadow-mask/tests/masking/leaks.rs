@@ -11,8 +11,17 @@ const WORD: &str = "CanaryQx7";
 fn body(content_type: &str) -> Vec<u8> {
     match content_type {
         "application/x-www-form-urlencoded" => format!("a={WORD}&{MAIL}=1&{WORD}&b=%43anaryQx7"),
+        "application/xml" => format!(
+            "<?xml version=\"1.0\"?><!-- {WORD} --><?{WORD} x?><a {WORD}=\"{WORD}\" b=\"{WORD}\"><{WORD}>{MAIL}</{WORD}><![CDATA[{WORD}]]></a>"
+        ),
+        "text/event-stream" => format!(": {WORD}\nevent: {WORD}\nid: {MAIL}\ndata: {{\"{WORD}\":\"{WORD}\"}}\n{WORD}: {WORD}\n{WORD}\n\n"),
+        "multipart/form-data; boundary=x" => format!(
+            "{WORD}\r\n--x\r\n{WORD}: {WORD}\r\nContent-Disposition: form-data; name=\"{WORD}\"; filename=\"{WORD}\"\r\nContent-Type: \
+             image/{WORD}\r\n\r\n{WORD}\r\n--x--\r\n{WORD}"
+        ),
+        "text/html" => format!("<p>{WORD}</p>\n{MAIL}\n"),
         _ => {
-            format!(r#"{{"a":"{WORD}","{MAIL}":[["{WORD}",{{"b":{{"{MAIL}":"x {WORD} y"}}}}]],"c":"\u0043anaryQx7"}}"#)
+            format!(r#"{{"{WORD}":1,"a":"{WORD}","{MAIL}":[["{WORD}",{{"b":{{"{MAIL}":"x {WORD} y"}}}}]],"c":"\u0043anaryQx7"}}"#)
         }
     }
     .into_bytes()
@@ -20,7 +29,7 @@ fn body(content_type: &str) -> Vec<u8> {
 
 fn shown(rules: &str, content_type: &str) -> String {
     let masker = masker(rules, &["GET /known/{id}"]);
-    let cookie = format!("sid={WORD}; {MAIL}; b={MAIL}");
+    let cookie = format!("sid={WORD}; {MAIL}; b={MAIL}; {WORD}={WORD}");
     let set_cookie = format!("sid={WORD}; Path=/{MAIL}; Path=/x/{WORD}; Path={WORD}; Domain={MAIL}; Owner={WORD}");
     let location = format!("https://{MAIL}/known/{WORD}?a={WORD}&{MAIL}=1#{WORD}");
     let plain = [
@@ -53,14 +62,20 @@ fn shown(rules: &str, content_type: &str) -> String {
     ];
     let mut lines: Vec<_> = plain.iter().map(|name| (*name, WORD)).collect();
     lines.extend([
+        ("x-canaryqx7", WORD),
+        ("accept-language", WORD),
+        ("cache-control", WORD),
+        ("if-modified-since", WORD),
         ("cookie", &*cookie),
         ("set-cookie", &set_cookie),
         ("location", &location),
         ("accept", MAIL),
+        ("accept", WORD),
         ("range", MAIL),
+        ("vary", WORD),
     ]);
     lines.push(("content-type", content_type));
-    let target = format!("/known/{WORD}/{MAIL}/%43anaryQx7?a={WORD}&{MAIL}=1&{WORD}");
+    let target = format!("/known/{WORD}/{MAIL}/%43anaryQx7?a={WORD}&{MAIL}=1&{WORD}&{WORD}=2");
     let mut raw = request(&target, &lines, &body(content_type));
     raw.authority = format!("{WORD}:{WORD}@shop.example");
     let request = masker.request(raw);
@@ -69,10 +84,13 @@ fn shown(rules: &str, content_type: &str) -> String {
     format!("{}\n{}\n{value}\n{}", show(&request), show_response(&answer), masker.route("GET", &target))
 }
 
-const TYPES: [&str; 6] = [
+const TYPES: [&str; 9] = [
     "application/json",
     "application/x-www-form-urlencoded",
     "application/x-ndjson",
+    "application/xml",
+    "text/event-stream",
+    "application/x-canaryqx7+json; note=CanaryQx7",
     "text/html",
     "application/octet-stream",
     "multipart/form-data; boundary=x",

@@ -9,7 +9,7 @@ use shadow_mask::{Masker, RawBody, RawResponse};
 use shadow_record::{Request, Withheld};
 
 /// Without rules, and with rules of every strategy that arbitrary messages are likely to meet.
-static MASKERS: LazyLock<[Masker; 2]> = LazyLock::new(|| {
+static MASKERS: LazyLock<[Masker; 3]> = LazyLock::new(|| {
     let routes = ["GET /a/{id}", "* /b/{rest..}"];
     let rules = r#"
         [[rule]]
@@ -42,7 +42,8 @@ static MASKERS: LazyLock<[Masker; 2]> = LazyLock::new(|| {
         json = ["$.d", "$..*.e"]
         route = "GET /c/{x}"
     "#;
-    [masker("", &routes), masker(rules, &routes)]
+    let detect = "profile = \"detect\"\nphone_regions = [\"US\", \"DE\"]";
+    [masker("", &routes), masker(rules, &routes), masker(detect, &routes)]
 });
 
 /// Values of every kind masking decides on, tokens and forged ones included.
@@ -54,6 +55,13 @@ fn value() -> impl Strategy<Value = String> {
         1 => Just("0190a6f2-7c1e-7abc-8def-0123456789ab".to_owned()),
         1 => "[0-9]{4}-[01][0-9]-[0-3][0-9](T[0-2][0-9]:[0-5][0-9]Z)?",
         1 => "msk_[a-z2-7]{24}",
+        1 => "[a-z]{1,8}@[a-z]{1,8}\\.(com|org)",
+        1 => "(call |=)?\\+49 ?[1-9][0-9]{8}",
+        1 => "4[0-9]{15}",
+        1 => "[0-9]{3}-[0-9]{2}-[0-9]{4}( x)?",
+        1 => "[0-9]{1,3}\\.[0-9]{1,3}\\.[0-9]{1,3}\\.[0-9]{1,3}",
+        1 => "[a-zA-Z0-9+/=]{16,48}",
+        1 => "(token|pin)[=:] ?[a-z0-9]{1,9}",
         1 => Just(shadow_mask::REDACTED.to_owned()),
         2 => any::<String>().prop_map(|value| MASKERS[0].value(&value)),
     ]
