@@ -34,6 +34,11 @@ pub(crate) enum Format {
 }
 
 impl Format {
+    /// Of a whole content type.
+    pub(crate) fn of_type(content_type: &str) -> Option<Self> {
+        Self::of(&essence_of(content_type))
+    }
+
     fn of(essence: &str) -> Option<Self> {
         match essence {
             "application/json" | "text/json" => Some(Self::Json),

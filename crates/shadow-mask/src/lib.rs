@@ -1,13 +1,15 @@
 //! Masking: what makes production traffic safe to publish, and keeps its answers comparable.
 //!
 //! An exchange passes through in this order: [`Masker::request`] or [`Masker::response`] picks the rules in scope
-//! (side, route), then masks the path segment by segment, the query pair by pair, each header (`headers`), and the body by
-//! its content type (`body`: JSON, NDJSON, forms; everything else leaves as keyed digest and length). Each single value is
-//! decided in one place (`scope`): by the first rule that names it, else, unless its name says it is secret (`secret`), by shape
-//! (`shape`): a short list of harmless shapes is kept, everything else becomes a token (`token`).
+//! (side, route, content type) and the profile of the route, then masks the path segment by segment, the query pair by pair, each header
+//! (`headers`), and the body by its content type (`body`, with a file for each format). Each single value is decided in one place
+//! (`scope`): by the first rule that names it, else by what its name says (`names`), else by the profile: `strict` keeps a short list of
+//! harmless shapes (`shape`) and masks everything else; `detect` masks what its detectors find (`detect`). What is masked becomes a token
+//! in the form of its value (`token`).
 //!
 //! Guarantees, each shown by a test in `tests/`:
-//! - **Fail closed**: what no rule and no allow-listed shape names does not leave; what does not parse leaves as a digest.
+//! - **Fail closed**: under `strict`, what no rule and no allow-listed shape names does not leave; what does not parse leaves as a digest,
+//!   for a reason that is counted ([`Refused`]).
 //! - **Deterministic**: the same value under the same key gives the same token, wherever it stands.
 //! - **Idempotent**: masking what was masked changes nothing; a forged look-alike of a token is masked like any value.
 //!
@@ -27,6 +29,7 @@ mod pairs;
 mod path;
 mod raw;
 mod refused;
+mod reveal;
 mod rules;
 mod scope;
 mod shape;

@@ -219,3 +219,39 @@ fn detect_names_the_private_parts_and_leaves_the_rest() {
     let shown = text(&masker(&rules, &[]), "application/json", body);
     assert_snapshot!(shown.replace(",\"", ",\n\""));
 }
+
+#[test]
+fn what_rules_encrypted_is_revealed_under_the_key_only_and_masked_alike_again() {
+    let rules = "[[rule]]\nstrategy = \"encrypt\"\nquery = [\"q\"]\npath = [\"*\"]\nheader = [\"x-name\"]\nform = [\"a\"]\njson = [\"$..name\"]\n\
+        xml = [\"//name\"]\n";
+    for (content_type, body) in [
+        ("application/json", r#"{"name":"Alice \"A\" Example","page":2}"#),
+        ("application/x-www-form-urlencoded", "a=Alice%20%26%20Bob%2B"),
+        ("application/xml", "<a><name>Alice &amp; Bob</name></a>"),
+    ] {
+        let ours = masker(rules, &[]);
+        let lines = [("content-type", content_type), ("x-name", "Alice")];
+        let raw = || crate::support::request("/Alice%20B?q=a%26b", &lines, body.as_bytes());
+        let masked = ours.request(raw());
+        let shown = crate::support::show(&masked);
+        assert!(!shown.contains("Alice") && shown.contains("mske_"), "{shown}");
+        let revealed = ours.reveal(masked.clone());
+        assert_eq!((revealed.path.as_str(), revealed.query.as_deref()), ("/Alice%20B", Some("q=a%26b")));
+        assert_eq!(revealed.header("x-name"), Some("Alice"));
+        assert_eq!(revealed.body.content.as_deref(), Some(body.as_bytes()));
+        let again = ours.request(crate::support::again(&revealed));
+        assert_eq!(
+            (&again.path, &again.query, &again.body.content),
+            (&masked.path, &masked.query, &masked.body.content)
+        );
+
+        let key = || shadow_mask::MaskKey::parse("another example key of 32 chars!").unwrap();
+        let routes = shadow_record::RouteTable::default;
+        let theirs = Masker::new(key(), shadow_mask::Ruleset::default(), routes());
+        assert_eq!(theirs.reveal(masked.clone()), masked);
+        let old = shadow_mask::MaskKey::parse("an example key of 32 characters.").unwrap();
+        let after = Masker::new(key(), shadow_mask::Ruleset::parse(rules).unwrap(), routes()).recognising(&old);
+        assert_eq!(after.reveal(masked.clone()).body.content.as_deref(), Some(body.as_bytes()));
+        assert_eq!(after.request(crate::support::again(&masked)).body.content, masked.body.content);
+    }
+}
