@@ -31,6 +31,11 @@ use crate::proxy::rewind::Rewind;
 use headers::{Content, Target, towards_client, towards_primary};
 use upstream::{Failure, Upstream};
 
+/// Bytes that may be on their way and unread, of a stream and of all streams of a connection. The library counts unread frames of
+/// under 256 bytes against the latter, and ends the connection of whoever has too many: with its default that is a burst of a
+/// hundred small gRPC messages, with this one of about 8,000.
+const WINDOWS: (u32, u32) = (1 << 20, 4 << 20);
+
 /// The primary's answer passing through, or one of the agent's own.
 type Answer = Either<Tee<Incoming, ResponseSide>, Full<Bytes>>;
 
@@ -57,7 +62,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, client: Stream, ends: Ends, read:
     builder
         .timer(TokioTimer::new())
         .auto_date_header(false)
-        .adaptive_window(true)
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
         // Clients that are gone without a word are found out.
         .keep_alive_interval(shared.idle)
         .max_header_list_size(64 << 10);

@@ -378,7 +378,7 @@ impl Relay {
             // RFC 9112 section 2.2: old clients send one behind a body. It goes on as it is, but opens no connection.
             *empty_lines += 1;
             match self.primary {
-                Primary::Absent => self.up.skip(2),
+                Primary::Absent if self.pending.is_empty() => self.up.skip(2),
                 _ => self.up.clear(2),
             }
             return Ok(true);
@@ -420,7 +420,9 @@ impl Relay {
             }
         };
         self.up.clear(head);
-        if let (Primary::Absent, Upward::Head { empty_lines, .. }) = (&self.primary, &self.upward) {
+        if let (Primary::Absent, true, Upward::Head { empty_lines, .. }) =
+            (&self.primary, self.pending.is_empty(), &self.upward)
+        {
             self.up.put_first(&b"\r\n".repeat(usize::from(*empty_lines)));
         }
         let copied = observation.as_ref().filter(|_| !framing.is_done());

@@ -30,6 +30,7 @@ use crate::edge::config::PrimarySection;
 use crate::edge::dial::{Dial, DialError};
 use crate::edge::stream::Stream;
 use crate::proxy::class_of;
+use crate::proxy::http2::WINDOWS;
 
 /// A request's body on its way to the primary; empty when it is sent once more.
 pub(super) type Body = Either<Tee<Incoming, RequestSide>, Empty<Bytes>>;
@@ -202,7 +203,8 @@ impl Shared {
         })?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .adaptive_window(true)
+            .initial_stream_window_size(WINDOWS.0)
+            .initial_connection_window_size(WINDOWS.1)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Failure(fault::classify(&error)))?;
