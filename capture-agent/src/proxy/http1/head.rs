@@ -143,11 +143,13 @@ impl HeadEnd {
                 return if end > MAX_HEAD { Err(Refusal::TooLarge) } else { Ok(Some(end)) };
             }
             self.lines += 1;
+            // The request line is none of the header's.
+            if self.lines > MAX_LINES + 1 {
+                return Err(Refusal::TooLarge);
+            }
         }
         self.searched = bytes.len();
-        // The request line is none of the header's.
-        let fits = bytes.len() <= MAX_HEAD && self.lines <= MAX_LINES + 1;
-        if fits { Ok(None) } else { Err(Refusal::TooLarge) }
+        if bytes.len() > MAX_HEAD { Err(Refusal::TooLarge) } else { Ok(None) }
     }
 }
 

@@ -22,6 +22,15 @@ fn a_head_ends_at_its_empty_line_however_it_arrives() {
 }
 
 #[test]
+fn a_head_with_two_faults_is_refused_for_the_same_one_however_it_arrives() {
+    let bytes = [b"GET / HTTP/1.1\r\n".as_slice(), &b"X: 1\r\n".repeat(MAX_LINES + 1), b"Y: 1\n"].concat();
+    let mut end = HeadEnd::default();
+    let piecemeal = (0..bytes.len()).find_map(|length| end.find(&bytes[..length]).err());
+    assert_eq!(piecemeal, Some(Refusal::TooLarge));
+    assert_eq!(HeadEnd::default().find(&bytes), Err(Refusal::TooLarge));
+}
+
+#[test]
 fn framing_follows_the_one_line_that_names_it() {
     let framing =
         |lines: &str| request(format!("POST / HTTP/1.1\r\n{lines}\r\n").as_bytes()).map(|facts| facts.framing);
