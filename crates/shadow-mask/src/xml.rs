@@ -1,7 +1,8 @@
 //! XML, masked in one pass over its text: element text and attributes are values, names are names.
 //!
 //! A strict reader of what services exchange: well-formed elements, the five named entities and numbered ones. A document type is
-//! refused, and with it every entity bomb; comments and processing instructions go. Text that no rule masks is copied as it was written.
+//! refused, and with it every entity bomb; comments and processing instructions go. All text between two tags is one value, whatever it was
+//! written as.
 
 use crate::json::Chosen;
 use crate::names;
@@ -32,6 +33,7 @@ impl Scope<'_> {
             paths,
             open: vec![root],
             roots: 0,
+            text: Vec::new(),
         };
         pass.document()?;
         Ok(pass.masked)
@@ -60,6 +62,8 @@ struct Pass<'a> {
     /// The document, and the elements around the place read.
     open: Vec<Element>,
     roots: usize,
+    /// Text since the last tag, decoded.
+    text: Vec<u8>,
 }
 
 impl<'a> Pass<'a> {
@@ -69,13 +73,13 @@ impl<'a> Pass<'a> {
             if rest[0] != b'<' {
                 let end = rest.iter().position(|b| *b == b'<').unwrap_or(rest.len());
                 self.at += end;
-                self.text(&rest[..end])?;
+                self.text.extend_from_slice(&unescape(&rest[..end])?);
             } else if rest.starts_with(b"<!--") {
                 self.skip_past(b"-->")?;
             } else if rest.starts_with(b"<![CDATA[") {
                 let start = self.at + 9;
                 self.skip_past(b"]]>")?;
-                self.character_data(start..self.at - 3)?;
+                self.text.extend_from_slice(&self.input[start..self.at - 3]);
             } else if rest.starts_with(b"<!") {
                 return Err(if rest.starts_with(b"<!DOCTYPE") { Refused::Doctype } else { Refused::Xml });
             } else if rest.starts_with(b"<?") {
@@ -91,6 +95,7 @@ impl<'a> Pass<'a> {
                 self.start()?;
             }
         }
+        self.flush()?;
         if self.open.len() == 1 && self.roots == 1 { Ok(()) } else { Err(Refused::Xml) }
     }
 
@@ -105,33 +110,29 @@ impl<'a> Pass<'a> {
         self.open.last().expect("the document itself is never closed")
     }
 
-    /// Text between tags; the white space around it stays.
-    fn text(&mut self, raw: &[u8]) -> Result<(), Refused> {
-        let value = raw.trim_ascii();
+    /// Writes the text before a tag; the white space around it stays.
+    fn flush(&mut self) -> Result<(), Refused> {
+        let text = std::mem::take(&mut self.text);
+        let value = text.trim_ascii();
         if value.is_empty() {
-            self.masked.extend_from_slice(raw);
+            self.masked.extend_from_slice(&text);
             return Ok(());
         }
         if self.open.len() == 1 {
             return Err(Refused::Xml);
         }
-        let start = raw.len() - raw.trim_ascii_start().len();
-        let decoded = unescape(value)?;
-        let action = self.scope.decide(&|| self.place(""), self.treatment(), &decoded);
-        self.masked.extend_from_slice(&raw[..start]);
-        action.write(value, Syntax::Xml, &mut self.masked);
-        self.masked.extend_from_slice(&raw[start + value.len()..]);
-        Ok(())
-    }
-
-    fn character_data(&mut self, at: std::ops::Range<usize>) -> Result<(), Refused> {
-        if self.open.len() == 1 {
-            return Err(Refused::Xml);
-        }
-        let value = &self.input[at];
+        let start = text.len() - text.trim_ascii_start().len();
         let action = self.scope.decide(&|| self.place(""), self.treatment(), value);
-        let written = action.written(value, Syntax::Plain);
-        crate::scope::escape(&written, Syntax::Xml, &mut self.masked);
+        self.masked.extend_from_slice(&text[..start]);
+        for byte in action.written(value, Syntax::Plain) {
+            match byte {
+                b'&' => self.masked.extend_from_slice(b"&amp;"),
+                b'<' => self.masked.extend_from_slice(b"&lt;"),
+                b'>' => self.masked.extend_from_slice(b"&gt;"),
+                byte => self.masked.push(byte),
+            }
+        }
+        self.masked.extend_from_slice(&text[start + value.len()..]);
         Ok(())
     }
 
@@ -145,6 +146,7 @@ impl<'a> Pass<'a> {
     }
 
     fn end(&mut self) -> Result<(), Refused> {
+        self.flush()?;
         let start = self.at + 2;
         self.at = start;
         let name = self.name()?;
@@ -170,6 +172,7 @@ impl<'a> Pass<'a> {
     }
 
     fn start(&mut self) -> Result<(), Refused> {
+        self.flush()?;
         let before = self.masked.len();
         self.at += 1;
         let name = self.name()?;

@@ -67,6 +67,39 @@ fn value() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Content types, and what makes most bodies of them well formed.
+const FORMATS: [(&str, &str, &str); 8] = [
+    ("application/xml", "<a>", "</a>"),
+    ("text/xml; charset=utf-16le", "", ""),
+    ("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=a\r\n\r\n", "\r\n--x--"),
+    ("text/event-stream", "data: 1\n", "\n\n"),
+    ("text/plain", "", ""),
+    ("text/csv; charset=iso-8859-1", "", ""),
+    ("application/x-ndjson", "{\"a\":1}\n", ""),
+    ("application/vnd.unknownthing+json", "[", "]"),
+];
+
+/// Pieces of which bodies of several formats are made.
+fn piece() -> impl Strategy<Value = String> {
+    let fixed = prop_oneof![
+        Just("<b c=\"1\">x</b>"),
+        Just("<alice/>"),
+        Just("<![CDATA[a]]>"),
+        Just("&amp;"),
+        Just("<!-- a -->"),
+        Just("\r\n--x\r\nContent-Disposition: form-data; name=\"pin\"\r\n\r\n"),
+        Just("\r\n--x\r\nContent-Disposition: form-data; name=b; filename=a\r\nContent-Type: text/plain\r\n\r\n"),
+        Just("\ndata: {\"a\":\"b\"}\n"),
+        Just("\nevent: alice\nid: 7\n"),
+        Just(": "),
+        Just("\n"),
+        Just("{\"a\":\"x\"}"),
+        Just(","),
+        Just("-----BEGIN KEY-----\nab\n"),
+    ];
+    prop_oneof![2 => fixed.prop_map(str::to_owned), 2 => value(), 1 => "[ -~]{0,12}"]
+}
+
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![3 => "[a-e]", 1 => Just("a b".to_owned()), 1 => Just("b@c".to_owned()), 1 => value()]
 }
@@ -250,6 +283,21 @@ proptest! {
             let masked = masker.request(raw);
             prop_assert_eq!(masked.body.content.is_none(), masked.body.withheld.is_some());
             prop_assert_eq!(masked.body.length as usize, body.len());
+        }
+    }
+
+    #[test]
+    fn bodies_of_every_format_are_masked_once_and_for_all(pieces in prop::collection::vec(piece(), 0..12), kind in 0..FORMATS.len()) {
+        let (content_type, before, after) = FORMATS[kind];
+        let body = format!("{before}{}{after}", pieces.concat());
+        for masker in MASKERS.iter() {
+            let once = masker.response("GET", "/", response(&[("content-type", content_type)], body.as_bytes()));
+            prop_assert_eq!(once.body.content.is_none(), once.body.withheld.is_some());
+            if once.body.content.is_some() {
+                let twice = masker.response("GET", "/", again_response(&once));
+                prop_assert_eq!(&twice.body.content, &once.body.content, "{}", body);
+                prop_assert_eq!(twice.headers, once.headers);
+            }
         }
     }
 

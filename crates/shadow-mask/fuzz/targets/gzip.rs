@@ -1,0 +1,6 @@
+//! JSON in the content coding `gzip`.
+#![no_main]
+
+mod common;
+
+libfuzzer_sys::fuzz_target!(|body: &[u8]| common::mask("application/json", Some("gzip"), body));
