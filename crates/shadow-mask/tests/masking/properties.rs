@@ -240,7 +240,7 @@ proptest! {
     }
 
     #[test]
-    fn json_keeps_its_structure(body in json(name())) {
+    fn json_keeps_its_structure(body in json("[a-e]{1,2}")) {
         fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
             use serde_json::Value::{Array, Number, Object, String};
             match (a, b) {

@@ -5,6 +5,7 @@ mod command_line;
 mod demo;
 mod kill_switch;
 mod launches;
+mod mask;
 mod rates;
 mod support;
 mod tables;
