@@ -88,7 +88,10 @@ impl Scope<'_> {
         let plain = coding::decode(headers, body)?;
         let decoded = if matches!(plain, Cow::Owned(_)) { Decoded::Yes } else { Decoded::No };
         let content_type = content_type(headers)?;
-        let format = Format::of(&essence_of(content_type)).ok_or(Refused::UnknownType)?;
+        let format = match content_type {
+            JSON => Format::Json,
+            other => Format::of(&essence_of(other)).ok_or(Refused::UnknownType)?,
+        };
         Ok((self.format(format, content_type, &plain)?.into(), decoded))
     }
 

@@ -124,12 +124,13 @@ pub(crate) struct Reading {
 #[derive(Clone, Copy)]
 struct Slot {
     length: u8,
-    name: [u8; MAX_REMEMBERED],
+    /// With the length all of the name.
+    words: [u64; 3],
     reading: Reading,
 }
 
 /// Longest name that is remembered.
-const MAX_REMEMBERED: usize = 35;
+const MAX_REMEMBERED: usize = 24;
 /// Names each thread remembers; a power of two.
 const SLOTS: usize = 1024;
 /// The length of no name.
@@ -139,7 +140,7 @@ thread_local! {
     static READ: RefCell<Vec<Slot>> = RefCell::new(vec![
         Slot {
             length: FREE,
-            name: [0; MAX_REMEMBERED],
+            words: [0; 3],
             reading: Reading { known: true, says: Says::Nothing(Hint::Nothing), role: Role::Other },
         };
         SLOTS
@@ -149,18 +150,32 @@ thread_local! {
 /// Reads a name as it was sent.
 pub(crate) fn read(name: &[u8]) -> Reading {
     let fresh = || Reading { known: is_known(name), says: says(name), role: Role::of(name) };
-    if name.len() > MAX_REMEMBERED {
-        return fresh();
-    }
+    let Some(words) = as_words(name) else { return fresh() };
+    let length = name.len() as u8;
+    let mixed = (words[0] ^ words[1].rotate_left(17) ^ words[2].rotate_left(29)).wrapping_add(u64::from(length));
+    let slot = (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as usize % SLOTS;
     READ.with_borrow_mut(|slots| {
-        let slot = &mut slots[sample(name) % SLOTS];
-        if usize::from(slot.length) != name.len() || slot.name[..name.len()] != *name {
-            slot.length = name.len() as u8;
-            slot.name[..name.len()].copy_from_slice(name);
-            slot.reading = fresh();
+        let slot = &mut slots[slot];
+        if slot.length != length || slot.words != words {
+            *slot = Slot { length, words, reading: fresh() };
         }
         slot.reading
     })
+}
+
+/// A name of at most 24 bytes as three words, which tell it from all others of its length.
+fn as_words(name: &[u8]) -> Option<[u64; 3]> {
+    let eight = |at: usize| u64::from_le_bytes(name[at..at + 8].try_into().expect("a slice of that length"));
+    let four = |at: usize| u64::from(u32::from_le_bytes(name[at..at + 4].try_into().expect("a slice of that length")));
+    let one = |at: usize| u64::from(name[at]);
+    match name.len() {
+        0 => Some([0; 3]),
+        length @ 1..4 => Some([one(0) | one(length / 2) << 8 | one(length - 1) << 16, 0, 0]),
+        length @ 4..8 => Some([four(0) | four(length - 4) << 32, 0, 0]),
+        length @ 8..=16 => Some([eight(0), 0, eight(length - 8)]),
+        length @ 17..=MAX_REMEMBERED => Some([eight(0), eight(8), eight(length - 8)]),
+        _ => None,
+    }
 }
 
 /// What the name, as it was sent, says of its value.
@@ -291,19 +306,6 @@ impl Words {
     fn slot(word: &[u8]) -> usize {
         hash(word) as usize & 0x1FFF
     }
-}
-
-/// Tells most names of one text apart by their first and last eight bytes.
-fn sample(name: &[u8]) -> usize {
-    let word = |bytes: &[u8]| {
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(word)
-    };
-    let first = word(&name[..name.len().min(8)]);
-    let last = word(&name[name.len().saturating_sub(8)..]);
-    let mixed = (first ^ last.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> 48) as usize
 }
 
 /// FNV-1a, folded.

@@ -198,6 +198,7 @@ impl<'m> Scope<'m> {
         action
     }
 
+    #[inline(always)] // so that the actor costs nothing where nobody asks for it
     fn choose(&self, treatment: Treatment<'_>, value: &[u8]) -> (Action, Actor) {
         match treatment {
             Treatment::Rule(rule) => (self.obey(rule, value), Actor::Rule(rule.number)),
@@ -232,6 +233,7 @@ impl<'m> Scope<'m> {
     }
 
     /// A token whatever the shape; the empty value and what is masked stay.
+    #[inline]
     fn token(&self, value: &[u8]) -> Action {
         if value.is_empty() || self.tokenizer().is_masked(value) {
             return Action::Keep;
@@ -329,6 +331,7 @@ impl<'m> Scope<'m> {
         masked
     }
 
+    #[inline(always)]
     fn choose_number<'n>(&self, treatment: Treatment<'_>, number: &'n [u8]) -> (Cow<'n, [u8]>, Actor) {
         let (masked, actor) = match treatment {
             Treatment::Rule(rule) => {

@@ -46,15 +46,17 @@ impl Scope<'_> {
         let mut matches: Vec<(Range<usize>, &Rule)> = Vec::new();
         for rule in &self.rules {
             let found = rule.text.iter().flat_map(|pattern| pattern.find_iter(text)).map(|found| found.range());
-            let taken = matches.len();
-            for at in found {
-                if matches[..taken].iter().all(|(other, _)| at.end <= other.start || other.end <= at.start) {
-                    matches.push((at, rule));
-                }
-            }
+            // Those of rules before are in order, so only the next one behind a place can overlap it, or the one before that.
+            let free = |at: &Range<usize>| {
+                let next = matches.partition_point(|(other, _)| other.end <= at.start);
+                matches.get(next).is_none_or(|(other, _)| at.end <= other.start)
+            };
+            let mut own: Vec<_> = found.filter(free).collect();
+            own.sort_by_key(|at| at.start);
+            own.dedup_by(|later, earlier| later.start < earlier.end);
+            matches.extend(own.into_iter().map(|at| (at, *rule)));
+            matches.sort_by_key(|(at, _)| at.start);
         }
-        matches.sort_by_key(|(at, _)| at.start);
-        matches.dedup_by(|later, earlier| later.0.start < earlier.0.end);
         matches
     }
 

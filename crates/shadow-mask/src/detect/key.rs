@@ -58,9 +58,9 @@ const FAMILIES: &[Family] = &[
     ("ABIA", Follows::Upper, 16, 16), // AWS bearer token
     ("ACCA", Follows::Upper, 16, 16), // AWS context credential
     ("AGE-SECRET-KEY-1", Follows::Upper, 58, 58),
-    ("AIza", Follows::Word, 35, 35),       // Google API key
-    ("GOCSPX-", Follows::Word, 24, 40),    // Google OAuth secret
-    ("ya29.", Follows::Dotted, 20, 2_048), // Google access token
+    ("AIza", Follows::Word, 35, 35),     // Google API key
+    ("GOCSPX-", Follows::Word, 24, 40),  // Google OAuth secret
+    ("ya29.", Follows::Dotted, 20, 512), // Google access token
     ("github_pat_", Follows::Word, 22, 255),
     ("ghp_", Follows::Word, 36, 255),
     ("gho_", Follows::Word, 36, 255),

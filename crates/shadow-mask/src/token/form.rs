@@ -138,7 +138,12 @@ pub(super) fn write(keyed: &Keyed, form: Form, value: &[u8]) -> Token {
     let head = u64::from_be_bytes(hash[..8].try_into().expect("a slice of that length"));
     match form {
         Form::Text => Token::of(&keyed.plain(&hash)),
-        Form::Mail => Token::of(&[&keyed.plain(&hash)[..], MAIL_DOMAIN].concat()),
+        Form::Mail => {
+            let mut text = [0; LENGTH + MAIL_DOMAIN.len()];
+            text[..LENGTH].copy_from_slice(&keyed.plain(&hash));
+            text[LENGTH..].copy_from_slice(MAIL_DOMAIN);
+            Token::of(&text)
+        }
         Form::Uuid => Token::of(uuid(head, keyed.form_tag(form, &hash[..8])).as_bytes()),
         Form::Ipv6 => Token::of(ipv6(head, keyed.form_tag(form, &hash[..8])).to_string().as_bytes()),
         Form::Hex => hex(keyed, &hash, value.len()),
@@ -214,6 +219,9 @@ pub(super) fn verifies(keyed: &Keyed, form: Form, value: &[u8]) -> bool {
 
 /// Writes a number of the form's range.
 fn ranged(form: Form, number: u64) -> Vec<u8> {
+    if form == Form::Digits {
+        return (DIGITS_BASE + number).to_string().into_bytes();
+    }
     let date = |n: u64| format!("{:04}-{:02}-{:02}", 1000 + n / 336, n / 28 % 12 + 1, n % 28 + 1);
     match form {
         Form::Phone => format!("+999{number:012}"),
