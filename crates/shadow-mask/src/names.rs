@@ -5,12 +5,12 @@
 //! What is read from a name depends on nothing but the name, so each thread remembers the names it met last.
 
 mod secret;
+mod words;
 
 use std::cell::RefCell;
 
-use std::sync::LazyLock;
-
 pub(crate) use secret::is_secret;
+use words::WORDS;
 
 use crate::shape;
 
@@ -274,44 +274,6 @@ fn words(name: &[u8], mut each: impl FnMut(&[u8]) -> bool) -> bool {
         }
     }
     true
-}
-
-/// The known words, in a table of open addressing.
-struct Words(Vec<&'static [u8]>);
-
-static WORDS: LazyLock<Words> = LazyLock::new(|| {
-    let mut table = vec![&b""[..]; 1 << 13];
-    for word in include_str!("names/words.txt").lines() {
-        let mut slot = Words::slot(word.as_bytes());
-        while !table[slot].is_empty() {
-            slot = (slot + 1) & 0x1FFF;
-        }
-        table[slot] = word.as_bytes();
-    }
-    Words(table)
-});
-
-impl Words {
-    fn contains(&self, word: &[u8]) -> bool {
-        let mut slot = Self::slot(word);
-        while !self.0[slot].is_empty() {
-            if self.0[slot] == word {
-                return true;
-            }
-            slot = (slot + 1) & 0x1FFF;
-        }
-        false
-    }
-
-    fn slot(word: &[u8]) -> usize {
-        hash(word) as usize & 0x1FFF
-    }
-}
-
-/// FNV-1a, folded.
-fn hash(text: &[u8]) -> u32 {
-    let hash = text.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-    hash ^ hash >> 16
 }
 
 #[cfg(test)]
