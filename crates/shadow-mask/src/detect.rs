@@ -165,9 +165,9 @@ impl Traits {
         self.kinds & kinds != 0
     }
 
-    /// Too few of anything for any class.
+    /// Too few of anything for any class: the shortest run is that of `-----BEGIN`.
     fn is_dull(&self) -> bool {
-        self.digits < 4 && self.longest_run < 11 && !self.has(AT | COLON | SIGN | HIGH)
+        self.digits < 4 && self.longest_run < 10 && !self.has(AT | COLON | SIGN | HIGH)
     }
 }
 

@@ -304,7 +304,9 @@ header = ["*"]
 query = ["*"]
 path = ["*"]
 form = ["*"]
+part = ["*"]
 json = ["$"]
+xml = ["/*"]
 text = true
 "#;
 
