@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use shadow_capture::head::{RequestLine, split_target};
+
 use crate::config::Forwarded;
 
 use super::http1::head::WireRequest;
@@ -32,7 +34,9 @@ fn append(head: &WireRequest<'_>, client: SocketAddr, encrypted: bool) -> Vec<u8
     out.extend_from_slice(lines.next().unwrap_or_default());
     for line in lines {
         let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
-        if !name.eq_ignore_ascii_case(FOR.as_bytes()) {
+        if name.eq_ignore_ascii_case(b"connection") {
+            put_connection(&mut out, name, &line[name.len() + 1..]);
+        } else if !name.eq_ignore_ascii_case(FOR.as_bytes()) {
             out.extend_from_slice(line);
         }
     }
@@ -47,11 +51,27 @@ fn append(head: &WireRequest<'_>, client: SocketAddr, encrypted: bool) -> Vec<u8
     if find(PROTO).next().is_none() {
         put("X-Forwarded-Proto", if encrypted { b"https" } else { b"http" });
     }
-    if let (None, Some((_, host))) = (find(HOST).next(), find("host").next()) {
+    // An absolute target outranks the `Host` line (RFC 9112 section 3.2.2).
+    let target = RequestLine::read(head.bytes()).map(|start| start.target_text());
+    let asked = target.as_deref().and_then(|target| split_target(target).0).map(str::as_bytes);
+    let host = asked.or_else(|| find("host").next().map(|(_, value)| value));
+    if let (None, Some(host)) = (find(HOST).next(), host) {
         put("X-Forwarded-Host", host);
     }
     out.extend_from_slice(b"\r\n");
     out
+}
+
+/// A `Connection` line, which must not name what is told here: a primary that is a proxy itself would remove it.
+fn put_connection(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let told = |token: &[u8]| [FOR, PROTO, HOST].iter().any(|told| token.eq_ignore_ascii_case(told.as_bytes()));
+    let tokens: Vec<_> = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).collect();
+    if tokens.iter().any(|token| told(token)) {
+        let kept: Vec<_> = tokens.into_iter().filter(|token| !told(token)).collect();
+        out.extend_from_slice(&[name, b": ", &kept.join(&b", "[..]), b"\r\n"].concat());
+    } else {
+        out.extend_from_slice(&[name, b":", value].concat());
+    }
 }
 
 #[cfg(test)]
@@ -65,6 +85,15 @@ mod tests {
         let client = "[::ffff:10.0.0.7]:99".parse().unwrap();
         let (_, out) = read_request(head.as_bytes(), |head| forwarding.rewritten(head, client, false)).unwrap();
         String::from_utf8(out.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_connection_line_cannot_remove_what_the_primary_is_told() {
+        let out = rewritten("Connection: close, X-Forwarded-For\r\nConnection:  keep-alive\r\n");
+        assert!(
+            out.contains("\r\nConnection: close\r\nConnection:  keep-alive\r\nX-Forwarded-For: 10.0.0.7\r\n"),
+            "{out}"
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -143,14 +144,19 @@ enum Speaks {
 impl Proxy {
     /// The same proxy, with tasks of its own.
     fn for_thread(&self) -> Self {
-        Self { tasks: Default::default(), cut: CancellationToken::new(), ..self.clone() }
+        // A token that threads share is a lock that they share, and each connection asks it at every turn.
+        let drain = self.drain.child_token();
+        let http1 = Arc::new(http1::Shared { drain: drain.clone(), ..http1::Shared::clone(&self.http1) });
+        Self { tasks: Default::default(), cut: CancellationToken::new(), drain, http1, ..self.clone() }
     }
 
     async fn connection(self, socket: TcpStream, peer: SocketAddr, permit: Permit) {
         let cut = self.cut.clone();
         tokio::select! {
-            () = cut.cancelled() => {}
+            biased;
+            // The relay hears of the cut itself, and ends as befits what it is in.
             () = self.carry(socket, peer) => {}
+            () = cut.cancelled() => {}
         }
         drop(permit);
     }
@@ -166,7 +172,7 @@ impl Proxy {
         };
         match speaks {
             // Boxed, so that a connection that has said nothing yet is small.
-            Ok(Ok(Speaks::Http1(read))) => Box::pin(Relay::new(self.http1, client, ends, read).run()).await,
+            Ok(Ok(Speaks::Http1(read))) => Box::pin(Relay::new(self.http1, client, ends, read, self.cut).run()).await,
             Ok(Ok(Speaks::Http2(read))) => Box::pin(http2::serve(self.http2, client, ends, read)).await,
             // It said nothing at all.
             Ok(Err(_)) | Err(_) => {}

@@ -59,7 +59,8 @@ impl Hot {
         let proxy = Proxy::new(&config, observer, shutdown.clone()).unwrap();
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        let patience = Patience { shutdown: shutdown.clone(), stop: Duration::from_secs(3), takeover: Duration::ZERO };
+        let patience =
+            Patience { shutdown: shutdown.clone(), stop: Duration::from_secs(3), takeover: Duration::from_secs(60) };
         let listening = Listening { socket, connections: Connections::new(100), threads: 1, patience };
         HotPath::start(&listening, &proxy).unwrap();
         Self { address, queue, ledger, limits, alarm, shutdown }

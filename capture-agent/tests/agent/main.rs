@@ -6,6 +6,7 @@
 mod aborts;
 mod connections;
 mod conversation;
+mod endings;
 mod http2;
 mod kafka_away;
 mod nginx;

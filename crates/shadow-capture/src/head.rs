@@ -107,7 +107,10 @@ impl LinesCopy {
 /// How leniently a primary's response heads are read. What passes is passed on byte for byte in any case.
 pub fn response_parser() -> httparse::ParserConfig {
     let mut parser = httparse::ParserConfig::default();
-    parser.allow_spaces_after_header_name_in_responses(true).allow_obsolete_multiline_headers_in_responses(true);
+    parser
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
     parser
 }
 

@@ -17,7 +17,17 @@ pub(crate) struct Malformed;
 
 /// Where a chunked body is being read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chunks(State);
+pub(crate) struct Chunks {
+    state: State,
+    padding: Padding,
+}
+
+/// Whether blanks may stand behind a length, as some old servers write them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Padding {
+    Refused,
+    Taken,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -65,14 +75,19 @@ enum State {
 }
 
 impl Chunks {
-    /// Before the first byte.
+    /// Before the first byte of a request's body.
     pub(crate) fn begin() -> Self {
-        Self(State::Size { digits: 0, size: 0 })
+        Self { state: State::Size { digits: 0, size: 0 }, padding: Padding::Refused }
+    }
+
+    /// Before the first byte of a response's body: clients are used to blanks behind a length.
+    pub(crate) fn begin_response() -> Self {
+        Self { padding: Padding::Taken, ..Self::begin() }
     }
 
     /// Whether the body has ended.
     pub(crate) fn is_done(&self) -> bool {
-        self.0 == State::Done
+        self.state == State::Done
     }
 
     /// Goes over more of the body; gives how many of the bytes belong to it, and shows its content to `content`.
@@ -82,16 +97,22 @@ impl Chunks {
     pub(crate) fn scan(&mut self, bytes: &[u8], mut content: impl FnMut(&[u8])) -> Result<usize, Malformed> {
         let mut at = 0;
         while at < bytes.len() && !self.is_done() {
-            if let State::Data { left } = &mut self.0 {
+            if let State::Data { left } = &mut self.state {
                 let take = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - at);
                 content(&bytes[at..at + take]);
                 at += take;
                 *left -= take as u64;
                 if *left == 0 {
-                    self.0 = State::DataEnd;
+                    self.state = State::DataEnd;
                 }
             } else {
-                self.0 = step(self.0, bytes[at])?;
+                self.state = match (self.state, bytes[at]) {
+                    // Read like an extension without a name.
+                    (State::Size { digits: 1.., size }, b' ' | b'\t') if self.padding == Padding::Taken => {
+                        State::Extension { size, passed: 0 }
+                    }
+                    (state, byte) => step(state, byte)?,
+                };
                 at += 1;
             }
         }
@@ -169,6 +190,16 @@ mod tests {
                 assert!(!scan(&body[..body.len() - 1], piece).unwrap().2);
             }
         }
+    }
+
+    #[test]
+    fn blanks_behind_a_length_are_taken_from_servers_only() {
+        let mut content = Vec::new();
+        let mut chunks = Chunks::begin_response();
+        let body = b"3  \r\nabc\r\n0 \r\n\r\n";
+        assert_eq!(chunks.scan(body, |data| content.extend_from_slice(data)), Ok(body.len()));
+        assert_eq!((content.as_slice(), chunks.is_done()), (&b"abc"[..], true));
+        assert_eq!(scan(body, body.len()), Err(Malformed));
     }
 
     #[test]

@@ -298,16 +298,19 @@ fn response_framing(lines: &[httparse::Header<'_>], minor_version: u8) -> Result
         if line.name.eq_ignore_ascii_case("transfer-encoding") {
             codings = Some(line.value);
         } else if line.name.eq_ignore_ascii_case("content-length") {
-            let found = content_length(line.value).ok_or(Unreadable)?;
-            if length.replace(found).is_some_and(|before| before != found) {
-                return Err(Unreadable);
+            // A list of equal lengths is one (RFC 9112 section 6.3).
+            for found in line.value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                let found = content_length(found).ok_or(Unreadable)?;
+                if length.replace(found).is_some_and(|before| before != found) {
+                    return Err(Unreadable);
+                }
             }
         }
     }
     let last = codings.and_then(|value| value.rsplit(|&byte| byte == b',').next());
     Ok(match (last, length) {
         (Some(last), _) if minor_version == 1 && last.trim_ascii().eq_ignore_ascii_case(b"chunked") => {
-            Framing::Chunked(Chunks::begin())
+            Framing::Chunked(Chunks::begin_response())
         }
         (None, Some(length)) => Framing::Length(length),
         _ => Framing::UntilClose,

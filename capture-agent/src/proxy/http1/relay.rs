@@ -41,6 +41,7 @@ const GRACE: Duration = Duration::from_millis(500);
 const LINGER: (Duration, usize) = (Duration::from_secs(1), 256 << 10);
 
 /// What all connections share.
+#[derive(Clone)]
 pub(crate) struct Shared {
     /// Who looks on.
     pub observer: Arc<Observer>,
@@ -82,7 +83,10 @@ pub(crate) struct Relay {
     closing: bool,
     /// The client has sent its last byte.
     client_done: bool,
+    /// The primary broke off within something that its client could take for whole.
+    broken_off: bool,
     drained: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     clock: Clock,
 }
 
@@ -136,7 +140,8 @@ enum Downward {
 struct Pending {
     kind: Kind,
     observation: Option<Arc<Observation>>,
-    since: Instant,
+    /// Since when its response is the next.
+    first_since: Instant,
     /// Time that the agent itself took for this exchange so far.
     added: Duration,
 }
@@ -147,12 +152,14 @@ struct Clock {
     armed: Instant,
     /// Begin of a head that is not all there.
     head_since: Option<Instant>,
-    /// Since when nothing is going on.
+    /// Since when nothing has been read.
     quiet_since: Instant,
     /// Whether a request has come at all.
     used: bool,
-    /// Since when one end has not taken what there is for it.
-    stuck_since: Option<Instant>,
+    /// Since when the primary has not taken what there is for it.
+    up_stuck: Option<Instant>,
+    /// Since when the client has not.
+    down_stuck: Option<Instant>,
     /// A head was read and nothing of it has been written.
     up_read: Option<Instant>,
     down_read: Option<Instant>,
@@ -174,8 +181,8 @@ enum End {
 type Step = Result<bool, End>;
 
 impl Relay {
-    /// A connection of which the first bytes may have been read.
-    pub(crate) fn new(shared: Arc<Shared>, client: Stream, ends: Ends, read: BytesMut) -> Self {
+    /// A connection of which the first bytes may have been read. Once `cut` is cancelled it ends wherever it is.
+    pub(crate) fn new(shared: Arc<Shared>, client: Stream, ends: Ends, read: BytesMut, cut: CancellationToken) -> Self {
         let now = Instant::now();
         let armed = now + shared.header;
         let drained = Some(Box::pin(shared.drain.clone().cancelled_owned()));
@@ -191,14 +198,17 @@ impl Relay {
             last_word: None,
             closing: false,
             client_done: false,
+            broken_off: false,
             drained,
+            cut: Box::pin(cut.cancelled_owned()),
             clock: Clock {
                 timer: Box::pin(sleep_until(armed)),
                 armed,
                 head_since: None,
                 quiet_since: now,
                 used: false,
-                stuck_since: None,
+                up_stuck: None,
+                down_stuck: None,
                 up_read: None,
                 down_read: None,
             },
@@ -209,6 +219,10 @@ impl Relay {
     /// Relays until either end is done.
     pub(crate) async fn run(mut self) {
         match std::future::poll_fn(|cx| self.poll(cx)).await {
+            End::Quiet if self.client.is_tls() => {
+                // Its farewell, if there is room for it.
+                let _ = timeout(LINGER.0, self.client.shutdown()).await;
+            }
             End::Quiet => {}
             End::Linger => Box::pin(self.linger()).await,
             End::ResetClient => self.client.reset(),
@@ -222,8 +236,9 @@ impl Relay {
 
     async fn linger(mut self) {
         self.primary = Primary::Gone;
+        // What has been written may still be on its way to a slow client.
+        let told = timeout(self.shared.idle, self.client.shutdown()).await;
         let rest = async {
-            self.client.shutdown().await?;
             let mut left = LINGER.1;
             let mut sink = [0; 4 << 10];
             while left > 0 {
@@ -234,8 +249,10 @@ impl Relay {
             }
             Ok::<_, io::Error>(())
         };
-        // Whatever it sends now, it has been answered.
-        let _ = timeout(LINGER.0, rest).await;
+        if let Ok(Ok(())) = told {
+            // Whatever it sends now, it has been answered.
+            let _ = timeout(LINGER.0, rest).await;
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -245,12 +262,24 @@ impl Relay {
             self.drained = None;
             self.clock.quiet_since = self.clock.quiet_since.max(Instant::now());
         }
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(self.cut_off());
+        }
         loop {
             match self.turn(cx) {
                 Ok(true) => {}
                 Ok(false) => return Poll::Pending,
                 Err(end) => return Poll::Ready(end),
             }
+        }
+    }
+
+    /// The end of a connection that may not go on: what its client could take for whole ends with a reset.
+    fn cut_off(&self) -> End {
+        match self.downward {
+            Downward::Body { .. } | Downward::Raw => End::ResetClient,
+            _ if !self.pending.is_empty() => End::ResetClient,
+            _ => End::Quiet,
         }
     }
 
@@ -297,11 +326,11 @@ impl Relay {
                 Poll::Pending => {
                     // The primary is slow, not the agent.
                     self.clock.up_read = None;
-                    self.clock.stuck_since.get_or_insert_with(Instant::now);
+                    self.clock.up_stuck.get_or_insert_with(Instant::now);
                     return Ok(false);
                 }
                 Poll::Ready(Ok(())) => {
-                    self.clock.stuck_since = None;
+                    self.clock.up_stuck = None;
                     if let (Some(read), Some(last)) = (self.clock.up_read.take(), self.pending.back_mut()) {
                         last.added += read.elapsed();
                     }
@@ -309,7 +338,7 @@ impl Relay {
                 // It may have answered before, so its side is read to the end.
                 Poll::Ready(Err(_)) => self.deafen(),
             },
-            Primary::Deaf(_) | Primary::Gone => self.up.forget(),
+            Primary::Deaf(_) | Primary::Gone => self.forget_up(),
         }
         Ok(true)
     }
@@ -320,12 +349,17 @@ impl Relay {
             Primary::There(primary) => Primary::Deaf(primary),
             other => other,
         };
-        self.up.forget();
+        self.forget_up();
         // The rest of a request is still read, so that the client is not reset before it has read the response.
         if matches!(self.upward, Upward::Tunnel | Upward::Held) {
             self.upward = Upward::Ended;
         }
         self.closing = true;
+    }
+
+    fn forget_up(&mut self) {
+        self.up.forget();
+        self.clock.up_stuck = None;
     }
 
     /// Understands some of what lies ahead.
@@ -365,18 +399,33 @@ impl Relay {
                 }
                 Ok(count > 0)
             }
+            // What it sent for the tunnel that it asked for is kept until the answer is there.
+            Upward::Held if self.client_done && self.up.ahead().is_empty() => {
+                self.upward = Upward::Ended;
+                Ok(true)
+            }
             Upward::Held | Upward::Ended | Upward::Refused => Ok(false),
         }
     }
 
     fn read_head(&mut self) -> Step {
         let Upward::Head { end, empty_lines } = &mut self.upward else { return Ok(false) };
-        if self.closing || self.pending.len() >= PIPELINED || self.up.ahead().is_empty() {
+        if self.closing || self.up.ahead().is_empty() {
+            // A request that nobody would answer.
+            if matches!(self.downward, Downward::Raw) && self.pending.is_empty() && !self.up.ahead().is_empty() {
+                return Err(End::Quiet);
+            }
+            return Ok(self.end_up());
+        }
+        if self.pending.len() >= PIPELINED {
+            // It waits for the primary, not for the agent.
+            self.clock.up_read = None;
             return Ok(false);
         }
         if self.up.ahead().starts_with(b"\r\n") && *empty_lines < EMPTY_LINES {
             // RFC 9112 section 2.2: old clients send one behind a body. It goes on as it is, but opens no connection.
             *empty_lines += 1;
+            self.clock.head_since = None;
             match self.primary {
                 Primary::Absent if self.pending.is_empty() => self.up.skip(2),
                 _ => self.up.clear(2),
@@ -391,7 +440,7 @@ impl Relay {
             Ok(Some(length)) => length,
             Ok(None) => {
                 self.clock.head_since.get_or_insert_with(Instant::now);
-                return Ok(false);
+                return Ok(self.end_up());
             }
             Err(refusal) => {
                 self.refuse(refusal);
@@ -408,6 +457,15 @@ impl Relay {
             Ok((facts, (observation, rewritten))) => self.begin(facts, observation, rewritten),
         }
         Ok(true)
+    }
+
+    /// Once the client has sent its last byte, what lies ahead is no request any more.
+    fn end_up(&mut self) -> bool {
+        if self.client_done {
+            self.upward = Upward::Ended;
+            self.up.forget_ahead();
+        }
+        self.client_done
     }
 
     fn begin(&mut self, facts: RequestFacts, observation: Option<Arc<Observation>>, rewritten: Option<Vec<u8>>) {
@@ -431,7 +489,7 @@ impl Relay {
         self.upward = Upward::Body { framing, copy, switches };
         self.clock.head_since = None;
         self.clock.used = true;
-        self.pending.push_back(Pending { kind, observation, since: Instant::now(), added: Duration::ZERO });
+        self.pending.push_back(Pending { kind, observation, first_since: Instant::now(), added: Duration::ZERO });
     }
 
     fn fill_up(&mut self, cx: &mut Context<'_>) -> Step {
@@ -449,8 +507,9 @@ impl Relay {
                 Ok(true)
             }
             Poll::Ready(Ok(_)) => {
+                self.clock.quiet_since = Instant::now();
                 if matches!(self.upward, Upward::Head { .. }) {
-                    self.clock.up_read = Some(Instant::now());
+                    self.clock.up_read = Some(self.clock.quiet_since);
                 }
                 Ok(true)
             }
@@ -463,14 +522,12 @@ impl Relay {
 
     fn client_ended(&mut self) {
         self.client_done = true;
-        match &mut self.upward {
-            // What it sent for the tunnel that it asked for is kept until the answer is there.
-            Upward::Held if !self.up.ahead().is_empty() => return,
-            Upward::Body { copy: Some(copy), .. } => copy.fail(CaptureError::ClientAborted),
-            _ => {}
+        if let Upward::Body { copy, .. } = &mut self.upward {
+            if let Some(copy) = copy {
+                copy.fail(CaptureError::ClientAborted);
+            }
+            self.upward = Upward::Ended;
         }
-        self.upward = Upward::Ended;
-        self.up.forget_ahead();
     }
 
     /// Flushes; and passes the client's end on, once everything before it has been.
@@ -484,7 +541,10 @@ impl Relay {
                 return Err(End::Quiet);
             }
             Poll::Ready(outcome) if ends || outcome.is_err() => self.deafen(),
-            _ => {}
+            Poll::Ready(_) => {}
+            Poll::Pending => {
+                self.clock.up_stuck.get_or_insert_with(Instant::now);
+            }
         }
         Ok(())
     }
@@ -508,11 +568,11 @@ impl Relay {
             Poll::Pending => {
                 // The client is slow, not the agent.
                 self.clock.down_read = None;
-                self.clock.stuck_since.get_or_insert_with(Instant::now);
+                self.clock.down_stuck.get_or_insert_with(Instant::now);
                 Ok(false)
             }
             Poll::Ready(Ok(())) => {
-                self.clock.stuck_since = None;
+                self.clock.down_stuck = None;
                 if let (Some(read), Some(first)) = (self.clock.down_read.take(), self.pending.front_mut()) {
                     self.shared.observer.added(std::mem::take(&mut first.added) + read.elapsed());
                 }
@@ -557,7 +617,11 @@ impl Relay {
             Downward::Last if !self.down.has_cleared() => {
                 self.pending.pop_front();
                 self.downward = Downward::Head;
-                self.clock.quiet_since = Instant::now();
+                let now = Instant::now();
+                self.clock.quiet_since = now;
+                if let Some(next) = self.pending.front_mut() {
+                    next.first_since = now;
+                }
                 if self.closing && self.pending.is_empty() && self.last_word.is_none() && self.is_told_to_close() {
                     return Err(End::Linger);
                 }
@@ -583,6 +647,10 @@ impl Relay {
             return Ok(self.pending.is_empty() && self.say_last_word());
         }
         let Some(first) = self.pending.front() else {
+            if self.down.ahead().starts_with(b"\r\n") {
+                self.down.clear(2);
+                return Ok(true);
+            }
             // Words that nobody asked for, such as a time-out told before closing.
             self.pass_unread();
             return Ok(true);
@@ -595,10 +663,7 @@ impl Relay {
         match read_response(self.down.ahead(), first.kind, answered) {
             Ok(None) => return Ok(false),
             Ok(Some(ResponseFacts { length, then })) => self.answer(length, then),
-            Err(_) => {
-                self.fail_pending(CaptureError::Protocol);
-                self.pass_unread();
-            }
+            Err(_) => self.pass_unread(),
         }
         Ok(true)
     }
@@ -632,10 +697,13 @@ impl Relay {
         self.down.clear(head);
     }
 
-    /// Tells the client that this response is the connection's last. Gives the head's new length.
+    /// No further request is taken, and the last response that is owed says so. Gives the head's new length.
     fn say_close(&mut self, length: usize) -> usize {
         const LINE: &[u8] = b"Connection: close\r\n";
         self.closing = true;
+        if self.pending.len() > 1 {
+            return length;
+        }
         let head = &self.down.ahead()[..length];
         let Some(lines) = head.strip_suffix(b"\r\n\r\n") else { return length };
         let head = [lines, b"\r\n", LINE, b"\r\n"].concat();
@@ -645,7 +713,7 @@ impl Relay {
 
     /// What the primary sends from here on is passed on unread, and no further request is taken.
     fn pass_unread(&mut self) {
-        self.pending.clear();
+        self.fail_pending(CaptureError::Protocol);
         self.downward = Downward::Raw;
         self.closing = true;
     }
@@ -671,21 +739,26 @@ impl Relay {
         match self.down.poll_fill(primary, cx) {
             Poll::Pending => return Ok(false),
             Poll::Ready(Ok(0)) => self.primary_ended(),
+            // Over TLS many end without a farewell. What has a length is checked by it.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => self.primary_ended(),
             Poll::Ready(Ok(_)) => {
+                self.clock.quiet_since = Instant::now();
                 if matches!(self.downward, Downward::Head) {
-                    self.clock.down_read = Some(Instant::now());
+                    self.clock.down_read = Some(self.clock.quiet_since);
                 }
             }
             Poll::Ready(Err(_)) => {
                 // Between two exchanges a reset is as good as an orderly end.
-                let cut = !self.pending.is_empty() || matches!(self.downward, Downward::Raw);
+                let owed = match self.downward {
+                    Downward::Last => self.pending.len() > 1,
+                    Downward::Raw => true,
+                    _ => !self.pending.is_empty(),
+                };
                 if let Downward::Body { copy: Some(copy), .. } = &mut self.downward {
                     copy.fail(CaptureError::Reset);
                 }
                 self.primary_ended();
-                if cut {
-                    return Err(End::ResetClient);
-                }
+                self.broken_off = owed;
             }
         }
         Ok(true)
@@ -715,18 +788,31 @@ impl Relay {
 
     /// Flushes; and passes the primary's end on, once everything before it has been.
     fn settle_down(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        if !matches!(self.downward, Downward::Ended) || self.down.has_cleared() {
-            return match self.down.poll_flush(&mut self.client, cx) {
-                Poll::Ready(Err(_)) => Err(End::ResetPrimary),
-                _ => Ok(()),
-            };
+        let ends = matches!(self.downward, Downward::Ended) && !self.down.has_cleared();
+        if ends && self.broken_off {
+            return Err(End::ResetClient);
         }
-        match Pin::new(&mut self.client).poll_shutdown(cx) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(Err(_)) => Err(End::Quiet),
+        let settled = if ends {
+            Pin::new(&mut self.client).poll_shutdown(cx)
+        } else {
+            self.down.poll_flush(&mut self.client, cx)
+        };
+        match settled {
+            Poll::Pending => {
+                self.clock.down_stuck.get_or_insert_with(Instant::now);
+                Ok(())
+            }
+            Poll::Ready(Err(_)) => Err(if ends { End::Quiet } else { End::ResetPrimary }),
             // A request that is still coming is received to its end.
-            Poll::Ready(Ok(())) if matches!(self.upward, Upward::Body { .. } | Upward::Tunnel) => Ok(()),
-            Poll::Ready(Ok(())) => Err(End::Quiet),
+            Poll::Ready(Ok(())) if ends && !matches!(self.upward, Upward::Body { .. } | Upward::Tunnel) => {
+                Err(End::Quiet)
+            }
+            Poll::Ready(Ok(())) => {
+                if !self.down.has_cleared() {
+                    self.clock.down_stuck = None;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -756,7 +842,7 @@ impl Relay {
             copy.fail(CaptureError::ClientAborted);
         }
         self.primary = Primary::Gone;
-        self.up.forget();
+        self.forget_up();
         self.fail_pending(CaptureError::ClientAborted);
         self.answer_for_primary(Refusal::Chunks.status(), &Refusal::Chunks.to_string());
     }
@@ -764,7 +850,7 @@ impl Relay {
     /// The primary gives no response.
     fn give_up(&mut self, why: CaptureError) {
         self.primary = Primary::Gone;
-        self.up.forget();
+        self.forget_up();
         self.fail_pending(why);
         let status = match why {
             CaptureError::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -805,37 +891,34 @@ impl Relay {
         match due {
             Due::Answer => self.give_up(CaptureError::Timeout),
             Due::Head => self.refuse(Refusal::TooSlow),
-            Due::Rest => return Err(End::Quiet),
-            Due::Taking => return Err(End::ResetClient),
+            Due::Rest => return Err(self.cut_off()),
         }
         Ok(true)
     }
 
+    /// The earliest of all deadlines that hold.
     fn deadline(&self) -> Option<(Instant, Due)> {
         let Shared { header, idle, answer, .. } = &*self.shared;
-        let quiet = self.clock.quiet_since;
-        if let Some(since) = self.clock.stuck_since {
-            return Some((since + *idle, Due::Taking));
-        }
-        if matches!(self.downward, Downward::Ended) {
-            return Some((quiet + *header, Due::Rest));
-        }
-        if let (Some(first), Some(answer), Downward::Head) = (self.pending.front(), answer, &self.downward) {
-            return Some((first.since + *answer, Due::Answer));
-        }
-        match (&self.upward, self.clock.head_since) {
-            (Upward::Head { .. }, Some(since)) => Some((since + *header, Due::Head)),
-            (Upward::Head { .. }, None) if self.pending.is_empty() => {
-                let patience = match (self.drained.is_none(), self.clock.used) {
-                    (true, _) => GRACE,
-                    (false, true) => *idle,
-                    (false, false) => *header,
-                };
-                Some((quiet + patience, Due::Rest))
-            }
-            (Upward::Ended, _) => Some((quiet + *idle, Due::Rest)),
+        let Clock { quiet_since: quiet, up_stuck, down_stuck, head_since, used, .. } = self.clock;
+        let taking = [up_stuck, down_stuck].into_iter().flatten().map(|since| (since + *idle, Due::Rest));
+        let answer = match (self.pending.front(), answer, &self.downward) {
+            (Some(first), Some(answer), Downward::Head) => Some((first.first_since + *answer, Due::Answer)),
             _ => None,
-        }
+        };
+        let rest = match (&self.downward, &self.upward) {
+            // The client may still be sending what nobody will answer.
+            (Downward::Ended, Upward::Body { .. }) if down_stuck.is_none() => Some((quiet + *header, Due::Rest)),
+            (Downward::Ended | Downward::Raw, _) => Some((quiet + *idle, Due::Rest)),
+            (_, Upward::Ended) => Some((quiet + *idle, Due::Rest)),
+            (_, Upward::Head { .. }) => match head_since {
+                Some(since) => Some((since + *header, Due::Head)),
+                None if !self.pending.is_empty() => None,
+                None if self.drained.is_none() => Some((quiet + GRACE, Due::Rest)),
+                None => Some((quiet + if used { *idle } else { *header }, Due::Rest)),
+            },
+            _ => None,
+        };
+        taking.chain(answer).chain(rest).min_by_key(|(deadline, _)| *deadline)
     }
 }
 
@@ -847,8 +930,6 @@ enum Due {
     Head,
     /// Any sign of life.
     Rest,
-    /// Room for what is to be written.
-    Taking,
 }
 
 impl Upward {

@@ -76,7 +76,7 @@ fn response(to: Kind, bytes: &[u8]) -> Result<Option<Then>, Unreadable> {
 #[test]
 fn responses_are_framed_as_a_client_would_read_them() {
     let body = |framing| Ok(Some(Then::Body(framing)));
-    let chunked = || body(Framing::Chunked(Chunks::begin()));
+    let chunked = || body(Framing::Chunked(Chunks::begin_response()));
     for (kind, bytes, expected) in [
         (Kind::Ordinary, &b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"[..], body(Framing::Length(3))),
         (
@@ -84,6 +84,7 @@ fn responses_are_framed_as_a_client_would_read_them() {
             b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nContent-Length: 3\r\n\r\n",
             body(Framing::Length(3)),
         ),
+        (Kind::Ordinary, b"HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n@: 1\r\n\r\n", body(Framing::Length(3))),
         (Kind::Ordinary, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", Err(Unreadable)),
         (Kind::Ordinary, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", chunked()),
         (Kind::Ordinary, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", chunked()),
