@@ -45,9 +45,7 @@ pub use announce::Production;
 pub use config::{CaptureSection, InvalidThreshold, ServiceSection, Threshold};
 pub use handover::Handover;
 pub use latency::{Histogram, Latency, measure_lag};
-pub use ledger::{
-    Account, DropReason, Ended, Exclusion, Found, LeftAccount, Ledger, Ticket, Unreadable, survey,
-};
+pub use ledger::{Account, DropReason, Ended, Exclusion, Found, Ledger, LeftAccount, Ticket, Unreadable, survey};
 pub use observe::{Observation, Observer, RawAnswer, RawExchange, RawHead, RequestSide, ResponseSide};
 pub use pause::{Alarm, Pause};
 pub use pipeline::{Capture, Settings, StartError};
