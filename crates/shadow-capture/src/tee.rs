@@ -17,6 +17,9 @@ use shadow_record::{CaptureError, Withheld};
 
 use crate::fault;
 
+/// What the first byte of an announced body leases at most: slow senders must not use up the budget by announcements.
+const FIRST: usize = 16 * 1024;
+
 /// Bytes that all copies together may hold.
 #[derive(Debug)]
 pub struct Budget {
@@ -252,7 +255,7 @@ impl<B: Body + Unpin, D: Deposit> Drop for Tee<B, D> {
 
 /// The copy while the body passes.
 enum Recording {
-    Keeping { kept: Vec<u8>, lease: Lease, expected: usize, limits: Limits },
+    Keeping { kept: Vec<u8>, lease: Lease, expected: Option<usize>, limits: Limits },
     Digesting { digester: Box<Digester>, length: u64, why: Withheld },
 }
 
@@ -261,7 +264,7 @@ impl Recording {
         if size.lower() > limits.body as u64 {
             return Self::digest(&[], limits, Withheld::Truncated);
         }
-        let expected = size.exact().unwrap_or(0) as usize;
+        let expected = size.exact().and_then(|length| usize::try_from(length).ok());
         Self::Keeping { kept: Vec::new(), lease: limits.budget.lease(), expected, limits: limits.clone() }
     }
 
@@ -309,18 +312,20 @@ impl Recording {
     }
 }
 
-/// Grows by doubling within `limit`, or to the announced length at once, and leases what it grows by.
+/// Grows by doubling within `limit` and the announced length, and leases what it grows by.
 fn make_room(
     kept: &mut Vec<u8>,
     lease: &mut Lease,
     needed: usize,
-    expected: usize,
+    expected: Option<usize>,
     limit: usize,
 ) -> Result<(), Exhausted> {
     if needed <= kept.capacity() {
         return Ok(());
     }
-    let capacity = needed.max((kept.capacity() * 2).min(limit)).max(expected.min(limit));
+    let first = expected.map_or(0, |expected| expected.min(FIRST));
+    let most = expected.map_or(limit, |expected| expected.min(limit));
+    let capacity = needed.max((kept.capacity() * 2).max(first).min(most));
     lease.grow(capacity - kept.capacity())?;
     kept.reserve_exact(capacity - kept.len());
     Ok(())

@@ -164,6 +164,25 @@ async fn nothing_ever_exceeds_the_limit_however_the_buffer_grows() {
     assert_eq!((held.bytes.len(), limits.budget.used()), (1000, 1000));
 }
 
+#[test]
+fn an_announced_body_leases_as_it_comes_and_never_beyond_its_length() {
+    let limits = limits(100_000, 100_000);
+    for (announced, leased) in [(10, [10, 10]), (50_000, [FIRST, 2 * FIRST]), (20_000, [FIRST, 20_000])] {
+        let mut copy = BodyCopy::begin(&SizeHint::with_exact(announced), &limits, Log::default());
+        copy.add(&[7]);
+        let first = limits.budget.used();
+        if announced as usize > FIRST {
+            copy.add(&[7; FIRST]);
+        }
+        assert_eq!([first, limits.budget.used()], leased, "{announced}");
+    }
+    let mut copy = BodyCopy::begin(&SizeHint::with_exact(50_000), &limits, Log::default());
+    for _ in 0..50 {
+        copy.add(&[7; 1000]);
+    }
+    assert_eq!(limits.budget.used(), 50_000);
+}
+
 /// A deposit that panics.
 struct Mine(Log);
 
