@@ -97,8 +97,11 @@ impl Connections {
         match self.0.free.clone().try_acquire_owned() {
             Ok(place) => place,
             Err(TryAcquireError::NoPermits) => {
-                self.0.full.fetch_add(1, Ordering::Relaxed);
-                self.warn();
+                // Else some places are held by those who wait for a connection to come: there is room.
+                if self.open() >= self.0.limit {
+                    self.0.full.fetch_add(1, Ordering::Relaxed);
+                    self.warn();
+                }
                 self.0.free.clone().acquire_owned().await.expect(OPEN)
             }
             Err(TryAcquireError::Closed) => unreachable!("{OPEN}"),
@@ -124,7 +127,7 @@ impl Connections {
         self.0.limit
     }
 
-    /// How often accepting had to wait for a place.
+    /// How often accepting had to wait because connections held all places.
     pub(crate) fn full(&self) -> u64 {
         self.0.full.load(Ordering::Relaxed)
     }

@@ -52,3 +52,17 @@ async fn waiting_for_a_connection_counts_as_none_and_giving_up_frees_the_place()
         assert_eq!((connections.open(), connections.full()), (0, 0));
     }
 }
+
+#[tokio::test]
+async fn more_who_wait_for_connections_than_places_are_not_a_full_agent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let connections = Connections::new(1);
+    let (mut first, mut second) = (Box::pin(connections.accept(&listener)), Box::pin(connections.accept(&listener)));
+    assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
+    assert_eq!(connections.full(), 0);
+
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let _taken = first.await.unwrap();
+    assert!(connections.accept(&listener).now_or_never().is_none());
+    assert_eq!(connections.full(), 1);
+}
