@@ -2,105 +2,148 @@
 //!
 //! A primary's connection is opened for each client's, so a name is looked up once in a while and not each time.
 //!
-//! Guarantee: a resolver that fails costs nobody a connection as long as the addresses known last still answer.
+//! Guarantee: a resolver that fails or hangs costs nobody a connection as long as the addresses known last still answer: only
+//! where none is known yet does anybody wait for it. It is asked one question at a time.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::lookup_host;
+use tokio::sync::watch;
+
+#[cfg(test)]
+mod tests;
 
 /// How long addresses are used before they are looked up again; as long as resolvers keep them at least.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// One answer of a resolver.
+type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
 /// Where the primary is.
-#[derive(Debug)]
 pub(super) struct Host {
-    host: String,
-    port: u16,
-    known: RwLock<Option<Known>>,
+    name: String,
+    resolver: Box<dyn Fn() -> Answer + Send + Sync>,
+    known: watch::Sender<Known>,
 }
 
-#[derive(Clone, Debug)]
 struct Known {
+    /// None before the first answer.
     addresses: Arc<[SocketAddr]>,
-    /// `None`: for ever.
-    since: Option<Instant>,
+    age: Age,
+    /// Whether the resolver is being asked.
+    asking: bool,
+    /// Why it gave no answer, if it ever did not.
+    failure: Option<String>,
+}
+
+enum Age {
+    /// It is no name but an address.
+    Fixed,
+    Since(Instant),
+    /// Never asked, or the addresses are of no use.
+    Doubtful,
 }
 
 impl Host {
     /// `host` is a name or an address without brackets.
     pub(super) fn new(host: &str, port: u16) -> Self {
-        let literal = host.parse::<IpAddr>().ok();
-        let known = literal.map(|ip| Known { addresses: [SocketAddr::new(ip, port)].into(), since: None });
-        Self { host: host.to_owned(), port, known: RwLock::new(known) }
+        let name = host.to_owned();
+        let resolved = Self::resolved_by(host, move || {
+            let name = name.clone();
+            Box::pin(async move { Ok(lookup_host((name.as_str(), port)).await?.collect()) })
+        });
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            resolved.known.send_modify(|known| {
+                known.addresses = [SocketAddr::new(ip, port)].into();
+                known.age = Age::Fixed;
+            });
+        }
+        resolved
     }
 
-    /// Its addresses, at least one.
+    /// A name with a resolver of its own.
+    pub(super) fn resolved_by(name: &str, resolver: impl Fn() -> Answer + Send + Sync + 'static) -> Self {
+        let known = Known { addresses: Arc::default(), age: Age::Doubtful, asking: false, failure: None };
+        Self { name: name.to_owned(), resolver: Box::new(resolver), known: watch::Sender::new(known) }
+    }
+
+    /// Its addresses, at least one: those known last, without waiting, if there are any.
     ///
     /// # Errors
     /// When the name has never been resolved.
-    pub(super) async fn addresses(&self) -> io::Result<Arc<[SocketAddr]>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match known {
-            Some(known) if known.since.is_none_or(|since| since.elapsed() < FRESH) => Ok(known.addresses),
-            known => self.look_up(known).await,
+    pub(super) async fn addresses(self: &Arc<Self>) -> io::Result<Arc<[SocketAddr]>> {
+        if self.known.borrow().is_old() {
+            self.ask();
         }
+        let mut known = self.known.subscribe();
+        let told = known.wait_for(|known| !known.addresses.is_empty() || !known.asking).await;
+        let told = told.expect("the sender lives as long as self");
+        if told.addresses.is_empty() {
+            let cause = told.failure.as_deref().unwrap_or("the name was not looked up");
+            return Err(io::Error::other(cause));
+        }
+        Ok(told.addresses.clone())
     }
 
-    /// The addresses are of no use: the next connection looks them up again.
+    /// The addresses are of no use: the next connection has them looked up again.
     pub(super) fn doubt(&self) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Known { since: Some(since), .. }) = known.as_mut() {
-            *since = since.checked_sub(FRESH).unwrap_or(*since);
+        self.known.send_if_modified(|known| {
+            if matches!(known.age, Age::Since(_)) {
+                known.age = Age::Doubtful;
+            }
+            false
+        });
+    }
+
+    /// Asks the resolver in the background, unless it still owes an answer.
+    fn ask(self: &Arc<Self>) {
+        let begins = self.known.send_if_modified(|known| !std::mem::replace(&mut known.asking, true));
+        if begins {
+            let (asking, answer) = (Asking(Arc::clone(self)), (self.resolver)());
+            tokio::spawn(async move { asking.0.learn(answer.await) });
         }
     }
 
-    async fn look_up(&self, known: Option<Known>) -> io::Result<Arc<[SocketAddr]>> {
-        let found = lookup_host((self.host.as_str(), self.port)).await.map(|found| found.collect::<Arc<[_]>>());
-        let (addresses, failure) = match (found, known) {
-            (Ok(found), _) if !found.is_empty() => (found, None),
-            (failed, Some(known)) => (known.addresses, Some(failed.err())),
-            (failed, None) => {
-                return Err(failed.err().unwrap_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable)));
-            }
-        };
-        if let Some(error) = failure {
-            let cause = error.map_or_else(|| "it has no address".to_owned(), |error| error.to_string());
-            tracing::warn!(host = self.host, cause, "the primary's name does not resolve; using its last addresses");
+    fn learn(&self, answer: io::Result<Vec<SocketAddr>>) {
+        let answer = answer.map_err(|error| error.to_string());
+        let answer =
+            answer.and_then(|found| if found.is_empty() { Err("it has no address".to_owned()) } else { Ok(found) });
+        if let Err(cause) = &answer {
+            tracing::warn!(
+                host = self.name,
+                cause,
+                "the primary's name does not resolve; its last addresses stay in use"
+            );
         }
-        let now = Known { addresses: addresses.clone(), since: Some(Instant::now()) };
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(now);
-        Ok(addresses)
+        self.known.send_modify(|known| {
+            match answer {
+                Ok(found) => known.addresses = found.into(),
+                Err(cause) => known.failure = Some(cause),
+            }
+            known.age = if known.addresses.is_empty() { Age::Doubtful } else { Age::Since(Instant::now()) };
+        });
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_address_is_never_looked_up() {
-        for (host, address) in [("127.0.0.1", "127.0.0.1:7"), ("::1", "[::1]:7")] {
-            let primary = Host::new(host, 7);
-            primary.doubt();
-            assert_eq!(*primary.addresses().await.unwrap(), [address.parse().unwrap()]);
+impl Known {
+    fn is_old(&self) -> bool {
+        match self.age {
+            Age::Fixed => false,
+            Age::Since(when) => when.elapsed() >= FRESH,
+            Age::Doubtful => true,
         }
     }
+}
 
-    #[tokio::test]
-    async fn a_name_that_no_longer_resolves_keeps_its_last_addresses() {
-        // An empty label is no host name, so the resolver refuses it without asking anyone.
-        let mut primary = Host::new("localhost", 7);
-        let known = primary.addresses().await.unwrap();
-        primary.host = "..".to_owned();
-        primary.doubt();
-        assert_eq!(primary.addresses().await.unwrap(), known);
-    }
+/// The resolver is being asked; over when dropped, so that a runtime that ends in the meantime leaves nobody waiting.
+struct Asking(Arc<Host>);
 
-    #[tokio::test]
-    async fn a_name_that_never_resolved_is_an_error() {
-        assert!(Host::new("..", 7).addresses().await.is_err());
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.known.send_modify(|known| known.asking = false);
     }
 }
