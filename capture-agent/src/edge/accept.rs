@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::Ends;
 use super::config::Announced;
 use super::proxy_protocol::{self, ReadError};
-use super::stream::Stream;
+use super::stream::{self, Stream};
 use super::tls::ServerTls;
 
 #[cfg(test)]
@@ -85,8 +85,7 @@ impl Door {
     }
 
     async fn examine(&self, socket: TcpStream, peer: SocketAddr) -> Result<(Stream, Ends), Refusal> {
-        // Only latency is lost without it.
-        let _ = socket.set_nodelay(true);
+        stream::tune(&socket);
         let ends = Ends { peer, local: socket.local_addr().map_err(Refusal::Broken)? };
         if self.tls.is_none() && self.announced == Announced::Off {
             return Ok((Stream::Tcp(socket), ends));

@@ -1,12 +1,16 @@
 //! Connections to the primary.
 //!
-//! Guarantee: one connection attempt for each call, no byte of a request before the way is open as configured, and no longer
-//! than the patience.
+//! Guarantee: each of the primary's addresses is tried once for each call, for its share of the patience, so that one that
+//! swallows packets does not hide the others; no byte of a request before the way is open as configured, and no longer than
+//! the patience.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -15,16 +19,21 @@ use super::Ends;
 use super::proxy_protocol::{self, Version};
 use super::resolve::Host;
 use super::seldom::Seldom;
-use super::stream::Stream;
+use super::stream::{self, Stream};
 use super::tls::{Alpn, ClientTls};
 
 #[cfg(test)]
 mod tests;
 
+/// How long the primary may leave bytes unacknowledged before its connection is given up, in milliseconds.
+const UNACKNOWLEDGED: u32 = 30_000;
+
 /// The way to the primary. Clones share the addresses and certificates.
 #[derive(Clone)]
 pub(crate) struct Dial {
     host: Arc<Host>,
+    /// Which of its addresses answered last; the first to be tried.
+    good: Arc<AtomicUsize>,
     tls: Option<ClientTls>,
     announce: Option<Version>,
     /// What the handshake must agree on, if it agrees on anything.
@@ -60,7 +69,15 @@ impl Dial {
         protocol: Alpn,
         patience: Duration,
     ) -> Self {
-        Self { host: Arc::new(Host::new(host, port)), tls, announce, protocol, patience, warning: Arc::default() }
+        Self {
+            host: Arc::new(Host::new(host, port)),
+            good: Arc::default(),
+            tls,
+            announce,
+            protocol,
+            patience,
+            warning: Arc::default(),
+        }
     }
 
     /// TLS, if the primary is spoken to over it.
@@ -85,9 +102,10 @@ impl Dial {
     }
 
     async fn open(&self, client: Ends) -> Result<Stream, DialError> {
-        let mut socket = self.reach().await.map_err(DialError::Connect)?;
-        // Only latency is lost without it.
-        let _ = socket.set_nodelay(true);
+        let mut socket = self.reach().await?;
+        stream::tune(&socket);
+        // Without it a dead primary is found later.
+        let _ = sockopt::set_tcp_user_timeout(&socket, UNACKNOWLEDGED);
         if let Some(version) = self.announce {
             socket.write_all(&proxy_protocol::encode(version, client)).await.map_err(DialError::Connect)?;
         }
@@ -99,8 +117,26 @@ impl Dial {
         }
     }
 
-    async fn reach(&self) -> io::Result<TcpStream> {
-        let addresses = self.host.addresses().await?;
-        TcpStream::connect(&*addresses).await.inspect_err(|_| self.host.doubt())
+    async fn reach(&self) -> Result<TcpStream, DialError> {
+        let addresses = self.host.addresses().await.map_err(DialError::Connect)?;
+        let share = self.patience / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        let good = self.good.load(Ordering::Relaxed);
+        let mut failure = DialError::Timeout;
+        for index in (good..good + addresses.len()).map(|index| index % addresses.len()) {
+            match try_address(addresses[index], share).await {
+                Ok(socket) => {
+                    self.good.store(index, Ordering::Relaxed);
+                    return Ok(socket);
+                }
+                Err(error) => failure = error,
+            }
+        }
+        self.host.doubt();
+        Err(failure)
     }
+}
+
+async fn try_address(address: SocketAddr, patience: Duration) -> Result<TcpStream, DialError> {
+    let connected = timeout(patience, TcpStream::connect(address)).await;
+    connected.map_err(|_| DialError::Timeout)?.map_err(DialError::Connect)
 }

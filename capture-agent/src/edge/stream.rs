@@ -6,8 +6,9 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, recv, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -16,6 +17,23 @@ use super::tls::Alpn;
 
 #[cfg(test)]
 mod tests;
+
+/// A silent connection is probed after this long,
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+/// then this often,
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// and given up when so many probes went unanswered.
+const PROBES: u32 = 3;
+
+/// Sets what every socket has: no waiting for more bytes to send, and probes that find an end that is gone without a word.
+pub(super) fn tune(socket: &TcpStream) {
+    // A socket that refuses an option works without it.
+    let _ = socket.set_nodelay(true);
+    let _ = sockopt::set_tcp_keepidle(socket, PROBE_AFTER);
+    let _ = sockopt::set_tcp_keepintvl(socket, PROBE_EVERY);
+    let _ = sockopt::set_tcp_keepcnt(socket, PROBES);
+    let _ = sockopt::set_socket_keepalive(socket, true);
+}
 
 /// A connection.
 #[derive(Debug)]

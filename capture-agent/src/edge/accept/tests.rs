@@ -1,5 +1,6 @@
 //! Who is let in, and who not.
 
+use rustix::net::sockopt;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
@@ -15,6 +16,7 @@ async fn a_plain_connection_is_let_in_as_it_is() {
     let (peer, local) = (near.local_addr().unwrap(), near.peer_addr().unwrap());
     let (stream, ends) = door(Announced::Off).admit(far, peer).await.unwrap();
     assert!(!stream.is_tls() && stream.socket().nodelay().unwrap());
+    assert!(sockopt::socket_keepalive(stream.socket()).unwrap());
     assert_eq!(ends, Ends { peer, local });
 }
 

@@ -1,7 +1,9 @@
 //! Against real listeners.
 
+use futures::FutureExt as _;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::Instant;
 
 use super::*;
 use crate::edge::tls::tests::Authority;
@@ -29,7 +31,9 @@ async fn the_primary_is_told_who_the_client_is_before_anything_else() {
     ] {
         let dial = Dial::new("localhost", port, None, announce, Alpn::Http1, PATIENCE);
         let mut stream = dial.connect(client()).await.unwrap();
-        assert!(stream.socket().nodelay().unwrap());
+        let socket = stream.socket();
+        assert!(socket.nodelay().unwrap() && sockopt::socket_keepalive(socket).unwrap());
+        assert_eq!(sockopt::tcp_user_timeout(socket).unwrap(), UNACKNOWLEDGED);
         stream.write_all(b"GET /").await.unwrap();
         stream.shutdown().await.unwrap();
         let mut all = Vec::new();
@@ -90,4 +94,29 @@ async fn a_primary_that_is_silent_in_the_handshake_costs_no_more_than_the_patien
     let tls = Some(authority.client("shop.test", &[]));
     let dial = Dial::new("127.0.0.1", port, tls, None, Alpn::Http1, PATIENCE);
     assert!(matches!(dial.connect(client()).await, Err(DialError::Timeout)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_swallows_connections_costs_its_share_once_and_hides_no_other() {
+    // A listener whose queue is full answers nobody.
+    let mute = TcpSocket::new_v4().unwrap();
+    mute.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mute = mute.listen(1).unwrap();
+    let swallows = mute.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(socket) = try_address(swallows, Duration::from_secs(1)).await {
+        queue.push(socket);
+        assert!(queue.len() < 64, "the queue never fills");
+    }
+    let (_listener, port) = listen().await;
+    let well = SocketAddr::from(([127, 0, 0, 1], port));
+    let host = Host::resolved_by("shop.test", move || async move { Ok(vec![swallows, well]) }.boxed());
+    let dial = Dial { host: Arc::new(host), ..Dial::new("127.0.0.1", port, None, None, Alpn::Http1, PATIENCE) };
+
+    for cost in [PATIENCE / 2, Duration::ZERO] {
+        let begin = Instant::now();
+        let stream = dial.connect(client()).await.unwrap();
+        assert_eq!(stream.socket().peer_addr().unwrap(), well);
+        assert_eq!(begin.elapsed().as_secs(), cost.as_secs());
+    }
 }
