@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rustix::net::sockopt;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -24,9 +23,6 @@ use super::tls::{Alpn, ClientTls};
 
 #[cfg(test)]
 mod tests;
-
-/// How long the primary may leave bytes unacknowledged before its connection is given up, in milliseconds.
-const UNACKNOWLEDGED: u32 = 30_000;
 
 /// The way to the primary. Clones share the addresses and certificates.
 #[derive(Clone)]
@@ -104,8 +100,6 @@ impl Dial {
     async fn open(&self, client: Ends) -> Result<Stream, DialError> {
         let mut socket = self.reach().await?;
         stream::tune(&socket);
-        // Without it a dead primary is found later.
-        let _ = sockopt::set_tcp_user_timeout(&socket, UNACKNOWLEDGED);
         if let Some(version) = self.announce {
             socket.write_all(&proxy_protocol::encode(version, client)).await.map_err(DialError::Connect)?;
         }
