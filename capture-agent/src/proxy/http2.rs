@@ -4,6 +4,7 @@
 //! it has requests at once. What the library and the change of protocol alter is listed in `docs/proxy.md`.
 
 mod headers;
+mod streams;
 mod upstream;
 
 use std::convert::Infallible;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderValue};
+use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use http_body_util::{Either, Full};
@@ -23,21 +25,27 @@ use shadow_capture::tee::Tee;
 use shadow_capture::{Observation, Observer, RequestSide, ResponseSide};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Protocol;
 use crate::edge::Ends;
 use crate::edge::config::PrimarySection;
 use crate::edge::dial::Dial;
 use crate::edge::stream::Stream;
 use crate::proxy::rewind::Rewind;
 use headers::{Content, Target, towards_client, towards_primary};
+use streams::{Counted, Streams};
 use upstream::{Failure, Upstream};
 
-/// Bytes that may be on their way and unread, of a stream and of all streams of a connection. The library counts unread frames of
-/// under 256 bytes against the latter, and ends the connection of whoever has too many: with its default that is a burst of a
-/// hundred small gRPC messages, with this one of about 8,000.
-const WINDOWS: (u32, u32) = (1 << 20, 4 << 20);
+/// Bytes that may be on their way and unread, of a stream and of all streams of a connection. It takes 64 streams that nobody
+/// reads to hold up the others. The library counts what unread frames lack to 256 bytes against half of the latter, and ends the
+/// connection of whoever has too many: with its default that is a burst of a hundred small gRPC messages, with this one of more
+/// than 130,000.
+const WINDOWS: (u32, u32) = (1 << 20, 64 << 20);
 
 /// The primary's answer passing through, or one of the agent's own.
-type Answer = Either<Tee<Incoming, ResponseSide>, Full<Bytes>>;
+type Passing = Either<Tee<Incoming, ResponseSide>, Full<Bytes>>;
+
+/// It, with the stream that ends when it does.
+type Answer = Counted<Passing>;
 
 /// What all connections share.
 pub(crate) struct Shared {
@@ -49,7 +57,7 @@ pub(crate) struct Shared {
     pub primary: PrimarySection,
     /// Its `host:port`.
     pub authority: http::uri::Authority,
-    /// Longest time between two requests, and for a client to show that it lives.
+    /// Longest time without a request, and for a client to show that it lives.
     pub idle: Duration,
     /// Cancelled when the agent drains.
     pub drain: CancellationToken,
@@ -64,11 +72,13 @@ pub(crate) async fn serve(shared: Arc<Shared>, client: Stream, ends: Ends, read:
         .auto_date_header(false)
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
+        .max_concurrent_streams(streams_at_once(shared.primary.protocol))
         // Clients that are gone without a word are found out.
         .keep_alive_interval(shared.idle)
         .max_header_list_size(64 << 10);
-    let encrypted = client.is_tls();
+    let (encrypted, idle) = (client.is_tls(), shared.idle);
     let connection = Arc::new(Connection::new(shared, ends, encrypted));
+    let streams = connection.streams.clone();
     let service = service_fn(move |request| {
         let connection = connection.clone();
         async move { Ok::<_, Infallible>(connection.forward(request).await) }
@@ -77,7 +87,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, client: Stream, ends: Ends, read:
     let mut serving = std::pin::pin!(serving);
     let outcome = tokio::select! {
         outcome = &mut serving => outcome,
-        () = stop.cancelled() => {
+        () = async { tokio::select! { () = stop.cancelled() => {}, () = streams.quiet(idle) => {} } } => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -87,12 +97,22 @@ pub(crate) async fn serve(shared: Arc<Shared>, client: Stream, ends: Ends, read:
     }
 }
 
+/// Requests that a client may have in progress at once; the others wait at the client. An HTTP/1 primary gets a connection for
+/// each.
+fn streams_at_once(protocol: Protocol) -> u32 {
+    match protocol {
+        Protocol::Http1 => 100,
+        Protocol::Http2 => 10_000,
+    }
+}
+
 /// One client's connection.
 struct Connection {
     shared: Arc<Shared>,
     target: Target,
     ends: Ends,
     upstream: Upstream,
+    streams: Arc<Streams>,
 }
 
 impl Connection {
@@ -101,14 +121,20 @@ impl Connection {
             authority: shared.authority.clone(),
             protocol: shared.primary.protocol,
             forwarded: shared.primary.forwarded,
-            scheme: if encrypted { "https" } else { "http" },
+            scheme: if shared.dial.tls().is_some() { Scheme::HTTPS } else { Scheme::HTTP },
+            client_scheme: if encrypted { "https" } else { "http" },
         };
         let upstream = Upstream::new(&shared.primary, shared.dial.clone(), ends);
-        Self { shared, target, ends, upstream }
+        Self { shared, target, ends, upstream, streams: Arc::default() }
     }
 
     /// Forwards one request. Every way out of here leaves the request accounted for.
     async fn forward(&self, request: Request<Incoming>) -> Response<Answer> {
+        let stream = self.streams.begin();
+        self.answer_to(request).await.map(|body| Counted::new(body, stream))
+    }
+
+    async fn answer_to(&self, request: Request<Incoming>) -> Response<Passing> {
         let begun = Instant::now();
         if request.method() == Method::CONNECT {
             self.shared.observer.see_tunnel();
@@ -134,14 +160,14 @@ impl Connection {
         let content = if body.is_end_stream() { Content::Absent } else { Content::Present };
         towards_primary(&mut parts, content, &self.target, self.ends.peer);
         let deposit = observation.filter(|_| content == Content::Present).map(|o| RequestSide(o.clone()));
-        Request::from_parts(parts, Either::Left(Tee::new(body, &self.shared.observer.limits, deposit)))
+        Request::from_parts(parts, upstream::Body::of(Tee::new(body, &self.shared.observer.limits, deposit)))
     }
 
     fn answer(
         &self,
         outcome: Result<Response<Incoming>, Failure>,
         observation: Option<Arc<Observation>>,
-    ) -> Response<Answer> {
+    ) -> Response<Passing> {
         match outcome {
             Ok(response) => {
                 let (mut parts, body) = response.into_parts();
@@ -163,7 +189,7 @@ impl Connection {
 }
 
 /// An answer of the agent's own, where the primary gave none.
-fn own(status: StatusCode, text: &'static str) -> Response<Answer> {
+fn own(status: StatusCode, text: &'static str) -> Response<Passing> {
     let mut response = Response::new(Either::Right(Full::new(Bytes::from_static(text.as_bytes()))));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

@@ -181,9 +181,7 @@ impl Proxy {
 }
 
 async fn speaks(client: &mut Stream) -> io::Result<Speaks> {
-    if client.alpn() == Some(Alpn::Http2) {
-        return Ok(Speaks::Http2(BytesMut::new()));
-    }
+    let agreed = client.alpn() == Some(Alpn::Http2);
     let mut read = BytesMut::new();
     loop {
         client.readable().await?;
@@ -191,7 +189,8 @@ async fn speaks(client: &mut Stream) -> io::Result<Speaks> {
         if client.read_buf(&mut read).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if read.starts_with(PREFACE) {
+        // Who agreed on it and sends something else is told by the library.
+        if read.starts_with(PREFACE) || agreed && !PREFACE.starts_with(&read) {
             return Ok(Speaks::Http2(read));
         }
         if !PREFACE.starts_with(&read) {

@@ -41,7 +41,8 @@ fn trailers(pairs: &[(&'static str, &'static str)]) -> Frame<Bytes> {
 async fn connect(address: SocketAddr) -> Sender {
     let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-    let (sender, connection) = builder.initial_connection_window_size(WINDOW).handshake(io).await.unwrap();
+    builder.initial_connection_window_size(WINDOW).max_header_list_size(1 << 20);
+    let (sender, connection) = builder.handshake(io).await.unwrap();
     tokio::spawn(connection);
     sender
 }
@@ -60,7 +61,7 @@ where
                 async { Ok::<_, Infallible>(response.await) }
             });
             let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            server.initial_connection_window_size(WINDOW);
+            server.initial_connection_window_size(WINDOW).max_concurrent_streams(1_000);
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
         }
     })
@@ -69,6 +70,25 @@ where
 
 async fn before(origin: &Origin) -> Running {
     Running::with(config(origin.address, &["primary.protocol = \"http2\""])).await
+}
+
+/// A body that has ended and does not say that its length is zero.
+struct Silent;
+
+impl http_body::Body for Silent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        std::task::Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
 }
 
 /// The next data of a body.
@@ -308,6 +328,200 @@ fn many_calls_share_a_connection_and_none_waits_for_another() {
         assert_eq!(waiting.await.unwrap(), "done");
         drop(sender);
         assert_eq!(running.stop().await.seen, 51);
+    });
+}
+
+#[test]
+fn more_calls_than_the_library_allows_by_default_are_in_progress_at_once() {
+    run(async {
+        const CALLS: u32 = 250;
+        let all = std::sync::Arc::new(tokio::sync::Barrier::new(CALLS as usize));
+        let origin = origin(move |_| {
+            let all = all.clone();
+            async move {
+                // No answer before the last request is here.
+                all.wait().await;
+                Response::new(full(b"done"))
+            }
+        })
+        .await;
+        let running = before(&origin).await;
+        let sender = connect(running.address()).await;
+        let calls =
+            (0..CALLS).map(|_| {
+                let mut sender = sender.clone();
+                async move {
+                    sender.send_request(Request::get("http://h/").body(full(b"")).unwrap()).await.unwrap().status()
+                }
+            });
+        assert!(futures::future::join_all(calls).await.iter().all(|status| *status == 200));
+        drop(sender);
+        assert_eq!(running.stop().await.seen, i64::from(CALLS));
+    });
+}
+
+#[test]
+fn answers_that_nobody_reads_do_not_hold_up_the_others() {
+    run(async {
+        const UNREAD: usize = 24;
+        let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+        let origin = origin(move |request| {
+            let told = told.clone();
+            async move {
+                if request.uri().path() == "/read" {
+                    return Response::new(full(b"read"));
+                }
+                let (mut say, body) = spoken();
+                tokio::spawn(async move {
+                    // What one stream has room for: the client has 2 MiB, the agent 1 MiB, of which it may keep half back.
+                    for _ in 0..38 {
+                        say.send(Frame::data(Bytes::from_static(&[b't'; 64 << 10]))).await.unwrap();
+                    }
+                    told.send(say).unwrap();
+                });
+                Response::new(body)
+            }
+        })
+        .await;
+        let running = before(&origin).await;
+        let mut sender = connect(running.address()).await;
+        let request = |path: &str| Request::get(format!("http://h{path}")).body(full(b"")).unwrap();
+        let (mut unread, mut open) = (Vec::new(), Vec::new());
+        for _ in 0..UNREAD {
+            unread.push(sender.send_request(request("/unread")).await.unwrap());
+        }
+        for _ in 0..UNREAD {
+            open.push(hears.recv().await.unwrap());
+        }
+        let read = sender.send_request(request("/read")).await.unwrap().into_body().collect().await.unwrap();
+        assert_eq!(read.to_bytes(), "read");
+        drop((unread, open, sender));
+        assert_eq!(running.stop().await.seen, 1 + UNREAD as i64);
+    });
+}
+
+#[test]
+fn a_call_after_the_primary_said_goodbye_goes_whole_to_a_new_connection() {
+    run(async {
+        let (mut leave, leaving) = mpsc::channel::<()>(0);
+        let leaving = std::sync::Arc::new(std::sync::Mutex::new(Some(leaving)));
+        let origin = Origin::spawn(move |number, stream| {
+            // The first connection's alone.
+            let leaving = leaving.lock().unwrap().take();
+            async move {
+                let (say, said) = mpsc::channel(1);
+                let said = std::sync::Arc::new(std::sync::Mutex::new(Some(said)));
+                let mut first = say.clone();
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let said = said.clone();
+                    async move {
+                        if request.uri().path() == "/long" {
+                            let said = said.lock().unwrap().take().unwrap();
+                            return Ok(Response::new(BodyExt::boxed(StreamBody::new(said.map(Ok)))));
+                        }
+                        let sent = request.into_body().collect().await.unwrap().to_bytes();
+                        let answer = format!("{number}: {}", String::from_utf8_lossy(&sent));
+                        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer)).boxed()))
+                    }
+                });
+                let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                let mut serving = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
+                if let Some(mut leaving) = leaving {
+                    tokio::select! { _ = &mut serving => {}, _ = leaving.next() => {} }
+                    serving.as_mut().graceful_shutdown();
+                    // It leaves after the goodbye, on the same connection.
+                    first.send(Frame::data(Bytes::from_static(b"bye"))).await.unwrap();
+                }
+                let _ = serving.await;
+                drop((say, first));
+            }
+        })
+        .await;
+        let running = before(&origin).await;
+        let mut sender = connect(running.address()).await;
+        let mut long =
+            sender.send_request(Request::get("http://h/long").body(full(b"")).unwrap()).await.unwrap().into_body();
+        leave.send(()).await.unwrap();
+        assert_eq!(data(&mut long).await, "bye");
+        let request = Request::post("http://h/").body(full(b"order")).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "1: order");
+        drop((long, sender));
+        assert_eq!(running.stop().await.seen, 2);
+    });
+}
+
+#[test]
+fn a_large_head_of_an_answer_passes() {
+    run(async {
+        let value = "v".repeat(200 << 10);
+        let sent = value.clone();
+        let origin = origin(move |_| {
+            let response = Response::builder().header("x-large", &sent).body(full(b"")).unwrap();
+            async { response }
+        })
+        .await;
+        let running = before(&origin).await;
+        let mut sender = connect(running.address()).await;
+        let answer = sender.send_request(Request::get("http://h/").body(full(b"")).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(answer.headers()["x-large"] == value);
+        drop(sender);
+        assert_eq!(running.stop().await.seen, 1);
+    });
+}
+
+#[test]
+fn an_idle_connection_ends_though_its_client_answers_pings_and_one_in_use_does_not() {
+    run(async {
+        let (mut say, body) = spoken();
+        let body = std::sync::Arc::new(std::sync::Mutex::new(Some(body)));
+        let origin = origin(move |_| {
+            let body = body.lock().unwrap().take().unwrap();
+            async { Response::new(body) }
+        })
+        .await;
+        let settings = ["primary.protocol = \"http2\"", "listen.idle = \"50ms\""];
+        let running = Running::with(config(origin.address, &settings)).await;
+        let mut used = connect(running.address()).await;
+        let mut answer =
+            used.send_request(Request::get("http://h/").body(full(b"")).unwrap()).await.unwrap().into_body();
+        // The others are found idle one after the other, while the one in use stays.
+        for _ in 0..3 {
+            let io = TokioIo::new(TcpStream::connect(running.address()).await.unwrap());
+            let (_idle, ends) =
+                hyper::client::conn::http2::handshake::<_, _, Body>(TokioExecutor::new(), io).await.unwrap();
+            ends.await.unwrap();
+        }
+        say.send(Frame::data(Bytes::from_static(b"still here"))).await.unwrap();
+        assert_eq!(data(&mut answer).await, "still here");
+        drop((say, answer, used));
+        assert_eq!(running.stop().await.seen, 1);
+    });
+}
+
+#[test]
+fn an_empty_body_gets_no_length_that_the_client_did_not_send() {
+    run(async {
+        let origin = origin(|request| async move {
+            let lengths = request.headers().get_all("content-length").iter().count();
+            Response::builder().header("x-lengths", lengths).body(full(b"")).unwrap()
+        })
+        .await;
+        let running = before(&origin).await;
+        let mut sender = connect(running.address()).await;
+        for given in [None, Some("0")] {
+            // An ended body of unknown size, or the client's library would say 0 as well.
+            let mut request = Request::post("http://h/").body(Silent.boxed()).unwrap();
+            if let Some(given) = given {
+                request.headers_mut().insert("content-length", given.parse().unwrap());
+            }
+            let answer = sender.send_request(request).await.unwrap();
+            assert_eq!(answer.headers()["x-lengths"], usize::from(given.is_some()).to_string());
+        }
+        drop(sender);
+        assert_eq!(running.stop().await.seen, 2);
     });
 }
 

@@ -37,8 +37,10 @@ pub(super) struct Target {
     pub protocol: Protocol,
     /// What it is told about the client.
     pub forwarded: Forwarded,
+    /// What the connection to it uses.
+    pub scheme: Scheme,
     /// What the client's connection uses.
-    pub scheme: &'static str,
+    pub client_scheme: &'static str,
 }
 
 /// Makes a client's request one to the primary.
@@ -49,7 +51,7 @@ pub(super) fn towards_primary(parts: &mut request::Parts, content: Content, targ
         join_cookies(&mut parts.headers);
     }
     if target.forwarded == Forwarded::Append {
-        append_forwarded(parts, peer, target.scheme);
+        append_forwarded(parts, peer, target.client_scheme);
     }
     readdress(parts, target);
     if target.protocol == Protocol::Http1 {
@@ -128,7 +130,7 @@ fn asked_host(parts: &request::Parts) -> Option<HeaderValue> {
 fn readdress(parts: &mut request::Parts, target: &Target) {
     let host = asked_host(parts);
     let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(Scheme::HTTP);
+    uri.scheme = Some(target.scheme.clone());
     uri.path_and_query = Some(parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
     uri.authority = Some(target.authority.clone());
     parts.version = match target.protocol {

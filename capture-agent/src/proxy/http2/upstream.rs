@@ -1,8 +1,9 @@
 //! A client connection's way to the primary.
 //!
-//! Guarantee: a request is sent at most once, except where RFC 9110 section 9.2.2 lets a proxy repeat it: the connection broke
-//! before any answer, the method is safe and there is no body. A primary that closes an idle connection at the wrong
-//! moment then costs nobody a request.
+//! Guarantee: a request is sent at most once, except where RFC 9110 section 9.2.2 lets a proxy repeat it: the connection to an
+//! HTTP/1 primary broke before any answer, the method is safe and there is no body. A primary that closes an idle connection at
+//! the wrong moment then costs nobody a request. An HTTP/2 primary says what it will not serve; what was not sent goes to a
+//! new connection, whatever it is.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri, request};
-use http_body_util::{Either, Empty};
+use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::client::legacy::Client;
@@ -32,8 +33,35 @@ use crate::edge::stream::Stream;
 use crate::proxy::class_of;
 use crate::proxy::http2::WINDOWS;
 
-/// A request's body on its way to the primary; empty when it is sent once more.
-pub(super) type Body = Either<Tee<Incoming, RequestSide>, Empty<Bytes>>;
+/// Of the head of a response and of its trailers. The agent keeps the primary's limits, not its own.
+const RESPONSE_HEAD: u32 = 1 << 20;
+
+/// A request's body on its way to the primary; nothing when it is sent once more. It gives no size: the library would add a
+/// `content-length` that the client did not send.
+pub(super) struct Body(Option<Tee<Incoming, RequestSide>>);
+
+impl Body {
+    /// The client's.
+    pub(super) fn of(body: Tee<Incoming, RequestSide>) -> Self {
+        Self(Some(body))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut self.0 {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+}
 
 /// The way to the primary.
 pub(super) struct Upstream {
@@ -82,38 +110,42 @@ impl Upstream {
     /// # Errors
     /// [`Failure`].
     pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
-        let Some(patience) = self.answer else { return self.send_repeatable(request).await };
-        match timeout(patience, self.send_repeatable(request)).await {
+        let Some(patience) = self.answer else { return self.send_unhurried(request).await };
+        match timeout(patience, self.send_unhurried(request)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Failure(CaptureError::Timeout)),
         }
     }
 
-    async fn send_repeatable(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
-        let spare = spare_of(&request);
-        match (self.send_once(request).await, spare) {
-            (Err(Failure(CaptureError::Reset)), Some(parts)) => {
-                self.send_once(Request::from_parts(parts, Either::Right(Empty::new()))).await
-            }
-            (outcome, _) => outcome,
-        }
-    }
-
-    async fn send_once(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
+    async fn send_unhurried(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
         match &self.way {
-            Way::Http1(client) => client.request(request).await.map_err(|error| {
-                tracing::debug!(error = %chain(&error), "the primary gave no response");
-                Failure(fault::classify(&error))
-            }),
+            Way::Http1(client) => send_repeatable(client, request).await,
             Way::Http2(shared) => shared.send(request).await,
         }
+    }
+}
+
+async fn send_repeatable(
+    client: &Client<Connector, Body>,
+    request: Request<Body>,
+) -> Result<Response<Incoming>, Failure> {
+    let send = async |request| {
+        client.request(request).await.map_err(|error| {
+            tracing::debug!(error = %chain(&error), "the primary gave no response");
+            Failure(fault::classify(&error))
+        })
+    };
+    let spare = spare_of(&request);
+    match (send(request).await, spare) {
+        (Err(Failure(CaptureError::Reset)), Some(parts)) => send(Request::from_parts(parts, Body(None))).await,
+        (outcome, _) => outcome,
     }
 }
 
 /// The head to send again if the connection turns out stale. `None` when the request must not be repeated.
 fn spare_of(request: &Request<Body>) -> Option<request::Parts> {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
-    if !safe || !http_body::Body::is_end_stream(request.body()) {
+    if !safe || !request.body().is_end_stream() {
         return None;
     }
     let mut spare = Request::new(());
@@ -169,11 +201,14 @@ struct Connection {
 
 impl Shared {
     async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
-        let mut sender = self.sender().await?;
-        sender.send_request(request).await.map_err(|error| {
-            tracing::debug!(error = %chain(&error), "the primary gave no response");
-            Failure(fault::classify(&error))
-        })
+        match self.sender().await?.try_send_request(request).await {
+            Ok(response) => Ok(response),
+            Err(mut refused) => match refused.take_message() {
+                // The primary said goodbye before this was sent; by now the connection counts as closed.
+                Some(unsent) => self.sender().await?.send_request(unsent).await.map_err(|error| failure(&error)),
+                None => Err(failure(refused.error())),
+            },
+        }
     }
 
     async fn sender(&self) -> Result<http2::SendRequest<Body>, Failure> {
@@ -205,6 +240,7 @@ impl Shared {
             .timer(TokioTimer::new())
             .initial_stream_window_size(WINDOWS.0)
             .initial_connection_window_size(WINDOWS.1)
+            .max_header_list_size(RESPONSE_HEAD)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Failure(fault::classify(&error)))?;
@@ -215,6 +251,11 @@ impl Shared {
         });
         Ok(sender)
     }
+}
+
+fn failure(error: &hyper::Error) -> Failure {
+    tracing::debug!(error = %chain(error), "the primary gave no response");
+    Failure(fault::classify(error))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

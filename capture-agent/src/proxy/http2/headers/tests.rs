@@ -11,7 +11,13 @@ fn parts(version: Version, uri: &str, lines: &[(&str, &str)]) -> request::Parts 
 }
 
 fn target(protocol: Protocol, forwarded: Forwarded) -> Target {
-    Target { authority: Authority::from_static("primary:3000"), protocol, forwarded, scheme: "http" }
+    Target {
+        authority: Authority::from_static("primary:3000"),
+        protocol,
+        forwarded,
+        scheme: Scheme::HTTPS,
+        client_scheme: "http",
+    }
 }
 
 fn lines(headers: &HeaderMap) -> Vec<(String, String)> {
@@ -41,7 +47,7 @@ fn hop_by_hop_fields_and_those_the_connection_names_go_and_all_else_stays() {
         forward(parts(Version::HTTP_11, "/p?q", &given), Content::Absent, &target(Protocol::Http1, Forwarded::Keep));
     let expected = [given[0], given[7], given[8], given[9]].map(|(n, v)| (n.to_owned(), v.to_owned()));
     assert_eq!(lines(&sent.headers), expected);
-    assert_eq!(sent.uri, "http://primary:3000/p?q");
+    assert_eq!(sent.uri, "https://primary:3000/p?q");
 }
 
 #[test]
@@ -84,7 +90,7 @@ fn towards_http2_a_head_stays_as_it_is_but_for_its_address() {
         Content::Present,
         &target(Protocol::Http2, Forwarded::Keep),
     );
-    assert_eq!(sent.uri, "http://shop.example/x");
+    assert_eq!(sent.uri, "https://shop.example/x");
     let expected = [given[0], given[1], given[3], given[2]].map(|(n, v)| (n.to_owned(), v.to_owned()));
     assert_eq!(lines(&sent.headers), expected);
 }
@@ -94,7 +100,7 @@ fn an_absolute_target_outranks_the_host_header() {
     let given = parts(Version::HTTP_11, "http://asked.example/x", &[("host", "other.example")]);
     let sent = forward(given, Content::Absent, &target(Protocol::Http1, Forwarded::Keep));
     assert_eq!(sent.headers[HOST], "asked.example");
-    assert_eq!(sent.uri, "http://primary:3000/x");
+    assert_eq!(sent.uri, "https://primary:3000/x");
 }
 
 #[test]
