@@ -1,3 +1,4 @@
+//! Chunked bodies: where they end, and what in them is content. What must hold is in `checks.rs`, which the tests on stable share.
 #![no_main]
 #[path = "../checks.rs"]
 #[allow(dead_code)]

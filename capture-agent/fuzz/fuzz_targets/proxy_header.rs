@@ -1,3 +1,4 @@
+//! PROXY protocol headers, both versions. What must hold is in `checks.rs`, which the tests on stable share.
 #![no_main]
 #[path = "../checks.rs"]
 #[allow(dead_code)]

@@ -1,3 +1,4 @@
+//! Response heads: read the same whatever follows them. What must hold is in `checks.rs`, which the tests on stable share.
 #![no_main]
 #[path = "../checks.rs"]
 #[allow(dead_code)]
