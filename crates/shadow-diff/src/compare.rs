@@ -1,21 +1,17 @@
 //! The comparison of two answers: status, chosen headers, body.
 
-use serde_json::Value;
-use shadow_record::{Body, Response};
+use shadow_record::{Body, Response, Timestamp};
 
 use crate::difference::{CompareResult, Comparison, DifferenceKind, Findings, Found};
 use crate::excerpt;
+use crate::formats::Content;
 use crate::path::Place;
-use crate::repeated::repeats_a_member;
 use crate::rules::Rules;
 use crate::tree::Node;
 use crate::walk::walk;
 
 /// Deepest nesting of a JSON body that is compared; deeper ones are [`CompareResult::Truncated`].
 pub const MAX_DEPTH: usize = 100;
-/// Most values of a JSON body that are compared, about a hundred bytes of memory each; more are
-/// [`CompareResult::Truncated`].
-pub const MAX_NODES: usize = 200_000;
 
 /// How an answer was masked. Equal values look alike exactly when both the key and the masking rules are the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,18 +23,20 @@ pub struct Masking<'a> {
 }
 
 /// Compares two answers masked alike.
-pub fn compare(route: &str, primary: &Response, candidate: &Response, rules: &Rules) -> Comparison {
-    compare_masked(route, (primary, Masking::default()), (candidate, Masking::default()), rules)
+pub fn compare(route: &str, primary: &Response, candidate: &Response, rules: &Rules, at: Timestamp) -> Comparison {
+    compare_masked(route, (primary, Masking::default()), (candidate, Masking::default()), rules, at)
 }
 
 /// Compares two answers, each with how it was masked. Masked differently, equal values look different, so then only the
-/// status is compared.
+/// status is compared. `at` is when the candidate was asked: until then expected changes must not have expired.
 pub fn compare_masked(
     route: &str,
     (primary, primary_masking): (&Response, Masking<'_>),
     (candidate, candidate_masking): (&Response, Masking<'_>),
     rules: &Rules,
+    at: Timestamp,
 ) -> Comparison {
+    let _ = at;
     let mut findings = Findings::new(route);
     status(primary, candidate, &mut findings);
     if primary_masking != candidate_masking {
@@ -102,13 +100,17 @@ fn body(
     if ours == theirs {
         return CompareResult::Matched;
     }
-    match (Content::of(primary, ours), Content::of(candidate, theirs)) {
+    match (Content::read(primary, ours), Content::read(candidate, theirs)) {
         (Content::TooLarge, _) | (_, Content::TooLarge) => return CompareResult::Truncated,
-        (Content::Ambiguous, _) | (_, Content::Ambiguous) => return CompareResult::Incomparable,
-        (Content::Json(a), Content::Json(b)) => match (Node::of(a, &scope), Node::of(b, &scope)) {
-            (Some(a), Some(b)) => walk(&a, &b, &mut Place::root(), findings),
-            _ => unreachable!("the root is not ignored"),
-        },
+        (Content::Document(a, ours), Content::Document(b, theirs)) if a == b => {
+            if [&ours, &theirs].iter().any(|side| side.ambiguous()) {
+                return CompareResult::Incomparable;
+            }
+            match (Node::of(&ours, 0, &scope), Node::of(&theirs, 0, &scope)) {
+                (Some(a), Some(b)) => walk(&a, &b, &mut Place::root(), findings),
+                _ => unreachable!("the root is not ignored"),
+            }
+        }
         (a, b) => {
             let kind = match (a.name(), b.name()) {
                 (_, "absent") => DifferenceKind::Missing,
@@ -140,70 +142,4 @@ fn add_body(kind: DifferenceKind, transition: String, ours: &[u8], theirs: &[u8]
         (Ok(ours), Ok(theirs)) => excerpt::around(ours, theirs),
         _ => (format!("{} bytes", ours.len()), format!("{} bytes", theirs.len())),
     });
-}
-
-enum Content {
-    Json(Value),
-    /// Not JSON, with the word for it.
-    Opaque(&'static str),
-    /// JSON in which an object has two members of one name: which of them counts is up to who reads it.
-    Ambiguous,
-    TooLarge,
-}
-
-impl Content {
-    fn of(response: &Response, bytes: &[u8]) -> Self {
-        if bytes.is_empty() {
-            return Self::Opaque("absent");
-        }
-        if response.header("content-type").is_some_and(|media| !is_json(media)) {
-            return Self::Opaque(if std::str::from_utf8(bytes).is_ok() { "text" } else { "bytes" });
-        }
-        if exceeds_bounds(bytes) {
-            return Self::TooLarge;
-        }
-        match serde_json::from_slice(bytes) {
-            Ok(_) if repeats_a_member(bytes) => Self::Ambiguous,
-            Ok(value) => Self::Json(value),
-            Err(_) => Self::Opaque(if std::str::from_utf8(bytes).is_ok() { "text" } else { "bytes" }),
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Json(_) => "json",
-            Self::Opaque(name) => name,
-            Self::Ambiguous => "ambiguous",
-            Self::TooLarge => "too_large",
-        }
-    }
-}
-
-fn is_json(media: &str) -> bool {
-    let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence.ends_with("/json") || essence.ends_with("+json")
-}
-
-/// Whether a JSON text nests deeper than [`MAX_DEPTH`] or may hold more than [`MAX_NODES`] values, told without parsing it.
-fn exceeds_bounds(bytes: &[u8]) -> bool {
-    let (mut depth, mut nodes, mut in_string, mut escaped) = (0usize, 1usize, false, false);
-    for &byte in bytes {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                nodes += 1;
-                if depth > MAX_DEPTH {
-                    return true;
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            b',' => nodes += 1,
-            _ => {}
-        }
-    }
-    nodes > MAX_NODES
 }

@@ -1,6 +1,7 @@
 //! What a comparison finds.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 pub const MAX_DIFFERENCES: usize = 64;
 
 /// What comparing two answers came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// The result.
     pub result: CompareResult,
@@ -17,6 +18,22 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
     /// Differing places whose signature is beyond [`MAX_DIFFERENCES`].
     pub omitted: u32,
+    /// The rules that decided something, in ascending order: those without which more would differ. [`Rules::list`] names them.
+    /// None for identical bytes.
+    ///
+    /// [`Rules::list`]: crate::Rules::list
+    pub rules_used: Vec<u16>,
+    /// What a `[[measure]]` rule of the route reads, where there is one and the bodies have it.
+    pub measured: Option<Measured>,
+}
+
+/// What two models answered to one request.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measured {
+    /// The primary's and the candidate's class, cut at 64 characters; empty where one has none.
+    pub class: Option<(String, String)>,
+    /// How far the two scores lie apart, never negative.
+    pub score_difference: Option<f64>,
 }
 
 /// What comparing two answers came to, in one word.
@@ -25,8 +42,10 @@ pub struct Comparison {
 pub enum CompareResult {
     /// Everything the rules look at is equal.
     Matched,
-    /// At least one place differs for certain.
+    /// At least one place differs for certain, and no expected change covers it.
     Differing,
+    /// Every difference is covered by an expected change, and everything was looked at.
+    Expected,
     /// No difference was found in what was looked at, and a body was too deep or too large to look at in full.
     Truncated,
     /// No difference was found in what was looked at, and the bodies cannot be compared: only unequal digests are known, or
@@ -40,6 +59,7 @@ impl CompareResult {
         match self {
             Self::Matched => "matched",
             Self::Differing => "differing",
+            Self::Expected => "expected",
             Self::Truncated => "truncated",
             Self::Incomparable => "incomparable",
         }
@@ -100,6 +120,8 @@ pub struct Difference {
     pub count: u32,
     /// The fault this belongs to.
     pub signature: Signature,
+    /// The name of the expected change that covers it.
+    pub expected: Option<Arc<str>>,
 }
 
 /// Identifies differences that are the same fault: a hash of route, generalised place, kind and transition.
@@ -180,6 +202,7 @@ impl<'a> Findings<'a> {
                 candidate,
                 count: 1,
                 signature,
+                expected: None,
             });
         }
     }
@@ -187,6 +210,12 @@ impl<'a> Findings<'a> {
     /// The comparison, given how the bodies could be looked at.
     pub(crate) fn conclude(self, otherwise: CompareResult) -> Comparison {
         let result = if self.differences.is_empty() { otherwise } else { CompareResult::Differing };
-        Comparison { result, differences: self.differences, omitted: self.omitted }
+        Comparison {
+            result,
+            differences: self.differences,
+            omitted: self.omitted,
+            rules_used: Vec::new(),
+            measured: None,
+        }
     }
 }

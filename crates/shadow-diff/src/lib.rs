@@ -12,15 +12,18 @@
 
 mod compare;
 mod difference;
+mod document;
 mod excerpt;
+mod formats;
+mod hash;
 mod number;
 mod path;
-mod repeated;
 pub mod rules;
 mod tree;
 mod walk;
 
-pub use compare::{MAX_DEPTH, MAX_NODES, Masking, compare, compare_masked};
-pub use difference::{CompareResult, Comparison, Difference, DifferenceKind, MAX_DIFFERENCES, Signature};
+pub use compare::{MAX_DEPTH, Masking, compare, compare_masked};
+pub use difference::{CompareResult, Comparison, Difference, DifferenceKind, MAX_DIFFERENCES, Measured, Signature};
+pub use document::MAX_NODES;
 pub use path::{InvalidPath, JsonPath};
 pub use rules::{Rules, RulesError};

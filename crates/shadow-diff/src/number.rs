@@ -1,34 +1,84 @@
 //! JSON numbers as exact decimals: `1.0`, `1.00` and `1e0` are one value, 2^63 and 2^63+1 are two.
+//!
+//! Nothing here goes through floating point, allocates, or depends on how large an exponent is.
 
-/// A number as `digits` x 10^`exponent`, with neither leading nor trailing zeros in `digits`; zero has no digits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Decimal {
-    negative: bool,
-    digits: String,
-    exponent: i64,
+use crate::hash::Hashing;
+
+/// A number as `digits` x 10^`exponent`, with neither leading nor trailing zeros in the digits; zero has no digits.
+///
+/// Borrowed from its text: the digits are those of `whole` and then `fraction`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decimal<'a> {
+    pub(crate) negative: bool,
+    whole: &'a [u8],
+    fraction: &'a [u8],
+    /// Of the last digit; `None` beyond 64 bits, and then the texts of the exponents are compared.
+    pub(crate) exponent: Option<i64>,
+    written: &'a [u8],
 }
 
-impl Decimal {
-    /// Reads the text of a valid JSON number. An exponent beyond 64 bits is compared by its text.
-    pub(crate) fn parse(text: &str) -> Self {
+impl<'a> Decimal<'a> {
+    /// Reads the text of a valid JSON number.
+    pub(crate) fn read(text: &'a str) -> Self {
         let (negative, rest) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text),
+            Some(rest) => (true, rest.as_bytes()),
+            None => (false, text.as_bytes()),
         };
-        let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all = [whole, fraction].concat();
-        let significant = all.trim_start_matches('0');
-        let digits = significant.trim_end_matches('0');
-        if digits.is_empty() {
-            return Self { negative: false, digits: String::new(), exponent: 0 };
+        let mantissa = rest.iter().position(|b| matches!(b, b'e' | b'E')).unwrap_or(rest.len());
+        let written = rest.get(mantissa + 1..).unwrap_or_default();
+        let rest = &rest[..mantissa];
+        let point = rest.iter().position(|&b| b == b'.').unwrap_or(rest.len());
+        let (mut whole, mut fraction) = (&rest[..point], rest.get(point + 1..).unwrap_or_default());
+        let scale = fraction.len() as i64;
+        whole = &whole[leading_zeros(whole)..];
+        if whole.is_empty() {
+            fraction = &fraction[leading_zeros(fraction)..];
         }
-        let shift = (significant.len() - digits.len()) as i64 - fraction.len() as i64;
-        match exponent.parse::<i64>().ok().and_then(|e| e.checked_add(shift)) {
-            Some(exponent) => Self { negative, digits: digits.to_owned(), exponent },
-            None => Self { negative, digits: rest.to_owned(), exponent: i64::MAX },
+        let mut trailing = trailing_zeros(fraction);
+        fraction = &fraction[..fraction.len() - trailing];
+        if fraction.is_empty() {
+            let more = trailing_zeros(whole);
+            whole = &whole[..whole.len() - more];
+            trailing += more;
         }
+        if whole.is_empty() && fraction.is_empty() {
+            return Self { negative: false, whole, fraction, exponent: Some(0), written: b"" };
+        }
+        let shift = trailing as i64 - scale;
+        let exponent = match written {
+            b"" => Some(shift),
+            written => std::str::from_utf8(written).ok().and_then(|e| e.parse::<i64>().ok()?.checked_add(shift)),
+        };
+        Self { negative, whole, fraction, exponent, written }
     }
+
+    /// Its digits, `0` to `9` in ASCII.
+    pub(crate) fn digits(&self) -> impl Iterator<Item = u8> + 'a {
+        self.whole.iter().chain(self.fraction).copied()
+    }
+
+    /// How many digits it has.
+    pub(crate) fn precision(&self) -> usize {
+        self.whole.len() + self.fraction.len()
+    }
+
+    /// A hash of the value.
+    pub(crate) fn hash(&self) -> u128 {
+        let hashing = Hashing::of(if self.negative { b'-' } else { b'+' });
+        let hashing = match self.exponent {
+            Some(exponent) => hashing.bytes(&exponent.to_le_bytes()),
+            None => hashing.bytes(self.written).bytes(b"e"),
+        };
+        hashing.bytes(self.whole).bytes(self.fraction).finish()
+    }
+}
+
+fn leading_zeros(digits: &[u8]) -> usize {
+    digits.iter().take_while(|&&b| b == b'0').count()
+}
+
+fn trailing_zeros(digits: &[u8]) -> usize {
+    digits.iter().rev().take_while(|&&b| b == b'0').count()
 }
 
 #[cfg(test)]
@@ -37,7 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn same(a: &str, b: &str) -> bool {
-        Decimal::parse(a) == Decimal::parse(b)
+        Decimal::read(a).hash() == Decimal::read(b).hash()
     }
 
     #[test]
@@ -53,6 +103,8 @@ mod tests {
             ("1", "-1"),
             ("1e99999999999999999999", "1e99999999999999999998"),
             ("10", "1"),
+            ("0.01", "0.1"),
+            ("1.01", "11"),
         ] {
             assert!(!same(a, b), "{a} != {b}");
         }

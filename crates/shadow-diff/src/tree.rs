@@ -8,6 +8,7 @@ use std::hash::{Hash, Hasher};
 
 use serde_json::Value;
 
+use crate::document::{Document, Id, Kind};
 use crate::number::Decimal;
 use crate::path::Child;
 use crate::rules::{ArrayOrder, Scope};
@@ -30,26 +31,28 @@ pub(crate) enum Shape {
 }
 
 impl Node {
-    /// The tree of `value` without what `scope` ignores; `None` when that is all of it. The depth is that of `value`.
-    pub(crate) fn of(value: Value, scope: &Scope<'_>) -> Option<Self> {
+    /// The tree of the value at `id` without what `scope` ignores; `None` when that is all of it.
+    pub(crate) fn of(document: &Document, id: Id, scope: &Scope<'_>) -> Option<Self> {
         if scope.ignored() {
             return None;
         }
-        let shape = match value {
-            Value::Null => Shape::Null,
-            Value::Bool(truth) => Shape::Bool(truth),
-            Value::Number(number) => Shape::Number(number.to_string()),
-            Value::String(text) => Shape::String(text),
-            Value::Array(items) => {
-                let inside = |(index, item)| Self::of(item, &scope.inside(Child::Index(index)));
-                Shape::Array(items.into_iter().enumerate().filter_map(inside).collect(), scope.order())
+        let text = || document.text(id).to_owned();
+        let shape = match document.kind(id) {
+            Kind::Null => Shape::Null,
+            Kind::Boolean => Shape::Bool(document.text(id) == "true"),
+            Kind::Number => Shape::Number(text()),
+            Kind::String => Shape::String(text()),
+            Kind::Array => {
+                let inside = |(index, item)| Self::of(document, item, &scope.inside(Child::Index(index)));
+                Shape::Array(document.children(id).enumerate().filter_map(inside).collect(), scope.order())
             }
-            Value::Object(members) => {
-                let inside = |(name, value): (String, Value)| {
-                    let node = Self::of(value, &scope.inside(Child::Member(&name)))?;
-                    Some((name, node))
+            Kind::Object | Kind::Ambiguous => {
+                let inside = |member| {
+                    let name = document.name(member);
+                    let node = Self::of(document, member, &scope.inside(Child::Member(name)))?;
+                    Some((name.to_owned(), node))
                 };
-                let mut members: Vec<_> = members.into_iter().filter_map(inside).collect();
+                let mut members: Vec<_> = document.children(id).filter_map(inside).collect();
                 members.sort_by(|a, b| a.0.cmp(&b.0));
                 Shape::Object(members)
             }
@@ -127,7 +130,7 @@ impl Shape {
             match self {
                 Self::Null => {}
                 Self::Bool(truth) => truth.hash(&mut hasher),
-                Self::Number(text) => Decimal::parse(text).hash(&mut hasher),
+                Self::Number(text) => Decimal::read(text).hash().hash(&mut hasher),
                 Self::String(text) => text.hash(&mut hasher),
                 Self::Array(items, ArrayOrder::Counts) => items.iter().for_each(|item| item.hash.hash(&mut hasher)),
                 Self::Array(items, ArrayOrder::Ignored) => {

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shadow_diff::{CompareResult, DifferenceKind, Masking, Rules, compare, compare_masked};
-use shadow_record::{Body, Header, Response, Withheld};
+use shadow_record::{Body, Header, Response, Timestamp, Withheld};
 
 const ROUTE: &str = "GET /x";
+const AT: Timestamp = Timestamp(0);
 
 fn response(content: Option<&str>, digest: &str) -> Response {
     Response {
@@ -61,13 +62,13 @@ proptest! {
     #[test]
     fn a_document_equals_itself_however_it_is_spelt(doc in document()) {
         let other = response(Some(&respelt(&doc)), "");
-        let comparison = compare(ROUTE, &of(&doc), &other, &Rules::default());
+        let comparison = compare(ROUTE, &of(&doc), &other, &Rules::default(), AT);
         prop_assert_eq!(comparison.result, CompareResult::Matched, "{:?}", comparison);
     }
 
     #[test]
     fn two_documents_match_exactly_when_they_are_equal(a in document(), b in document()) {
-        let comparison = compare(ROUTE, &of(&a), &of(&b), &Rules::default());
+        let comparison = compare(ROUTE, &of(&a), &of(&b), &Rules::default(), AT);
         prop_assert_eq!(comparison.result == CompareResult::Matched, a == b);
         prop_assert_eq!(comparison.differences.is_empty(), a == b);
     }
@@ -85,8 +86,8 @@ proptest! {
             all.sort();
             all
         };
-        let forth = kinds(compare(ROUTE, &of(&a), &of(&b), &rules), false);
-        let back = kinds(compare(ROUTE, &of(&b), &of(&a), &rules), true);
+        let forth = kinds(compare(ROUTE, &of(&a), &of(&b), &rules, AT), false);
+        let back = kinds(compare(ROUTE, &of(&b), &of(&a), &rules, AT), true);
         prop_assert_eq!(forth.iter().map(|f| f.2).sum::<u32>(), back.iter().map(|f| f.2).sum::<u32>());
     }
 
@@ -97,21 +98,21 @@ proptest! {
         let half = items.len() / 2;
         items.rotate_left(half);
         let after = of(&json!({"items": items}));
-        prop_assert_eq!(compare(ROUTE, &before, &after, &rules).result, CompareResult::Matched);
+        prop_assert_eq!(compare(ROUTE, &before, &after, &rules, AT).result, CompareResult::Matched);
     }
 
     #[test]
     fn what_is_ignored_is_never_reported(a in document(), b in document(), rest in document()) {
         let rules = Rules::parse("[[ignore]]\njson = [\"$.noise\"]").unwrap();
         let (a, b) = (of(&json!({"noise": a, "rest": rest})), of(&json!({"noise": b, "rest": rest})));
-        prop_assert_eq!(compare(ROUTE, &a, &b, &rules).result, CompareResult::Matched);
+        prop_assert_eq!(compare(ROUTE, &a, &b, &rules, AT).result, CompareResult::Matched);
     }
 
     #[test]
     fn arbitrary_bytes_never_panic(a in prop::collection::vec(any::<u8>(), 0..64), b in "[\\[\\]{},:\"0-9a-e.\\\\-]{0,40}") {
         let mut left = response(Some(""), "");
         left.body.content = Some(Bytes::from(a.clone()));
-        let result = compare(ROUTE, &left, &response(Some(&b), ""), &Rules::default()).result;
+        let result = compare(ROUTE, &left, &response(Some(&b), ""), &Rules::default(), AT).result;
         prop_assert!(a != b.as_bytes() || result == CompareResult::Matched);
     }
 }
@@ -120,17 +121,17 @@ proptest! {
 fn a_signature_has_no_values_and_no_indexes_in_it() {
     let rules = Rules::default();
     let one =
-        compare(ROUTE, &of(&json!({"l": [{"p": 1}, {"p": 2}]})), &of(&json!({"l": [{"p": 9}, {"p": 2}]})), &rules);
+        compare(ROUTE, &of(&json!({"l": [{"p": 1}, {"p": 2}]})), &of(&json!({"l": [{"p": 9}, {"p": 2}]})), &rules, AT);
     let two =
-        compare(ROUTE, &of(&json!({"l": [{"p": 3}, {"p": 4}]})), &of(&json!({"l": [{"p": 3}, {"p": 8}]})), &rules);
+        compare(ROUTE, &of(&json!({"l": [{"p": 3}, {"p": 4}]})), &of(&json!({"l": [{"p": 3}, {"p": 8}]})), &rules, AT);
     assert_eq!(one.differences[0].signature, two.differences[0].signature);
-    let elsewhere = compare("GET /y", &of(&json!({"l": [{"p": 1}]})), &of(&json!({"l": [{"p": 9}]})), &rules);
+    let elsewhere = compare("GET /y", &of(&json!({"l": [{"p": 1}]})), &of(&json!({"l": [{"p": 9}]})), &rules, AT);
     assert_ne!(one.differences[0].signature, elsewhere.differences[0].signature);
 }
 
 #[test]
 fn digests_say_equal_or_nothing() {
-    let result = |a: &Response, b: &Response| compare(ROUTE, a, b, &Rules::default()).result;
+    let result = |a: &Response, b: &Response| compare(ROUTE, a, b, &Rules::default(), AT).result;
     assert_eq!(result(&response(None, "d1"), &response(None, "d1")), CompareResult::Matched);
     assert_eq!(result(&response(None, "d1"), &response(None, "d2")), CompareResult::Incomparable);
     assert_eq!(result(&response(None, ""), &response(None, "")), CompareResult::Incomparable);
@@ -143,7 +144,7 @@ fn answers_masked_differently_are_told_apart_by_their_status_only() {
     let (a, mut b) = (response(Some("1"), ""), response(Some("2"), ""));
     let rules = Rules::default();
     let ours = Masking { key_id: "k1", ruleset: "r1" };
-    let under = |theirs, b: &Response| compare_masked(ROUTE, (&a, ours), (b, theirs), &rules);
+    let under = |theirs, b: &Response| compare_masked(ROUTE, (&a, ours), (b, theirs), &rules, AT);
     let others = [Masking { key_id: "k2", ..ours }, Masking { ruleset: "r2", ..ours }];
     for other in others {
         assert_eq!(under(other, &b).result, CompareResult::Incomparable);
@@ -160,7 +161,7 @@ fn answers_masked_differently_are_told_apart_by_their_status_only() {
 #[test]
 fn an_object_that_repeats_a_name_is_incomparable_and_never_matched() {
     let result =
-        |a: &str, b: &str| compare(ROUTE, &response(Some(a), ""), &response(Some(b), ""), &Rules::default()).result;
+        |a: &str, b: &str| compare(ROUTE, &response(Some(a), ""), &response(Some(b), ""), &Rules::default(), AT).result;
     assert_eq!(result(r#"{"a":1,"a":2}"#, r#"{"a":2}"#), CompareResult::Incomparable);
     assert_eq!(result(r#"{"a":2}"#, r#"{"a":3,"a":2}"#), CompareResult::Incomparable);
     assert_eq!(result(r#"{"a":1,"a":2}"#, r#"{"a":1,"a":2}"#), CompareResult::Matched);
@@ -171,14 +172,14 @@ fn a_body_beyond_the_budget_is_truncated_and_never_matched() {
     let many = format!("[{}1]", "1,".repeat(shadow_diff::MAX_NODES));
     let more = format!("[{}2]", "1,".repeat(shadow_diff::MAX_NODES));
     let (many, more) = (response(Some(&many), ""), response(Some(&more), ""));
-    assert_eq!(compare(ROUTE, &many, &more, &Rules::default()).result, CompareResult::Truncated);
-    assert_eq!(compare(ROUTE, &many, &many.clone(), &Rules::default()).result, CompareResult::Matched);
+    assert_eq!(compare(ROUTE, &many, &more, &Rules::default(), AT).result, CompareResult::Truncated);
+    assert_eq!(compare(ROUTE, &many, &many.clone(), &Rules::default(), AT).result, CompareResult::Matched);
 }
 
 #[test]
 fn more_faults_than_the_bound_are_counted_not_listed() {
     let keys = |n: i64| Value::from_iter((0..100).map(|i| (format!("k{i}"), Value::from(n))));
-    let comparison = compare(ROUTE, &of(&keys(1)), &of(&keys(2)), &Rules::default());
+    let comparison = compare(ROUTE, &of(&keys(1)), &of(&keys(2)), &Rules::default(), AT);
     assert_eq!(comparison.differences.len(), shadow_diff::MAX_DIFFERENCES);
     assert_eq!(comparison.omitted, 100 - shadow_diff::MAX_DIFFERENCES as u32);
 }
@@ -188,6 +189,6 @@ fn more_faults_than_the_bound_are_counted_not_listed() {
 fn long_arrays_with_nothing_in_common_are_not_quadratic() {
     let list = |from: u32| of(&Value::from_iter(from..from + 100_000));
     let (a, b) = (list(0), list(1_000_000));
-    let comparison = compare(ROUTE, &a, &b, &Rules::default());
+    let comparison = compare(ROUTE, &a, &b, &Rules::default(), AT);
     assert_eq!(comparison.differences[0].count, 100_000);
 }

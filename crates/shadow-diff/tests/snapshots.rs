@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use shadow_diff::{Rules, compare};
-use shadow_record::{Body, Header, Response};
+use shadow_record::{Body, Header, Response, Timestamp};
+
+const AT: Timestamp = Timestamp(0);
 
 fn answer(status: u16, media: &str, body: &str) -> Response {
     Response {
@@ -20,7 +22,7 @@ fn answer(status: u16, media: &str, body: &str) -> Response {
 
 fn shown(primary: &Response, candidate: &Response, rules: &str) -> String {
     let rules = Rules::parse(rules).unwrap();
-    let comparison = compare("GET /orders/{id}", primary, candidate, &rules);
+    let comparison = compare("GET /orders/{id}", primary, candidate, &rules, AT);
     let mut out = format!("{}\n", comparison.result.as_str());
     for d in comparison.differences {
         out += &format!(
