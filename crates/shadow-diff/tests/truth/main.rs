@@ -1,0 +1,115 @@
+//! Truth: pairs of answers made by mutators that know what they broke, against what the comparison says.
+//!
+//! Generators, mutators and writers share no code with the engine. Every planted fault must be found at its place with its
+//! kind, nothing else may be reported, and no equivalent pair may be flagged. Here a bounded run is asserted; the full one,
+//! 100,000 pairs for each mutator, prints its figures:
+//! `cargo test --release -p shadow-diff --test truth -- --ignored --nocapture`.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails, and the full run prints")]
+
+mod document;
+mod faults;
+mod pairs;
+mod random;
+mod shapes;
+mod write;
+
+use std::collections::BTreeSet;
+
+use pairs::{Answer, Mutator, Pair};
+use random::Random;
+use shadow_diff::{CompareResult, Rules, compare};
+use shadow_record::{Body, Header, Response, Timestamp};
+
+/// Pairs of each mutator in a normal run.
+const BOUNDED: usize = 1_500;
+const FULL: usize = 100_000;
+/// When every candidate was asked: 2025-02-01T10:00:00Z.
+const AT: Timestamp = Timestamp(1_738_404_000_000_000);
+
+/// What became of the pairs of one mutator.
+#[derive(Debug, Default)]
+struct Figures {
+    pairs: usize,
+    planted: usize,
+    found: usize,
+    /// Reported and not planted.
+    false_alarms: usize,
+    /// The first pairs that went wrong.
+    wrong: Vec<String>,
+}
+
+fn response(answer: &Answer) -> Response {
+    let content = bytes::Bytes::from(answer.body.clone());
+    Response {
+        status: answer.status,
+        headers: answer.headers.iter().map(|(name, value)| Header::of(name.as_str(), value.as_str())).collect(),
+        body: Body { length: content.len() as i64, content: Some(content), digest: bytes::Bytes::new(), withheld: None },
+    }
+}
+
+fn measure(mutator: &Mutator, count: usize) -> Figures {
+    let (mut random, mut figures) = (Random::new(42), Figures::default());
+    for _ in 0..count {
+        let pair = (mutator.make)(&mut random);
+        judge(&pair, &mut figures);
+    }
+    figures
+}
+
+fn judge(pair: &Pair, figures: &mut Figures) {
+    let rules = Rules::parse(&pair.rules).unwrap();
+    let comparison = compare("GET /orders/{id}", &response(&pair.primary), &response(&pair.candidate), &rules, AT);
+    let said: BTreeSet<(&str, &str)> =
+        comparison.differences.iter().map(|found| (found.kind.as_str(), found.place.as_str())).collect();
+    let planted: BTreeSet<(&str, &str)> =
+        pair.faults.iter().map(|fault| (fault.kind, fault.place.as_str())).collect();
+    let at = |label: &faults::Label| match &label.example {
+        Some(example) if pair.faults.len() == 1 => comparison.differences.iter().any(|d| d.example == *example),
+        _ => true,
+    };
+    let is_found = |label: &&faults::Label| said.contains(&(label.kind, label.place.as_str())) && at(label);
+    let found = pair.faults.iter().filter(is_found).count();
+    let false_alarms = said.difference(&planted).count();
+    figures.pairs += 1;
+    figures.planted += pair.faults.len();
+    figures.found += found;
+    figures.false_alarms += false_alarms;
+    let result = if pair.faults.is_empty() { CompareResult::Matched } else { CompareResult::Differing };
+    let right = found == pair.faults.len() && false_alarms == 0 && comparison.result == result;
+    if !right && figures.wrong.len() < 3 {
+        let body = |answer: &Answer| String::from_utf8_lossy(&answer.body).into_owned();
+        figures.wrong.push(format!(
+            "rules {}\nprimary {}\ncandidate {}\nplanted {:?}\nsaid {} {said:?}",
+            pair.rules,
+            body(&pair.primary),
+            body(&pair.candidate),
+            pair.faults,
+            comparison.result.as_str()
+        ));
+    }
+}
+
+fn mutators() -> impl Iterator<Item = &'static Mutator> {
+    pairs::JSON.iter()
+}
+
+#[test]
+fn every_planted_fault_is_found_in_its_place_and_nothing_else_is_reported() {
+    for mutator in mutators() {
+        let figures = measure(mutator, BOUNDED);
+        assert!(figures.wrong.is_empty(), "{}: {}", mutator.name, figures.wrong.join("\n\n"));
+        assert_eq!((figures.found, figures.false_alarms), (figures.planted, 0), "{}", mutator.name);
+        assert_eq!(figures.pairs, BOUNDED);
+    }
+}
+
+#[test]
+#[ignore = "100,000 pairs for each mutator take minutes; run them with --ignored --nocapture"]
+fn full_figures() {
+    println!("{:<28} {:>9} {:>9} {:>9} {:>13}", "mutator", "pairs", "planted", "found", "false alarms");
+    for mutator in mutators() {
+        let Figures { pairs, planted, found, false_alarms, wrong } = measure(mutator, FULL);
+        println!("{:<28} {pairs:>9} {planted:>9} {found:>9} {false_alarms:>13}", mutator.name);
+        assert!(wrong.is_empty() && found == planted && false_alarms == 0, "{}: {}", mutator.name, wrong.join("\n\n"));
+    }
+}
