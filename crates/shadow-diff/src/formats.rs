@@ -53,6 +53,14 @@ impl Content {
         }
     }
 
+    /// What was read, if it was.
+    pub(crate) fn document(&self) -> Option<&Document> {
+        match self {
+            Self::Document(_, document) => Some(document),
+            _ => None,
+        }
+    }
+
     /// The word for it in a transition.
     pub(crate) fn name(&self) -> &'static str {
         match self {
