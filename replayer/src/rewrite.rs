@@ -1,11 +1,16 @@
-//! The captured request as it goes to the candidate.
+//! The captured request as it goes to the candidate, or to the control.
 //!
 //! Pure. Guarantees: method, path, query, end-to-end headers and body are those that were captured (a character that URLs do
 //! not hold is percent-encoded); what cannot be said that way in HTTP is an [`Unsendable`], never something similar. Every request carries the signed mark, so
-//! that an agent which meets it knows that the shadow has reached production.
+//! that an agent which meets it knows that the shadow has reached production. Encrypted values are decrypted only for targets that this
+//! replayer's own configuration names ([`Reveal`]).
+
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use shadow_control::{MARK_HEADER, Mark};
+use shadow_mask::Masker;
 use shadow_record::{Header, Request};
 use url::Url;
 
@@ -47,12 +52,32 @@ pub enum Unsendable {
     Body,
 }
 
-/// Builds the request for `candidate`. `sign` is the masking key's HMAC.
+/// To whom encrypted values may be shown.
+pub struct Reveal {
+    masker: Arc<Masker>,
+    to: Vec<Url>,
+}
+
+impl Reveal {
+    /// Shows them to these targets only. They come from the replayer's own configuration: a launch comes from Kafka, and whoever can
+    /// write there must not be able to have values decrypted and sent to a place of their choice.
+    pub fn new(masker: Arc<Masker>, to: Vec<Url>) -> Self {
+        Self { masker, to }
+    }
+
+    /// The request as `target` may see it. What is revealed goes nowhere else: not into records, not into logs.
+    pub fn for_target<'r>(&self, target: &Url, captured: &'r Request) -> Cow<'r, Request> {
+        let named = self.to.iter().any(|url| url.origin() == target.origin());
+        if named { Cow::Owned(self.masker.reveal(captured.clone())) } else { Cow::Borrowed(captured) }
+    }
+}
+
+/// Builds the request for the target at `base`. `sign` is the masking key's HMAC.
 ///
 /// # Errors
 /// [`Unsendable`].
 pub fn request(
-    candidate: &Url,
+    base: &Url,
     captured: &Request,
     mark: &Mark,
     sign: impl FnOnce(&[u8]) -> [u8; 16],
@@ -63,7 +88,7 @@ pub fn request(
         return Err(refused());
     }
     let body = captured.body.content.clone().ok_or(Unsendable::Body)?;
-    let mut request = reqwest::Request::new(method, target(candidate, &captured.path, captured.query.as_deref())?);
+    let mut request = reqwest::Request::new(method, target(base, &captured.path, captured.query.as_deref())?);
     let headers = request.headers_mut();
     for Header { name, value } in &captured.headers {
         if !OWN.contains(&name.as_str()) && name != MARK_HEADER {
@@ -85,8 +110,8 @@ fn append(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Unsend
     Ok(())
 }
 
-/// The candidate's base path, then the captured path and query.
-fn target(candidate: &Url, path: &str, query: Option<&str>) -> Result<Url, Unsendable> {
+/// The target's base path, then the captured path and query.
+fn target(base: &Url, path: &str, query: Option<&str>) -> Result<Url, Unsendable> {
     if !path.starts_with('/') {
         return Err(Unsendable::Path("it does not start with /"));
     }
@@ -96,8 +121,8 @@ fn target(candidate: &Url, path: &str, query: Option<&str>) -> Result<Url, Unsen
     if path.split('/').any(is_dot_segment) {
         return Err(Unsendable::Path("it has . or .. segments, which URLs resolve"));
     }
-    let mut url = candidate.clone();
-    url.set_path(&format!("{}{path}", candidate.path().trim_end_matches('/')));
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
     url.set_query(query);
     url.set_fragment(None);
     Ok(url)
@@ -112,10 +137,12 @@ mod tests {
     use super::*;
     use crate::samples;
     use bytes::Bytes;
+    use shadow_control::Leg;
     use shadow_record::CapturedExchange;
 
     fn rewritten(base: &str, exchange: &CapturedExchange) -> Result<reqwest::Request, Unsendable> {
-        let mark = Mark { launch: "v2".parse().unwrap(), request_id: exchange.request_id, attempt: 1 };
+        let (launch, request_id) = ("v2".parse().unwrap(), exchange.request_id);
+        let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate };
         request(&base.parse().unwrap(), &exchange.request, &mark, |_| [7; 16])
     }
 
