@@ -39,6 +39,8 @@ impl Finding {
 pub(super) struct Outcome {
     as_expected: bool,
     regressions: Vec<Regression>,
+    /// Exchanges that differ in nothing but what a second copy of the live build differs in too.
+    noise: u64,
     /// Found, but not seeded.
     unexpected: Vec<Finding>,
 }
@@ -74,7 +76,9 @@ impl Outcome {
         }
         let unexpected: Vec<Finding> = unexpected.into_iter().cloned().collect();
         let complete = regressions.iter().all(|regression| regression.missing.is_empty());
-        Self { as_expected: complete && unexpected.is_empty() && report.ledger.balanced == 1, regressions, unexpected }
+        let as_expected = complete && unexpected.is_empty() && report.ledger.balanced == 1;
+        let noise = report.match_rate.iter().map(|route| route.noise).sum();
+        Self { as_expected, regressions, noise, unexpected }
     }
 
     pub(super) fn render(&self) -> String {
@@ -88,15 +92,20 @@ impl Outcome {
                 regression.why.to_owned(),
             ]);
         }
-        let mut text = table.render();
+        let mut text = if self.regressions.is_empty() { String::new() } else { table.render() };
         let missing = self.regressions.iter().flat_map(|regression| &regression.missing);
         for (word, finding) in missing.map(|f| ("MISSING", f)).chain(self.unexpected.iter().map(|f| ("UNEXPECTED", f)))
         {
             let Finding { route, place, kind, transition } = finding;
             text.push_str(&format!("{word}: {route}  {place}  {kind}  {transition}\n"));
         }
-        if self.as_expected {
-            text.push_str(&format!("found exactly the {} seeded regressions\n", self.regressions.len()));
+        match self.regressions.len() {
+            _ if !self.as_expected => {}
+            0 => text.push_str("nothing was seeded and nothing was found\n"),
+            seeded => text.push_str(&format!("found exactly the {seeded} seeded regressions\n")),
+        }
+        if self.noise > 0 {
+            text.push_str(&format!("{} exchanges differ only in noise\n", count(self.noise)));
         }
         text
     }
