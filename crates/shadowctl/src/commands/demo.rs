@@ -194,7 +194,8 @@ async fn conclude(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let mut report = gather(&world.sql, launch, u32::MAX).await?;
-    let outcome = Outcome::of(&args.seeded(), &report);
+    let latency = verdict::against_control(&world.sql, launch).await?;
+    let outcome = Outcome::of(&args.seeded(), &report, &latency);
     if let Some(path) = &args.json {
         let written = verdict::Written::of(world, load, &view.account(), &outcome, &report);
         std::fs::write(path, json(&written) + "\n").map_err(|error| cannot_write(path, &error))?;

@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use shadow_control::{
-    Comparison, Control, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus, ensure_shared_topics,
+    Comparison, Control, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus,
+    ensure_shared_topics,
 };
 use shadow_diff::Rules;
 use shadow_kafka::TopicSpec;
@@ -143,7 +144,8 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
     let rules = args.rules.as_deref().map(read_rules).transpose()?;
     let gates = args.gates.as_deref().map(read_gates).transpose()?;
     let control = args.control.map(|url| Control { url, sample: args.control_sample });
-    let targets: Vec<&Url> = [&args.candidate].into_iter().chain(control.as_ref().map(|control| &control.url)).collect();
+    let targets: Vec<&Url> =
+        [&args.candidate].into_iter().chain(control.as_ref().map(|control| &control.url)).collect();
     if let [candidate, control] = targets[..]
         && target::host_port(candidate) == target::host_port(control)
     {
@@ -218,8 +220,9 @@ fn read_checked<T, E: fmt::Display>(
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Result<String, Failure> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}"), format!("check the path of {flag}")))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("cannot read {shown}: {error}"), format!("check the path of {flag}"))
+    })?;
     match parse(&text) {
         Ok(_) => Ok(text),
         Err(error) => Err(Failure::usage(format!("{shown}: {error}"), remedy)),

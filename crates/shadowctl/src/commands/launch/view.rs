@@ -34,8 +34,20 @@ impl<'a> Shown<'a> {
     }
 
     pub(crate) fn render(&self) -> String {
-        let Launch { name, service, candidate, control, sample, filters, isolation, allow, comparison, rules, gates, .. } =
-            self.launch;
+        let Launch {
+            name,
+            service,
+            candidate,
+            control,
+            sample,
+            filters,
+            isolation,
+            allow,
+            comparison,
+            rules,
+            gates,
+            ..
+        } = self.launch;
         let lines = |text: &Option<String>| {
             text.as_ref().map_or("default".to_owned(), |text| format!("{} lines", text.lines().count()))
         };
