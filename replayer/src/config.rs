@@ -108,7 +108,8 @@ impl ServiceConfig for Config {
 
 /// Whether it is scheme, host and port: a path would promise a narrower choice than there is.
 fn is_origin(url: &Url) -> bool {
-    let bare = url.username().is_empty() && url.password().is_none() && matches!(&url[Position::BeforePath..], "" | "/");
+    let bare =
+        url.username().is_empty() && url.password().is_none() && matches!(&url[Position::BeforePath..], "" | "/");
     matches!(url.scheme(), "http" | "https") && url.has_host() && bare
 }
 

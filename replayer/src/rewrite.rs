@@ -198,6 +198,52 @@ mod tests {
     }
 
     #[test]
+    fn values_are_revealed_to_named_targets_only_and_come_back_as_the_primary_has_them() {
+        let rules = "[[rule]]\nstrategy = \"encrypt\"\nroute = \"* /people/{name}\"\npath = [\"name\"]\nquery = [\"q\"]\njson = [\"$.name\"]";
+        let key = shadow_mask::MaskKey::parse(&"k".repeat(32)).unwrap();
+        let rules = shadow_mask::Ruleset::parse(rules).unwrap();
+        let masker = Arc::new(Masker::new(key, rules, shadow_record::RouteTable::default()));
+        let headers =
+            || HeaderMap::from_iter([("content-type".parse().unwrap(), HeaderValue::from_static("application/json"))]);
+        let answer = |name: &str| shadow_mask::RawResponse {
+            status: 200,
+            headers: headers(),
+            body: shadow_mask::RawBody::Whole(format!("{{\"name\":\"{name}\",\"mail\":\"{name}\"}}").into()),
+        };
+        let mut exchange = samples::captured("POST", "/");
+        exchange.request = masker.request(shadow_mask::RawRequest {
+            method: "POST".to_owned(),
+            scheme: "http".to_owned(),
+            authority: "shop".to_owned(),
+            path: "/people/Al%20Example".to_owned(),
+            query: Some("q=Al+Example".to_owned()),
+            headers: headers(),
+            body: shadow_mask::RawBody::Whole(Bytes::from_static(b"{\"name\":\"Al Example\"}")),
+        });
+        let captured = exchange.request.clone();
+        let reveal = Reveal::new(masker.clone(), vec!["http://candidate:8080".parse().unwrap()]);
+        let sent = |target: &str| {
+            let (target, mut exchange) = (target.parse::<Url>().unwrap(), exchange.clone());
+            exchange.request = reveal.for_target(&target, &captured).into_owned();
+            shown(&rewritten(target.as_str(), &exchange).unwrap())
+        };
+        let named = sent("http://candidate:8080/v2");
+        assert!(named.starts_with("POST http://candidate:8080/v2/people/Al%20Example?q=Al%20Example\n"), "{named}");
+        assert!(named.ends_with("{\"name\":\"Al Example\"}"), "{named}");
+        for other in ["https://candidate:8080", "http://candidate", "http://control:8080"] {
+            let masked = sent(other);
+            assert!(!masked.contains("Example") && masked.matches("mske_").count() == 3, "{masked}");
+        }
+        // The candidate saw the value and repeats it; the primary's answer was masked when the value passed through it.
+        let of = |name| masker.response(&captured.method, &captured.path, answer(name));
+        assert_eq!(
+            of("Al Example").body.content,
+            masker.response("POST", "/people/Al%20Example", answer("Al Example")).body.content
+        );
+        assert!(!String::from_utf8_lossy(&of("Al Example").body.content.unwrap()).contains("Example"));
+    }
+
+    #[test]
     fn what_http_cannot_say_is_refused_by_name() {
         assert!(matches!(rewritten("http://c", &samples::captured("CONNECT", "/")), Err(Unsendable::Method(_))));
         assert!(matches!(rewritten("http://c", &samples::captured("G T", "/")), Err(Unsendable::Method(_))));
