@@ -62,6 +62,19 @@ pub enum Unit {
     Milliseconds,
 }
 
+impl Unit {
+    /// A value as people read it: `99.93 %`, `1.2 times`, `17.3 ms`; an infinite one as `any`.
+    #[must_use]
+    pub fn show(self, value: f64) -> String {
+        match self {
+            _ if !value.is_finite() => "any".to_owned(),
+            Self::Share => percent(value),
+            Self::Factor => format!("{} times", words::number(value)),
+            Self::Milliseconds => format!("{} ms", words::number(value)),
+        }
+    }
+}
+
 /// The limit of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]

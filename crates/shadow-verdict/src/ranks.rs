@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::gates::Gates;
+use crate::gates::{Gates, ScopeGates};
 use crate::interval::Interval;
 use crate::quantile::{Quantile, Ranks};
 
@@ -113,25 +113,29 @@ impl Wanted {
     /// For all routes together, of which `values` requests have both latencies.
     #[must_use]
     pub fn for_launch(gates: &Gates, values: u64) -> Self {
-        Self::of(gates.alpha(), gates.spending().launch(gates.launch().count()), values)
+        let asked = gates.launch();
+        Self::of(asked, gates.alpha(), gates.spending().launch(asked.count()), values)
     }
 
     /// For the route that appeared as the `order`th, from 0.
     #[must_use]
     pub fn for_route(gates: &Gates, route: &str, order: usize, values: u64) -> Self {
-        Self::of(gates.alpha(), gates.spending().route(order, gates.route(route).count()), values)
+        let asked = gates.route(route);
+        Self::of(asked, gates.alpha(), gates.spending().route(order, asked.count()), values)
     }
 
-    fn of(pass: f64, fail: f64, values: u64) -> Self {
+    fn of(asked: &ScopeGates, pass: f64, fail: f64, values: u64) -> Self {
         let mut wanted = BTreeSet::new();
         if values == 0 {
             return Self(wanted);
         }
         for quantile in [Quantile::P50, Quantile::P95, Quantile::P99] {
             wanted.insert(Rank::from_smallest(quantile.rank(values)));
+            // How much more is needed is told for gates only.
+            let growth = if asked.latency.iter().any(|gate| gate.quantile == quantile) { &GROWTH[..] } else { &[] };
             // A ratio needs two samples, each of which gets half of the risk.
             for alpha in [pass, pass / 2.0, fail, fail / 2.0] {
-                let grown = GROWTH.iter().map(|growth| grown_ranks(quantile, values, alpha, *growth));
+                let grown = growth.iter().map(|growth| grown_ranks(quantile, values, alpha, *growth));
                 for (low, high) in std::iter::once(ranks(quantile, values, alpha)).chain(grown) {
                     wanted.extend(low);
                     wanted.extend(high);
@@ -151,13 +155,18 @@ impl Wanted {
 mod tests {
     use super::*;
 
+    fn wanted(values: u64) -> Wanted {
+        let gates = Gates::parse("[launch]\np95_ratio = 2\np99_ratio = 2").unwrap();
+        Wanted::of(gates.launch(), 0.05, 0.001, values)
+    }
+
     fn sample(values: u32) -> Vec<f64> {
         (1..=values).map(f64::from).collect()
     }
 
     #[test]
     fn what_was_wanted_is_enough_for_every_interval() {
-        let wanted = Wanted::of(0.05, 0.001, 2_000);
+        let wanted = wanted(2_000);
         let ranked = Ranked::of_sorted(&sample(2_000), &wanted);
         for quantile in [Quantile::P50, Quantile::P95, Quantile::P99] {
             assert_eq!(ranked.estimate(quantile), Some(quantile.level() * 2_000.0));
@@ -175,9 +184,9 @@ mod tests {
 
     #[test]
     fn values_that_arrive_between_the_two_steps_only_widen_an_interval() {
-        let wanted = Wanted::of(0.05, 0.001, 2_000);
+        let wanted = wanted(2_000);
         let late = sample(2_100);
-        let exact = Ranked::of_sorted(&late, &Wanted::of(0.05, 0.001, 2_100)).interval(Quantile::P95, 0.05);
+        let exact = Ranked::of_sorted(&late, &self::wanted(2_100)).interval(Quantile::P95, 0.05);
         let known = Ranked::of_sorted(&late, &wanted).known;
         let later = Ranked::new(2_000, known).interval(Quantile::P95, 0.05);
         assert!(later.low <= exact.low && exact.high <= later.high, "{later:?} around {exact:?}");
@@ -185,7 +194,7 @@ mod tests {
 
     #[test]
     fn without_a_value_nothing_is_wanted_and_nothing_is_known() {
-        assert_eq!(Wanted::of(0.05, 0.001, 0).ranks().count(), 0);
+        assert_eq!(wanted(0).ranks().count(), 0);
         let unknown = Interval { low: f64::NEG_INFINITY, high: f64::INFINITY };
         assert_eq!(Ranked::default().interval(Quantile::P50, 0.05), unknown);
     }

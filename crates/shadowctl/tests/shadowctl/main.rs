@@ -9,3 +9,4 @@ mod mask;
 mod rates;
 mod support;
 mod tables;
+mod verdict;
