@@ -1,7 +1,7 @@
 //! `shadowctl verdict`: whether a candidate may go live. Asks ClickHouse for the evidence, the pure `shadow-verdict` judges it.
 
 mod evidence;
-mod render;
+pub(crate) mod render;
 #[cfg(test)]
 mod tests;
 
