@@ -137,8 +137,10 @@ pub(crate) fn added(random: &mut Random, doc: &Doc) -> Option<(Doc, Label)> {
             in_list("added", &spot)
         }
         Doc::Record(members) => {
-            let name = (*random.pick(&["extra", "x y", "größer"])).to_owned();
-            let value = random.pick(&[Doc::Null, text("new"), Doc::List(vec![Doc::Bool(true)])]).clone();
+            let name = (*random.pick(&["extra", "x y", "größer", "@extra"])).to_owned();
+            let one = |item: Doc| Doc::List(vec![item]);
+            let values = [Doc::Null, text("new"), one(Doc::Bool(true)), one(text("new")), one(Doc::Record(Vec::new()))];
+            let value = random.pick(&values).clone();
             members.insert(random.below(members.len() + 1), (name.clone(), value));
             label("added", &[spot, vec![Step::Name(name)]].concat())
         }

@@ -85,8 +85,7 @@ fn several(random: &mut Random) -> Pair {
 
 /// Both documents as JSON answers.
 pub(crate) fn pair(random: &mut Random, primary: &Doc, candidate: &Doc, faults: Vec<Label>) -> Pair {
-    let candidate =
-        if random.once_in(2) { write::plain(candidate) } else { write::respelt(random, candidate) };
+    let candidate = if random.once_in(2) { write::plain(candidate) } else { write::respelt(random, candidate) };
     Pair {
         rules: String::new(),
         primary: Answer::json(write::plain(primary)),
