@@ -135,8 +135,7 @@ fn pair(format: &Format, primary: String, candidate: String, faults: Vec<Label>)
 }
 
 fn header_only() -> Vec<Label> {
-    let place = "header:content-type".to_owned();
-    vec![Label { kind: "header", example: Some(place.clone()), place }]
+    vec![Label::word("header", "header:content-type")]
 }
 
 /// The same content in another charset: nothing but the header differs.

@@ -11,14 +11,16 @@ mod faults;
 mod formats;
 mod pairs;
 mod random;
+mod rules;
 mod shapes;
 mod write;
 
 use std::collections::BTreeSet;
 
+use faults::Label;
 use pairs::{Answer, Mutator, Pair};
 use random::Random;
-use shadow_diff::{CompareResult, Rules, compare};
+use shadow_diff::{CompareResult, Difference, Rules, compare};
 use shadow_record::{Body, Header, Response, Timestamp};
 
 /// Pairs of each mutator in a normal run.
@@ -68,18 +70,26 @@ fn judge(pair: &Pair, figures: &mut Figures) {
     let said: BTreeSet<(&str, &str)> =
         comparison.differences.iter().map(|found| (found.kind.as_str(), found.place.as_str())).collect();
     let planted: BTreeSet<(&str, &str)> = pair.faults.iter().map(|fault| (fault.kind, fault.place.as_str())).collect();
-    let at = |label: &faults::Label| match &label.example {
-        Some(example) if pair.faults.len() == 1 => comparison.differences.iter().any(|d| d.example == *example),
-        _ => true,
+    let is_found = |label: &&Label| {
+        let at = |found: &Difference| {
+            let example = label.example.as_ref().filter(|_| pair.faults.len() == 1);
+            (found.kind.as_str(), &found.place) == (label.kind, &label.place)
+                && example.is_none_or(|example| *example == found.example)
+                && found.expected.as_deref() == label.expected
+        };
+        comparison.differences.iter().any(at)
     };
-    let is_found = |label: &&faults::Label| said.contains(&(label.kind, label.place.as_str())) && at(label);
     let found = pair.faults.iter().filter(is_found).count();
     let false_alarms = said.difference(&planted).count();
     figures.pairs += 1;
     figures.planted += pair.faults.len();
     figures.found += found;
     figures.false_alarms += false_alarms;
-    let result = if pair.faults.is_empty() { CompareResult::Matched } else { CompareResult::Differing };
+    let result = match &pair.faults[..] {
+        [] => CompareResult::Matched,
+        faults if faults.iter().all(|fault| fault.expected.is_some()) => CompareResult::Expected,
+        _ => CompareResult::Differing,
+    };
     let right = found == pair.faults.len() && false_alarms == 0 && comparison.result == result;
     if !right && figures.wrong.len() < 3 {
         let body = |answer: &Answer| String::from_utf8_lossy(&answer.body).into_owned();
@@ -114,6 +124,11 @@ fn every_fault_planted_in_another_format_is_found_in_its_place_and_nothing_else_
 }
 
 #[test]
+fn what_the_rules_allow_is_not_flagged_and_what_they_do_not_is_found() {
+    check(rules::RULES, BOUNDED);
+}
+
+#[test]
 fn a_miss_and_a_false_alarm_are_noticed() {
     let pair = (pairs::JSON[0].make)(&mut Random::new(1));
     let mut missed = pair.clone();
@@ -133,7 +148,7 @@ fn a_miss_and_a_false_alarm_are_noticed() {
 #[ignore = "100,000 pairs for each mutator take minutes; run them with --ignored --nocapture"]
 fn full_figures() {
     println!("{:<28} {:>9} {:>9} {:>9} {:>13}", "mutator", "pairs", "planted", "found", "false alarms");
-    for mutators in [pairs::JSON, formats::FORMATS] {
+    for mutators in [pairs::JSON, formats::FORMATS, rules::RULES] {
         check(mutators, FULL);
     }
 }
