@@ -245,5 +245,9 @@ fn launch_row(launch: &Launch, control_version: i64) -> LaunchRow {
         changed_why: launch.change.why.clone(),
         changed_at: launch.change.at.micros(),
         control_version,
+        control: launch.control.as_ref().map(|control| control.url.to_string()).unwrap_or_default(),
+        control_sample: launch.control.as_ref().map_or(0.0, |control| control.sample),
+        gates: launch.gates.clone().unwrap_or_default(),
+        rules: launch.rules.clone().unwrap_or_default(),
     }
 }

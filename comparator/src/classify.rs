@@ -1,14 +1,20 @@
 //! Step 3: classify. A settled offset becomes the row that is stored about it. Pure.
 
 use shadow_control::{Comparison, Launch};
-use shadow_diff::{Masking, Rules, compare_masked};
+use shadow_diff::{CompareResult, Masking, Rules, compare_masked};
 use shadow_record::{
-    Body, CaptureError, CapturedExchange, LaunchName, Outcome, ReplayedExchange, Response, ServiceName, SkipReason,
-    Source, Timestamp,
+    CapturedExchange, LaunchName, Outcome, ReplayedExchange, Response, ServiceName, SkipReason, Timestamp,
 };
 
 use crate::pair::Settled;
 use crate::store::{ExchangeRow, RangeRow};
+
+mod attributes;
+mod candidate;
+mod control;
+mod primary;
+
+pub use attributes::Attributes;
 
 /// A record of the captured topic; `exchange` is `None` when it could not be read.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,14 +22,21 @@ use crate::store::{ExchangeRow, RangeRow};
 pub struct Captured {
     pub appended_at: Timestamp,
     pub exchange: Option<Box<CapturedExchange>>,
+    pub attributes: Attributes,
 }
 
 impl Captured {
-    /// What the join keeps of a captured record: everything but the request's headers and body.
+    /// What the join keeps of a captured record: everything but the request's headers and body, and of these the attributes.
     pub fn of(appended_at: Timestamp, mut exchange: CapturedExchange) -> Self {
+        let attributes = attributes::of(&exchange.route, &exchange.request);
         exchange.request.headers = Vec::new();
         exchange.request.body.content = None;
-        Self { appended_at, exchange: Some(Box::new(exchange)) }
+        Self { appended_at, exchange: Some(Box::new(exchange)), attributes }
+    }
+
+    /// A captured record that could not be read.
+    pub fn unreadable(appended_at: Timestamp) -> Self {
+        Self { appended_at, exchange: None, attributes: Attributes::new() }
     }
 }
 
@@ -59,6 +72,7 @@ const OUTCOME_LOST: &str = "outcome_lost";
 /// Reason of completed offsets whose captured record is gone, so that there is nothing to compare with.
 const CAPTURED_LOST: &str = "captured_lost";
 const UNDECODABLE: &str = "undecodable";
+const INCOMPARABLE: &str = CompareResult::Incomparable.as_str();
 const DEAD_LETTERED: &str = "dead_lettered";
 
 impl Classifier {
@@ -136,11 +150,16 @@ impl Classifier {
             row.captured_at = row.appended_at;
         }
         if let Some(replayed) = &replayed {
-            fill_candidate(&mut row, replayed);
+            candidate::fill(&mut row, replayed);
+            if let Some(control) = &replayed.control {
+                control::fill(&mut row, control);
+            }
         }
-        let exchange = captured.and_then(|captured| captured.exchange);
+        let (exchange, attributes) =
+            captured.map_or((None, Attributes::new()), |captured| (captured.exchange, captured.attributes));
+        row.attributes = attributes;
         if let Some(exchange) = &exchange {
-            fill_primary(&mut row, exchange);
+            primary::fill(&mut row, exchange);
         }
         row.version = version(replayed_offset, u64::from(exchange.is_none()));
         (row.outcome, row.reason) = match (&replayed, &exchange) {
@@ -177,28 +196,18 @@ impl Classifier {
             return;
         }
         self.rules.version().clone_into(&mut row.rules_version);
+        let control = replayed.control.as_ref().and_then(|control| control.answer.as_ref().ok());
         let Some(primary) = &exchange.response else {
-            row.result = "incomparable";
+            row.result = INCOMPARABLE;
+            row.control_result = if control.is_some() { INCOMPARABLE } else { row.control_result };
             return;
         };
         let ours = Masking { key_id: &exchange.key_id, ruleset: &exchange.ruleset };
         let theirs = Masking { key_id: &replayed.key_id, ruleset: &replayed.ruleset };
-        let comparison = compare_masked(&exchange.route, (primary, ours), (candidate, theirs), &self.rules);
-        row.result = comparison.result.as_str();
-        row.differences_omitted = comparison.omitted;
-        if !comparison.differences.is_empty() {
-            row.primary_body = excerpt(&primary.body, self.body_bytes);
-            row.candidate_body = excerpt(&candidate.body, self.body_bytes);
-        }
-        for difference in comparison.differences {
-            row.differences_signature.push(difference.signature.to_string());
-            row.differences_place.push(difference.place);
-            row.differences_kind.push(difference.kind.as_str());
-            row.differences_transition.push(difference.transition);
-            row.differences_example.push(difference.example);
-            row.differences_primary.push(difference.primary);
-            row.differences_candidate.push(difference.candidate);
-            row.differences_count.push(difference.count);
+        let with = |answer| compare_masked(&exchange.route, (primary, ours), (answer, theirs), &self.rules);
+        candidate::fill_comparison(row, with(candidate), (primary, candidate), self.body_bytes);
+        if let Some(answer) = control {
+            control::fill_comparison(row, with(answer));
         }
     }
 }
@@ -206,76 +215,4 @@ impl Classifier {
 /// The first outcome wins; of the same outcome, the row with both sides does.
 fn version(replayed_offset: i64, lacking: u64) -> u64 {
     u64::MAX - 2 * replayed_offset.max(0) as u64 - lacking
-}
-
-fn fill_primary(row: &mut ExchangeRow, exchange: &CapturedExchange) {
-    row.request_id = Some(exchange.request_id.0);
-    row.route.clone_from(&exchange.route);
-    row.method.clone_from(&exchange.request.method);
-    row.path.clone_from(&exchange.request.path);
-    row.source = source(exchange.source).to_owned();
-    row.agent.clone_from(&exchange.agent);
-    row.epoch = exchange.epoch;
-    row.sequence = exchange.sequence;
-    row.captured_at = exchange.captured_at.micros();
-    row.primary_status = exchange.response.as_ref().map(|response| response.status);
-    row.primary_error = exchange.error.map_or("", capture_error).to_owned();
-    row.primary_first_byte_us = exchange.first_byte_us;
-    row.primary_us = Some(exchange.total_us);
-    row.primary_body_bytes = exchange.response.as_ref().map(|response| response.body.length);
-    row.ruleset.clone_from(&exchange.ruleset);
-    row.key_id.clone_from(&exchange.key_id);
-}
-
-fn fill_candidate(row: &mut ExchangeRow, replayed: &ReplayedExchange) {
-    row.request_id = replayed.request_id.map(|id| id.0);
-    row.appended_at = replayed.appended_at.micros();
-    row.captured_at = row.appended_at;
-    row.intended_at = replayed.intended_at.map(Timestamp::micros);
-    row.sent_at = replayed.sent_at.map(Timestamp::micros);
-    row.candidate_first_byte_us = replayed.first_byte_us;
-    row.candidate_us = replayed.total_us;
-    if let Outcome::Completed(response) = &replayed.outcome {
-        row.candidate_status = Some(response.status);
-        row.candidate_body_bytes = Some(response.body.length);
-    }
-    row.candidate_ruleset.clone_from(&replayed.ruleset);
-    row.candidate_key_id.clone_from(&replayed.key_id);
-    row.replayer.clone_from(&replayed.replayer);
-    row.attempt = replayed.attempt;
-}
-
-/// The masked content as text, cut at `limit` bytes.
-fn excerpt(body: &Body, limit: usize) -> String {
-    let content = body.content.as_deref().unwrap_or_default();
-    let mut text = String::from_utf8_lossy(&content[..content.len().min(limit)]).into_owned();
-    if content.len() > limit {
-        // The cut may have split a character.
-        while text.ends_with(char::REPLACEMENT_CHARACTER) {
-            text.pop();
-        }
-    }
-    text
-}
-
-fn source(source: Source) -> &'static str {
-    match source {
-        Source::Other => "other",
-        Source::Proxy => "proxy",
-        Source::Sniff => "sniff",
-        Source::Mirror => "mirror",
-        Source::Import => "import",
-        Source::Sdk => "sdk",
-    }
-}
-
-fn capture_error(error: CaptureError) -> &'static str {
-    match error {
-        CaptureError::Other => "other",
-        CaptureError::Connect => "connect",
-        CaptureError::Timeout => "timeout",
-        CaptureError::Reset => "reset",
-        CaptureError::Protocol => "protocol",
-        CaptureError::ClientAborted => "client_aborted",
-    }
 }

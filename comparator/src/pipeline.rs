@@ -281,7 +281,7 @@ impl Pipeline {
                     if !self.shared.file(&record, error.reason(), &detail, &self.stop).await {
                         return;
                     }
-                    Captured { appended_at: record.appended_at, exchange: None }
+                    Captured::unreadable(record.appended_at)
                 }
             };
             let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };

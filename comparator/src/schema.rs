@@ -1,15 +1,20 @@
-//! The tables and views in ClickHouse, as numbered migrations; `shadowctl schema apply` runs them.
+//! The tables and views in ClickHouse, as migrations; `shadowctl schema apply` runs them.
 //!
 //! Every statement may be run again, and a migration that is recorded with the same text is not: applying twice changes
-//! nothing.
+//! nothing. Once one was run, all behind it are run again, for ClickHouse fixes the columns of a view when it is created.
 
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
-/// Every migration in order: its name and its statements, each ending with a semicolon at the end of a line.
+/// Every migration in order, first of the tables, then of the views: its name and its statements, each ending with a semicolon
+/// at the end of a line.
 pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_tables", include_str!("../../schemas/clickhouse/0001_tables.sql")),
-    ("0002_views", include_str!("../../schemas/clickhouse/0002_views.sql")),
+    ("0002_control_and_noise", include_str!("../../schemas/clickhouse/0002_control_and_noise.sql")),
+    ("views/1_noise", include_str!("../../schemas/clickhouse/views/1_noise.sql")),
+    ("views/2_results", include_str!("../../schemas/clickhouse/views/2_results.sql")),
+    ("views/3_differences", include_str!("../../schemas/clickhouse/views/3_differences.sql")),
+    ("views/4_ledger", include_str!("../../schemas/clickhouse/views/4_ledger.sql")),
 ];
 
 /// Tables that the comparator inserts into.
@@ -49,7 +54,7 @@ pub async fn apply(client: &Client, database: &str) -> Result<Vec<&'static str>,
     let mut applied = Vec::new();
     for &(migration, text) in MIGRATIONS {
         let checksum = checksum(text);
-        if done.iter().any(|d| d.name == migration && d.checksum == checksum) {
+        if applied.is_empty() && done.iter().any(|d| d.name == migration && d.checksum == checksum) {
             continue;
         }
         for (index, statement) in statements(text).enumerate() {
@@ -88,8 +93,8 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_in_order_and_repeatable() {
-        for (index, (name, text)) in MIGRATIONS.iter().enumerate() {
-            assert!(name.starts_with(&format!("{:04}_", index + 1)), "{name}");
+        assert!(MIGRATIONS.is_sorted(), "tables come before views");
+        for (name, text) in MIGRATIONS {
             for statement in statements(text) {
                 let first = statement.lines().find(|l| !l.is_empty() && !l.starts_with("--")).unwrap();
                 let repeatable = ["IF NOT EXISTS", "OR REPLACE", "IF EXISTS"].iter().any(|words| first.contains(words));

@@ -82,7 +82,7 @@ fn a_launch_without_comparison_only_records() {
 
 #[test]
 fn what_cannot_be_compared_for_lack_of_a_record_is_dead_lettered_with_its_reason() {
-    let unreadable = Captured { appended_at: Timestamp(NOON + 7), exchange: None };
+    let unreadable = Captured::unreadable(Timestamp(NOON + 7));
     let reasons = [
         (row(None, Some(candidate("1"))), "captured_lost"),
         (row(Some(unreadable.clone()), Some(candidate("1"))), "undecodable"),

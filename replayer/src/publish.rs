@@ -86,6 +86,7 @@ impl Publisher {
             first_byte_us: times.first_byte.map(micros),
             total_us: times.total.map(micros),
             outcome,
+            control: None,
             ruleset: self.ruleset.clone(),
             key_id: self.key_id.clone(),
         };

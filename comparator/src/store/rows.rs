@@ -40,7 +40,9 @@ pub struct ExchangeRow {
     pub outcome: &'static str,
     pub reason: &'static str,
     pub result: &'static str,
+    pub result_without_differences: &'static str,
     pub rules_version: String,
+    pub rules_used: Vec<u16>,
     pub ruleset: String,
     pub key_id: String,
     pub candidate_ruleset: String,
@@ -63,7 +65,28 @@ pub struct ExchangeRow {
     pub differences_candidate: Vec<String>,
     #[serde(rename = "differences.count")]
     pub differences_count: Vec<u32>,
+    #[serde(rename = "differences.expected")]
+    pub differences_expected: Vec<String>,
     pub differences_omitted: u32,
+    pub primary_class: String,
+    pub candidate_class: String,
+    pub score_difference: Option<f64>,
+    pub control_sent_at: Option<i64>,
+    pub control_status: Option<u16>,
+    pub control_error: &'static str,
+    pub control_first_byte_us: Option<i64>,
+    pub control_us: Option<i64>,
+    pub control_result: &'static str,
+    #[serde(rename = "control.signature")]
+    pub control_signature: Vec<String>,
+    #[serde(rename = "control.place")]
+    pub control_place: Vec<String>,
+    #[serde(rename = "control.kind")]
+    pub control_kind: Vec<&'static str>,
+    #[serde(rename = "control.transition")]
+    pub control_transition: Vec<String>,
+    pub control_differences_omitted: u32,
+    pub attributes: Vec<(String, String)>,
     pub primary_body: String,
     pub candidate_body: String,
 }
@@ -102,7 +125,9 @@ impl ExchangeRow {
         outcome: "",
         reason: "",
         result: "",
+        result_without_differences: "",
         rules_version: String::new(),
+        rules_used: Vec::new(),
         ruleset: String::new(),
         key_id: String::new(),
         candidate_ruleset: String::new(),
@@ -117,7 +142,23 @@ impl ExchangeRow {
         differences_primary: Vec::new(),
         differences_candidate: Vec::new(),
         differences_count: Vec::new(),
+        differences_expected: Vec::new(),
         differences_omitted: 0,
+        primary_class: String::new(),
+        candidate_class: String::new(),
+        score_difference: None,
+        control_sent_at: None,
+        control_status: None,
+        control_error: "",
+        control_first_byte_us: None,
+        control_us: None,
+        control_result: "",
+        control_signature: Vec::new(),
+        control_place: Vec::new(),
+        control_kind: Vec::new(),
+        control_transition: Vec::new(),
+        control_differences_omitted: 0,
+        attributes: Vec::new(),
         primary_body: String::new(),
         candidate_body: String::new(),
     };
@@ -127,7 +168,9 @@ impl ExchangeRow {
         let excerpts =
             self.differences_primary.iter().chain(&self.differences_candidate).map(String::len).sum::<usize>();
         let texts = self.primary_body.len() + self.candidate_body.len() + self.path.len();
-        size_of::<Self>() + 512 + texts + excerpts + 256 * self.differences_place.len()
+        let attributes = self.attributes.iter().map(|(name, value)| name.len() + value.len() + 48).sum::<usize>();
+        let places = self.differences_place.len() + self.control_place.len();
+        size_of::<Self>() + 512 + texts + excerpts + attributes + 256 * places
     }
 }
 
@@ -200,4 +243,8 @@ pub struct LaunchRow {
     pub changed_why: String,
     pub changed_at: i64,
     pub control_version: i64,
+    pub control: String,
+    pub control_sample: f64,
+    pub gates: String,
+    pub rules: String,
 }

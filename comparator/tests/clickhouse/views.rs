@@ -32,6 +32,10 @@ fn world() -> Batch {
             changed_why: "test".to_owned(),
             changed_at: NOON,
             control_version: 3,
+            control: "http://127.0.0.1:8/".to_owned(),
+            control_sample: 0.1,
+            gates: String::new(),
+            rules: String::new(),
         });
     }
     all.statuses.push(agent(

@@ -19,6 +19,9 @@ pub struct Launch {
     pub service: ServiceName,
     /// Base URL of the candidate.
     pub candidate: Url,
+    /// A second copy of the live build, to tell noise from fault; `None` for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
     /// Share of the captured exchanges to replay, 0 to 1.
     #[serde(default = "one")]
     pub sample: f64,
@@ -37,6 +40,9 @@ pub struct Launch {
     /// Comparison rules as TOML; `None` for none.
     #[serde(default)]
     pub rules: Option<String>,
+    /// Gates of the verdict as TOML; `None` for the default ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gates: Option<String>,
     /// First captured offset of each partition that belongs to the launch; partitions not named start at 0.
     pub start: BTreeMap<i32, i64>,
     /// Whether it runs.
@@ -46,6 +52,24 @@ pub struct Launch {
     pub limits: LaunchLimits,
     /// Who created or last changed it, when and why.
     pub change: Change,
+}
+
+/// The control leg of a launch: some requests go to a second copy of the live build at the same moment as to the candidate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// Base URL of the copy. It is held to the same rules as the candidate.
+    pub url: Url,
+    /// Share of the requests sent to the candidate that are also sent there, 0 to 1.
+    #[serde(default = "Control::default_sample")]
+    pub sample: f64,
+}
+
+impl Control {
+    /// The share where none is named: a tenth.
+    pub const fn default_sample() -> f64 {
+        0.1
+    }
 }
 
 /// What a launch leaves out; empty lists leave nothing out.
@@ -120,12 +144,14 @@ impl Launch {
             name,
             service,
             candidate,
+            control: None,
             sample: 1.0,
             filters: Filters::default(),
             isolation: None,
             allow: Vec::new(),
             comparison: Comparison::On,
             rules: None,
+            gates: None,
             start: BTreeMap::new(),
             status: LaunchStatus::Active,
             limits: LaunchLimits::default(),
@@ -153,20 +179,36 @@ impl Launch {
     /// Whether the exchange is in the launch's sample. Salted with the launch's name, so that samples of launches and agents
     /// are independent; a pure function, so that every replayer decides alike.
     pub fn in_sample(&self, id: &RequestId) -> bool {
-        if self.sample >= 1.0 {
-            return true;
-        }
-        let mut hash = FNV_OFFSET;
-        for byte in self.name.as_str().bytes().chain([0]).chain(*id.0.as_bytes()) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
-        }
-        // FNV leaves its high bits poorly mixed for short inputs; this finaliser (MurmurHash3's) spreads them.
-        hash ^= hash >> 33;
-        hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-        hash ^= hash >> 33;
-        // 53 bits fit a double exactly.
-        ((hash >> 11) as f64) < self.sample * (1u64 << 53) as f64
+        falls_below(self.sample, [self.name.as_str().as_bytes(), id.0.as_bytes()])
     }
+
+    /// Where the exchange goes besides to the candidate: the control's URL, when the exchange is in the control's sample. That
+    /// sample depends on the launch's name too, but not on [`Launch::in_sample`].
+    pub fn control_of(&self, id: &RequestId) -> Option<&Url> {
+        let control = self.control.as_ref()?;
+        falls_below(control.sample, [self.name.as_str().as_bytes(), b"control", id.0.as_bytes()])
+            .then_some(&control.url)
+    }
+}
+
+/// Whether the parts' hash, as a number from 0 up to 1, lies below `share`. No part but the last may hold a zero byte.
+fn falls_below<const N: usize>(share: f64, parts: [&[u8]; N]) -> bool {
+    if share >= 1.0 {
+        return true;
+    }
+    let mut hash = FNV_OFFSET;
+    for (number, part) in parts.into_iter().enumerate() {
+        let separator: &[u8] = if number == 0 { &[] } else { &[0] };
+        for byte in separator.iter().chain(part) {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME);
+        }
+    }
+    // FNV leaves its high bits poorly mixed for short inputs; this finaliser (MurmurHash3's) spreads them.
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^= hash >> 33;
+    // 53 bits fit a double exactly.
+    ((hash >> 11) as f64) < share * (1u64 << 53) as f64
 }
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
@@ -190,6 +232,20 @@ mod tests {
         assert!((in_a / 40_000.0 - 0.25).abs() < 0.02, "{in_a}");
         assert!((in_both / 40_000.0 - 0.0625).abs() < 0.01, "{in_both}");
         assert!(!ids.iter().any(|id| launch("a", 0.0).in_sample(id)));
+    }
+
+    #[test]
+    fn the_control_sample_is_a_share_of_the_launchs_and_independent_of_it() {
+        let mut launch = launch("a", 0.25);
+        let id = RequestId::generate();
+        assert_eq!(launch.control_of(&id), None, "no control leg");
+        let url: Url = "http://127.0.0.1:2".parse().unwrap();
+        launch.control = Some(Control { url: url.clone(), sample: 1.0 });
+        assert_eq!(launch.control_of(&id), Some(&url));
+        launch.control = Some(Control { url, sample: 0.1 });
+        let sent: Vec<_> = (0..80_000).map(|_| RequestId::generate()).filter(|id| launch.in_sample(id)).collect();
+        let both = sent.iter().filter(|id| launch.control_of(id).is_some()).count() as f64;
+        assert!((both / sent.len() as f64 - 0.1).abs() < 0.015, "{both} of {}", sent.len());
     }
 
     #[test]

@@ -5,8 +5,8 @@ use shadow_record::{LaunchName, ServiceName, Timestamp};
 
 use crate::Launch;
 
-/// Newest record format this build writes and reads.
-const FORMAT: u32 = 1;
+/// Newest record format this build writes and reads. 2 came with a launch's control leg and gates.
+const FORMAT: u32 = 2;
 
 /// Why a control record could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -140,9 +140,18 @@ impl ControlRecord {
         format!("{LAUNCH_KEY}{name}")
     }
 
+    /// The oldest format that can say this, so that instances of an earlier version read what does not concern them.
+    fn format(&self) -> u32 {
+        match self {
+            Self::Launch(launch) if launch.control.is_some() || launch.gates.is_some() => FORMAT,
+            _ => 1,
+        }
+    }
+
     /// The record's value.
     pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(&Outgoing { format: FORMAT, record: self }).expect("control records have string keys only")
+        serde_json::to_vec(&Outgoing { format: self.format(), record: self })
+            .expect("control records have string keys only")
     }
 
     /// Reads a value that stood under `key`.

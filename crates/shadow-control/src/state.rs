@@ -141,10 +141,28 @@ mod tests {
     }
 
     #[test]
+    fn only_what_an_earlier_version_cannot_read_has_a_newer_format() {
+        let format = |record: &ControlRecord| {
+            let value: serde_json::Value = serde_json::from_slice(&record.encode()).unwrap();
+            value["format"].as_u64().unwrap()
+        };
+        let ControlRecord::Launch(plain) = launch("v2") else { unreachable!("a launch") };
+        assert!(plain.control.is_none() && plain.gates.is_none(), "what the first version wrote");
+        let control = crate::Control { url: plain.candidate.clone(), sample: 0.5 };
+        let with_control = Launch { control: Some(control), ..(*plain).clone() };
+        let with_gates = Launch { gates: Some(String::new()), ..(*plain).clone() };
+        for (launch, expected) in [(*plain, 1), (with_control, 2), (with_gates, 2)] {
+            let record = ControlRecord::Launch(Box::new(launch));
+            assert_eq!(format(&record), expected);
+            assert_eq!(ControlRecord::decode(&record.key(), &record.encode()).unwrap(), record);
+        }
+    }
+
+    #[test]
     fn a_record_of_a_newer_version_pauses_what_it_speaks_of() {
         let name: LaunchName = "v2".parse().unwrap();
         let mut state = fold(&[launch("v2"), launch("v3")]);
-        let error = state.apply(9, "launch/v2", br#"{"format":2,"record":{"ramp":{}}}"#).unwrap_err();
+        let error = state.apply(9, "launch/v2", br#"{"format":3,"record":{"ramp":{}}}"#).unwrap_err();
         assert!(error.to_string().contains("upgrade"), "{error}");
         assert!(state.is_paused(&name, "r1"));
         assert!(!state.is_paused(&"v3".parse().unwrap(), "r1"));

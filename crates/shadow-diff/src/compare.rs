@@ -1,17 +1,17 @@
 //! The comparison of two answers: status, chosen headers, body.
 
+use std::collections::BTreeSet;
+
 use shadow_record::{Body, Response, Timestamp};
 
-use crate::difference::{CompareResult, Comparison, DifferenceKind, Findings, Found};
-use crate::excerpt;
+use crate::difference::{CompareResult, Comparison, DifferenceKind, Findings, Found, Measured};
+use crate::document::Document;
 use crate::formats::Content;
-use crate::path::Place;
-use crate::rules::Rules;
-use crate::tree::Node;
-use crate::walk::walk;
-
-/// Deepest nesting of a JSON body that is compared; deeper ones are [`CompareResult::Truncated`].
-pub const MAX_DEPTH: usize = 100;
+use crate::path::JsonPath;
+use crate::rules::{Errors, Rule, Rules, Treatment};
+use crate::scope::{Scope, Work};
+use crate::walk::{Walk, Walked};
+use crate::{excerpt, headers, measure};
 
 /// How an answer was masked. Equal values look alike exactly when both the key and the masking rules are the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,7 +28,10 @@ pub fn compare(route: &str, primary: &Response, candidate: &Response, rules: &Ru
 }
 
 /// Compares two answers, each with how it was masked. Masked differently, equal values look different, so then only the
-/// status is compared. `at` is when the candidate was asked: until then expected changes must not have expired.
+/// status is compared.
+///
+/// `at` says whether expected changes have expired: when the candidate was asked, as its record has it, so that a record that is read
+/// again is judged as before.
 pub fn compare_masked(
     route: &str,
     (primary, primary_masking): (&Response, Masking<'_>),
@@ -36,110 +39,208 @@ pub fn compare_masked(
     rules: &Rules,
     at: Timestamp,
 ) -> Comparison {
-    let _ = at;
-    let mut findings = Findings::new(route);
-    status(primary, candidate, &mut findings);
-    if primary_masking != candidate_masking {
-        return findings.conclude(CompareResult::Incomparable);
-    }
-    for name in rules.headers(route) {
-        header(name, primary, candidate, &mut findings);
-    }
-    let result = body(route, primary, candidate, rules, &mut findings);
-    findings.conclude(result)
-}
-
-fn status(primary: &Response, candidate: &Response, findings: &mut Findings<'_>) {
-    if primary.status != candidate.status {
-        let transition = format!("{}->{}", primary.status, candidate.status);
-        let found = Found { place: "status", example: "status", kind: DifferenceKind::Status, transition };
-        findings.add(found, || (primary.status.to_string(), candidate.status.to_string()));
-    }
-}
-
-fn header(name: &str, primary: &Response, candidate: &Response, findings: &mut Findings<'_>) {
-    let (ours, theirs) = (header_values(primary, name), header_values(candidate, name));
-    if ours == theirs {
-        return;
-    }
-    let transition = match (ours.is_empty(), theirs.is_empty()) {
-        (true, _) => "absent->present",
-        (_, true) => "present->absent",
-        _ => "changed",
+    let mut pair = Pair {
+        route,
+        primary,
+        candidate,
+        rules,
+        work: &Work::default(),
+        findings: Findings::new(route),
+        used: BTreeSet::new(),
+        measured: None,
     };
-    let place = format!("header:{name}");
-    let found =
-        Found { place: &place, example: &place, kind: DifferenceKind::Header, transition: transition.to_owned() };
-    findings.add(found, || excerpt::around(&ours.join(", "), &theirs.join(", ")));
+    let errors = pair.errors();
+    pair.status(errors);
+    let looked_at = if primary_masking == candidate_masking {
+        headers::compare(route, (primary, candidate), rules, &mut pair.findings, &mut pair.used);
+        pair.body(errors)
+    } else {
+        CompareResult::Incomparable
+    };
+    pair.conclude(looked_at, at)
 }
 
-/// The values of a header in order; media types without regard to case and spaces, which mean nothing there.
-fn header_values(response: &Response, name: &str) -> Vec<String> {
-    let values = response.headers.iter().filter(|h| h.name == name).map(|h| h.value.trim());
-    if name == "content-type" {
-        return values
-            .map(|v| v.to_ascii_lowercase().split(';').map(str::trim).collect::<Vec<_>>().join(";"))
-            .collect();
-    }
-    values.map(str::to_owned).collect()
+struct Pair<'a> {
+    route: &'a str,
+    primary: &'a Response,
+    candidate: &'a Response,
+    rules: &'a Rules,
+    work: &'a Work,
+    findings: Findings<'a>,
+    used: BTreeSet<u16>,
+    measured: Option<Measured>,
 }
 
-fn body(
-    route: &str,
-    primary: &Response,
-    candidate: &Response,
-    rules: &Rules,
-    findings: &mut Findings<'_>,
-) -> CompareResult {
-    let scope = rules.scope(route);
-    let (Body { content: ours, .. }, Body { content: theirs, .. }) = (&primary.body, &candidate.body);
-    if scope.ignored() {
-        return CompareResult::Matched;
+impl<'a> Pair<'a> {
+    /// The rule for error answers, where both are.
+    fn errors(&self) -> Option<(&'a Rule, &'a Errors)> {
+        let both = self.primary.status >= 400 && self.candidate.status >= 400;
+        let mut rules = self.rules.of_route(self.route).filter(|_| both);
+        rules.find_map(|rule| match &rule.treatment {
+            Treatment::Errors(errors) => Some((rule, errors)),
+            _ => None,
+        })
     }
-    let (Some(ours), Some(theirs)) = (ours, theirs) else { return digests(&primary.body, &candidate.body) };
-    if ours == theirs {
-        return CompareResult::Matched;
-    }
-    match (Content::read(primary, ours), Content::read(candidate, theirs)) {
-        (Content::TooLarge, _) | (_, Content::TooLarge) => return CompareResult::Truncated,
-        (Content::Document(a, ours), Content::Document(b, theirs)) if a == b => {
-            if [&ours, &theirs].iter().any(|side| side.ambiguous()) {
-                return CompareResult::Incomparable;
-            }
-            match (Node::of(&ours, 0, &scope), Node::of(&theirs, 0, &scope)) {
-                (Some(a), Some(b)) => walk(&a, &b, &mut Place::root(), findings),
-                _ => unreachable!("the root is not ignored"),
-            }
+
+    fn status(&mut self, errors: Option<(&Rule, &Errors)>) {
+        let (ours, theirs) = (self.primary.status, self.candidate.status);
+        if ours == theirs {
+            return;
         }
-        (a, b) => {
-            let kind = match (a.name(), b.name()) {
-                (_, "absent") => DifferenceKind::Missing,
-                ("absent", _) => DifferenceKind::Added,
-                (a, b) if a == b => DifferenceKind::Value,
-                _ => DifferenceKind::Type,
+        if let Some((rule, errors)) = errors
+            && errors.status_by_class
+            && ours / 100 == theirs / 100
+        {
+            self.used.insert(rule.index);
+            return;
+        }
+        let transition = format!("{ours}->{theirs}");
+        let found = Found { place: "status", example: "status", kind: DifferenceKind::Status, transition };
+        self.findings.add(found, || (ours.to_string(), theirs.to_string()));
+    }
+
+    /// Compares the bodies, and says how far they could be looked at.
+    fn body(&mut self, errors: Option<(&'a Rule, &'a Errors)>) -> CompareResult {
+        let (Body { content: ours, .. }, Body { content: theirs, .. }) = (&self.primary.body, &self.candidate.body);
+        let (Some(ours), Some(theirs)) = (ours, theirs) else {
+            if digests_agree(&self.primary.body, &self.candidate.body) {
+                return CompareResult::Matched;
+            }
+            return match self.all_ignored() {
+                Some(rule) => self.decided(rule),
+                None => CompareResult::Incomparable,
             };
-            let changed = kind == DifferenceKind::Value;
-            let transition = if changed { "changed".to_owned() } else { format!("{}->{}", a.name(), b.name()) };
-            add_body(kind, transition, ours, theirs, findings);
+        };
+        let same = ours == theirs;
+        if same && !self.measures() {
+            return CompareResult::Matched;
+        }
+        let read = Content::read(self.primary, ours);
+        if same {
+            if let Some(document) = read.document() {
+                self.measure(document, document);
+            }
+            return CompareResult::Matched;
+        }
+        let other = Content::read(self.candidate, theirs);
+        if let (Some(a), Some(b)) = (read.document(), other.document()) {
+            self.measure(a, b);
+        }
+        match (self.all_ignored(), errors) {
+            (Some(rule), _) => self.decided(rule),
+            (None, Some((rule, errors))) => self.error_members(rule, &errors.members, &read, &other),
+            (None, None) => self.contents((&read, ours), (&other, theirs)),
         }
     }
-    CompareResult::Matched
+
+    fn contents(&mut self, (a, ours): (&Content, &[u8]), (b, theirs): (&Content, &[u8])) -> CompareResult {
+        match (a, b) {
+            (Content::TooLarge, _) | (_, Content::TooLarge) => CompareResult::Truncated,
+            (Content::Document(x, a), Content::Document(y, b)) if x == y => self.walk(a, b, None),
+            _ => {
+                let kind = match (a.name(), b.name()) {
+                    (_, "absent") => DifferenceKind::Missing,
+                    ("absent", _) => DifferenceKind::Added,
+                    (a, b) if a == b => DifferenceKind::Value,
+                    _ => DifferenceKind::Type,
+                };
+                let changed = kind == DifferenceKind::Value;
+                let transition = if changed { "changed".to_owned() } else { format!("{}->{}", a.name(), b.name()) };
+                let found = Found { place: "body", example: "body", kind, transition };
+                self.findings.add(found, || match (std::str::from_utf8(ours), std::str::from_utf8(theirs)) {
+                    (Ok(ours), Ok(theirs)) => excerpt::around(ours, theirs),
+                    _ => (format!("{} bytes", ours.len()), format!("{} bytes", theirs.len())),
+                });
+                CompareResult::Matched
+            }
+        }
+    }
+
+    /// Compares only the members of two error answers that say what kind of error it is. A body that has none, or that was not read,
+    /// is an error without a kind.
+    fn error_members(&mut self, rule: &Rule, members: &[JsonPath], a: &Content, b: &Content) -> CompareResult {
+        if matches!(a, Content::TooLarge) || matches!(b, Content::TooLarge) {
+            return CompareResult::Truncated;
+        }
+        let nothing = Document::null();
+        self.used.insert(rule.index);
+        self.walk(a.document().unwrap_or(&nothing), b.document().unwrap_or(&nothing), Some(members))
+    }
+
+    /// Compares two documents: what stands at `members`, or everything.
+    fn walk(&mut self, a: &Document, b: &Document, members: Option<&[JsonPath]>) -> CompareResult {
+        let scope = Scope::new(self.rules, self.route, self.work);
+        let mut walk = Walk::new((a, b), scope, self.work, &mut self.findings, &mut self.used);
+        match members {
+            Some(members) => members.iter().for_each(|member| walk.part(member)),
+            None => walk.whole(),
+        }
+        match walk.finish() {
+            Walked { truncated: true, .. } => CompareResult::Truncated,
+            Walked { incomparable: true, .. } => CompareResult::Incomparable,
+            Walked { .. } => CompareResult::Matched,
+        }
+    }
+
+    /// The rule that leaves out whole bodies.
+    fn all_ignored(&self) -> Option<&'a Rule> {
+        let whole =
+            |rule: &&Rule| matches!(rule.treatment, Treatment::Ignore) && rule.paths.iter().any(|p| p.0.is_empty());
+        self.rules.of_route(self.route).find(whole)
+    }
+
+    fn decided(&mut self, rule: &Rule) -> CompareResult {
+        self.used.insert(rule.index);
+        CompareResult::Matched
+    }
+
+    fn measures(&self) -> bool {
+        self.rules.of_route(self.route).any(|rule| matches!(rule.treatment, Treatment::Measure(_)))
+    }
+
+    fn measure(&mut self, ours: &Document, theirs: &Document) {
+        for rule in self.rules.of_route(self.route) {
+            if let Treatment::Measure(what) = &rule.treatment
+                && let Some(measured) = measure::measure(what, ours, theirs)
+            {
+                self.used.insert(rule.index);
+                self.measured = Some(measured);
+                return;
+            }
+        }
+    }
+
+    fn conclude(mut self, looked_at: CompareResult, at: Timestamp) -> Comparison {
+        let (mut differences, omitted) = self.findings.finish();
+        for difference in &mut differences {
+            let expects = |rule: &&Rule| match &rule.treatment {
+                Treatment::Expected(expected) => expected.covers(difference, at),
+                _ => false,
+            };
+            if let Some(rule) = self.rules.of_route(self.route).find(expects)
+                && let Treatment::Expected(expected) = &rule.treatment
+            {
+                self.used.insert(rule.index);
+                difference.expected = Some(expected.name.clone());
+            }
+        }
+        let result = match looked_at {
+            _ if omitted > 0 || differences.iter().any(|found| found.expected.is_none()) => CompareResult::Differing,
+            CompareResult::Matched if !differences.is_empty() => CompareResult::Expected,
+            looked_at => looked_at,
+        };
+        Comparison {
+            result,
+            differences,
+            omitted,
+            rules_used: self.used.into_iter().collect(),
+            measured: self.measured,
+        }
+    }
 }
 
 /// At least one content is unknown: equal digests under one key mean equal contents, and unequal ones say nothing about
 /// how they differ.
-fn digests(primary: &Body, candidate: &Body) -> CompareResult {
-    if primary.digest == candidate.digest && primary.length == candidate.length && !primary.digest.is_empty() {
-        CompareResult::Matched
-    } else {
-        CompareResult::Incomparable
-    }
-}
-
-fn add_body(kind: DifferenceKind, transition: String, ours: &[u8], theirs: &[u8], findings: &mut Findings<'_>) {
-    let found = Found { place: "body", example: "body", kind, transition };
-    findings.add(found, || match (std::str::from_utf8(ours), std::str::from_utf8(theirs)) {
-        (Ok(ours), Ok(theirs)) => excerpt::around(ours, theirs),
-        _ => (format!("{} bytes", ours.len()), format!("{} bytes", theirs.len())),
-    });
+fn digests_agree(ours: &Body, theirs: &Body) -> bool {
+    ours.digest == theirs.digest && ours.length == theirs.length && !ours.digest.is_empty()
 }

@@ -1,10 +1,13 @@
 //! What a comparison finds.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::hash::Hashing;
 
 /// Most distinct signatures one comparison reports; further ones are only counted in [`Comparison::omitted`].
 pub const MAX_DIFFERENCES: usize = 64;
@@ -164,6 +167,8 @@ impl Serialize for Signature {
 pub(crate) struct Findings<'a> {
     route: &'a str,
     differences: Vec<Difference>,
+    /// Where in `differences` a hash of place, kind and transition stands.
+    known: HashMap<u128, usize>,
     omitted: u32,
 }
 
@@ -177,45 +182,38 @@ pub(crate) struct Found<'a> {
 
 impl<'a> Findings<'a> {
     pub(crate) fn new(route: &'a str) -> Self {
-        Self { route, differences: Vec::new(), omitted: 0 }
+        Self { route, differences: Vec::new(), known: HashMap::new(), omitted: 0 }
     }
 
     /// Adds one place; `excerpts` of both sides are only made for a new signature.
     pub(crate) fn add(&mut self, found: Found<'_>, excerpts: impl FnOnce() -> (String, String)) {
         let Found { place, example, kind, transition } = found;
-        let known =
-            self.differences.iter_mut().find(|d| d.kind == kind && d.place == place && d.transition == transition);
-        if let Some(known) = known {
+        let hashing = Hashing::of(kind as u8).bytes(transition.as_bytes()).bytes(b"\0").bytes(place.as_bytes());
+        let hash = hashing.finish();
+        if let Some(&at) = self.known.get(&hash) {
+            let known = &mut self.differences[at];
             known.count = known.count.saturating_add(1);
         } else if self.differences.len() >= MAX_DIFFERENCES {
             self.omitted = self.omitted.saturating_add(1);
         } else {
+            self.known.insert(hash, self.differences.len());
             let (primary, candidate) = excerpts();
-            let signature = Signature::of(self.route, place, kind, &transition);
-            let (place, example) = (place.to_owned(), example.to_owned());
             self.differences.push(Difference {
-                place,
-                example,
+                place: place.to_owned(),
+                example: example.to_owned(),
                 kind,
+                signature: Signature::of(self.route, place, kind, &transition),
                 transition,
                 primary,
                 candidate,
                 count: 1,
-                signature,
                 expected: None,
             });
         }
     }
 
-    /// The comparison, given how the bodies could be looked at.
-    pub(crate) fn conclude(self, otherwise: CompareResult) -> Comparison {
-        let result = if self.differences.is_empty() { otherwise } else { CompareResult::Differing };
-        Comparison {
-            result,
-            differences: self.differences,
-            omitted: self.omitted,
-            rules_used: Vec::new(),
-            measured: None,
-        }
+    /// What was found, and how many places are not listed.
+    pub(crate) fn finish(self) -> (Vec<Difference>, u32) {
+        (self.differences, self.omitted)
     }
 }

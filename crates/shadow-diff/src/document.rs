@@ -74,6 +74,13 @@ pub(crate) struct Document {
 }
 
 impl Document {
+    /// A document that says nothing.
+    pub(crate) fn null() -> Self {
+        let none = Span { start: 0, length: 0 };
+        let null = Node { hash: Hashing::of(b'n').finish(), name: none, text: none, end: 1, kind: Kind::Null };
+        Self { text: String::new(), nodes: vec![null] }
+    }
+
     /// The hash of the value's meaning.
     pub(crate) fn hash(&self, id: Id) -> u128 {
         self.nodes[id as usize].hash
@@ -94,11 +101,6 @@ impl Document {
             Kind::Null | Kind::Array | Kind::Object | Kind::Ambiguous => "",
             Kind::Boolean | Kind::Number | Kind::String => self.slice(self.nodes[id as usize].text),
         }
-    }
-
-    /// Whether an object has two members of one name.
-    pub(crate) fn ambiguous(&self) -> bool {
-        self.nodes.iter().any(|node| node.kind == Kind::Ambiguous)
     }
 
     /// How many values the document holds.
@@ -260,9 +262,6 @@ impl Builder {
     }
 
     fn begin(&mut self, kind: Kind) -> Result<(), TooLarge> {
-        if self.open.len() >= crate::MAX_DEPTH {
-            return Err(TooLarge);
-        }
         let id = self.add(kind, Span { start: 0, length: 0 }, 0)?;
         self.open.push(id);
         Ok(())

@@ -48,18 +48,22 @@ impl Content {
         }
         let media = response.header("content-type").unwrap_or_default();
         let Some(text) = charset::text(media, bytes) else { return Self::Opaque("bytes") };
-        let format = Format::of(media, &text);
-        let read = match format.read(&text) {
-            Err(Unread::Malformed) => {
-                let other = Format::without_media(&text);
-                other.read(&text).map(|document| (other, document))
+        // What is not in the format that its media type promises is read as what it looks like; lines are never malformed.
+        for format in [Format::of(media, &text), Format::without_media(&text), Format::Text] {
+            match format.read(&text) {
+                Ok(document) => return Self::Document(format.name(), document),
+                Err(Unread::Malformed) => {}
+                Err(Unread::TooLarge) => break,
             }
-            read => read.map(|document| (format, document)),
-        };
-        match read {
-            Ok((format, document)) => Self::Document(format.name(), document),
-            // Lines are never malformed.
-            Err(_) => Self::TooLarge,
+        }
+        Self::TooLarge
+    }
+
+    /// What was read, if it was.
+    pub(crate) fn document(&self) -> Option<&Document> {
+        match self {
+            Self::Document(_, document) => Some(document),
+            _ => None,
         }
     }
 

@@ -10,19 +10,24 @@
 //! [`CompareResult::Incomparable`], never [`CompareResult::Matched`]; numbers are compared as decimals of any size, never
 //! through floating point.
 
+mod align;
 mod compare;
 mod difference;
 mod document;
 mod excerpt;
 mod formats;
 mod hash;
+mod headers;
+mod loose;
+mod measure;
 mod number;
 mod path;
 pub mod rules;
-mod tree;
+mod scope;
+mod value;
 mod walk;
 
-pub use compare::{MAX_DEPTH, Masking, compare, compare_masked};
+pub use compare::{Masking, compare, compare_masked};
 pub use difference::{CompareResult, Comparison, Difference, DifferenceKind, MAX_DIFFERENCES, Measured, Signature};
 pub use document::MAX_NODES;
 pub use path::{InvalidPath, JsonPath};

@@ -73,6 +73,29 @@ impl<'a> Decimal<'a> {
     }
 }
 
+/// Where the JSON number that begins at `at` ends, if one begins there.
+pub(crate) fn number_end(input: &[u8], mut at: usize) -> Option<usize> {
+    let digits = |from: usize| {
+        let count = input[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (count > 0).then_some(from + count)
+    };
+    at += usize::from(input.get(at) == Some(&b'-'));
+    at = if input.get(at) == Some(&b'0') { at + 1 } else { digits(at)? };
+    if input.get(at) == Some(&b'.') {
+        at = digits(at + 1)?;
+    }
+    if matches!(input.get(at), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(input.get(at + 1), Some(b'+' | b'-')));
+        at = digits(at + 1 + sign)?;
+    }
+    Some(at)
+}
+
+/// Whether the text is a JSON number.
+pub(crate) fn is_number(text: &str) -> bool {
+    number_end(text.as_bytes(), 0) == Some(text.len())
+}
+
 fn leading_zeros(digits: &[u8]) -> usize {
     digits.iter().take_while(|&&b| b == b'0').count()
 }

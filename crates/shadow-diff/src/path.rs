@@ -1,9 +1,12 @@
 //! JSON paths: the patterns of rules, and the place of the walk.
 //!
 //! A pattern is `$` followed by `.name`, `["any name"]`, `[3]`, `[*]` (every element), `.*` (every member) or `..name`
-//! (members of that name at any depth).
+//! (members of that name at any depth) or `..*` (everything below).
 
+use std::borrow::Cow;
 use std::fmt;
+
+use crate::document::{Document, Id, Kind};
 
 /// A path that cannot be used in a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,11 +20,16 @@ pub struct InvalidPath {
 pub(crate) enum Step {
     Member(String),
     AnyMember,
-    Index(usize),
+    Index(u32),
     AnyIndex,
     /// A member of that name, here or anywhere below.
     Descend(String),
+    /// Anything below.
+    DescendAny,
 }
+
+/// Most steps of a pattern: what was matched of it is a set of bits in one word.
+const MAX_STEPS: usize = 63;
 
 /// A pattern of places in a JSON document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,17 +39,24 @@ pub struct JsonPath(pub(crate) Vec<Step>);
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Child<'a> {
     Member(&'a str),
-    Index(usize),
+    Index(u32),
+    /// Some element, when it does not matter which.
+    Element,
 }
 
 impl Step {
-    pub(crate) fn matches(&self, child: Child<'_>) -> bool {
+    fn matches(&self, child: Child<'_>) -> bool {
         match (self, child) {
             (Self::Member(name) | Self::Descend(name), Child::Member(member)) => name == member,
             (Self::Index(index), Child::Index(at)) => *index == at,
-            (Self::AnyMember, Child::Member(_)) | (Self::AnyIndex, Child::Index(_)) => true,
+            (Self::AnyMember, Child::Member(_)) | (Self::AnyIndex, Child::Index(_) | Child::Element) => true,
+            (Self::DescendAny, _) => true,
             _ => false,
         }
+    }
+
+    fn descends(&self) -> bool {
+        matches!(self, Self::Descend(_) | Self::DescendAny)
     }
 }
 
@@ -59,7 +74,73 @@ impl JsonPath {
             steps.push(step);
             rest = tail;
         }
-        Ok(Self(steps))
+        if steps.len() > MAX_STEPS { Err(invalid("it has more than 63 steps")) } else { Ok(Self(steps)) }
+    }
+
+    /// Parses a path that names one place: names and indexes only.
+    pub(crate) fn exact(path: &str) -> Result<Self, InvalidPath> {
+        let parsed = Self::parse(path)?;
+        if parsed.0.iter().all(|step| matches!(step, Step::Member(_) | Step::Index(_))) {
+            return Ok(parsed);
+        }
+        Err(InvalidPath { path: path.to_owned(), problem: "it must name one place, without * and .." })
+    }
+
+    /// The states one step further down; bit n says that the first n steps are matched. The root's states are 1.
+    pub(crate) fn advance(&self, states: u64, child: Child<'_>) -> u64 {
+        let (mut next, mut rest) = (0, states);
+        while rest != 0 {
+            let at = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            let Some(step) = self.0.get(at) else { continue };
+            if step.matches(child) {
+                next |= 1 << (at + 1);
+            }
+            if step.descends() {
+                next |= 1 << at;
+            }
+        }
+        next
+    }
+
+    /// Whether the place with these states is one that the pattern names.
+    pub(crate) fn names(&self, states: u64) -> bool {
+        states >> self.0.len() & 1 == 1
+    }
+
+    /// Whether the pattern names the place that `steps` lead to.
+    pub(crate) fn covers(&self, steps: &[Step]) -> bool {
+        let child = |step| match step {
+            &Step::Index(index) => Child::Index(index),
+            Step::Member(name) => Child::Member(name),
+            _ => Child::Element,
+        };
+        self.names(steps.iter().fold(1, |states, step| self.advance(states, child(step))))
+    }
+
+    /// The value that an [`exact`](Self::exact) path leads to from `from`.
+    pub(crate) fn find(&self, document: &Document, from: Id) -> Option<Id> {
+        self.0.iter().try_fold(from, |at, step| match step {
+            Step::Member(name) if document.kind(at) == Kind::Object => {
+                document.children(at).find(|&child| document.name(child) == name)
+            }
+            Step::Index(index) if document.kind(at) == Kind::Array => document.children(at).nth(*index as usize),
+            _ => None,
+        })
+    }
+}
+
+impl fmt::Display for JsonPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("$")?;
+        self.0.iter().try_for_each(|step| match step {
+            Step::Member(name) => MemberStep(name).fmt(f),
+            Step::AnyMember => f.write_str(".*"),
+            Step::Index(index) => write!(f, "[{index}]"),
+            Step::AnyIndex => f.write_str("[*]"),
+            Step::Descend(name) => write!(f, "..{name}"),
+            Step::DescendAny => f.write_str("..*"),
+        })
     }
 }
 
@@ -86,65 +167,101 @@ fn next_step(rest: &str) -> Result<(Step, &str), &'static str> {
     let (name, tail) = names.split_at(names.find(['.', '[']).unwrap_or(names.len()));
     match (name, descend) {
         ("", _) => Err("a name is empty"),
-        ("*", true) => Err("..* would match everything"),
+        ("*", true) => Ok((Step::DescendAny, tail)),
         ("*", false) => Ok((Step::AnyMember, tail)),
         (name, true) => Ok((Step::Descend(name.to_owned()), tail)),
         (name, false) => Ok((Step::Member(name.to_owned()), tail)),
     }
 }
 
+/// Most bytes of a place that is reported. Of a longer one the middle is left out.
+const MAX_PLACE: usize = 512;
+
 /// Where the walk stands, as it is and with array indexes generalised to `[*]`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Place {
     exact: String,
     general: String,
+    outer: Vec<(usize, usize)>,
 }
 
 impl Place {
     pub(crate) fn root() -> Self {
-        Self { exact: "$".to_owned(), general: "$".to_owned() }
+        Self { exact: "$".to_owned(), general: "$".to_owned(), outer: Vec::new() }
     }
 
-    pub(crate) fn exact(&self) -> &str {
-        &self.exact
+    pub(crate) fn exact(&self) -> Cow<'_, str> {
+        shortened(&self.exact)
     }
 
-    pub(crate) fn general(&self) -> &str {
-        &self.general
+    pub(crate) fn general(&self) -> Cow<'_, str> {
+        shortened(&self.general)
     }
 
-    /// Runs `visit` one step further down.
-    pub(crate) fn within<T>(&mut self, child: Child<'_>, visit: impl FnOnce(&mut Self) -> T) -> T {
-        let before = (self.exact.len(), self.general.len());
-        match child {
+    /// One step further down.
+    pub(crate) fn enter(&mut self, child: Child<'_>) {
+        use fmt::Write;
+        self.outer.push((self.exact.len(), self.general.len()));
+        // Writing to a string cannot fail.
+        let _ = match child {
             Child::Member(name) => {
-                let step = MemberStep(name).to_string();
-                self.exact.push_str(&step);
-                self.general.push_str(&step);
+                let start = self.exact.len();
+                let written = MemberStep(name).write(&mut self.exact);
+                self.general.push_str(&self.exact[start..]);
+                written
             }
             Child::Index(index) => {
-                self.exact.push_str(&format!("[{index}]"));
                 self.general.push_str("[*]");
+                write!(self.exact, "[{index}]")
             }
-        }
-        let result = visit(self);
-        self.exact.truncate(before.0);
-        self.general.truncate(before.1);
-        result
+            Child::Element => {
+                self.general.push_str("[*]");
+                self.exact.write_str("[*]")
+            }
+        };
     }
+
+    /// One step back up.
+    pub(crate) fn leave(&mut self) {
+        let (exact, general) = self.outer.pop().expect("a step down comes before the step up");
+        self.exact.truncate(exact);
+        self.general.truncate(general);
+    }
+}
+
+fn shortened(place: &str) -> Cow<'_, str> {
+    if place.len() <= MAX_PLACE {
+        return Cow::Borrowed(place);
+    }
+    let (head, tail) =
+        (place.floor_char_boundary(MAX_PLACE * 2 / 3), place.ceil_char_boundary(place.len() - MAX_PLACE / 3));
+    Cow::Owned(format!("{}…{}", &place[..head], &place[tail..]))
 }
 
 /// `.name`, or `["any name"]` where that would be ambiguous. Names longer than 64 characters are cut: they are data.
 struct MemberStep<'a>(&'a str);
 
-impl fmt::Display for MemberStep<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl MemberStep<'_> {
+    fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
         let name: &str = match self.0.char_indices().nth(64) {
             Some((end, _)) => &self.0[..end],
             None => self.0,
         };
-        let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
-        if plain { write!(f, ".{name}") } else { write!(f, "[{}]", serde_json::Value::from(name)) }
+        // Readers of other formats than JSON put a mark in front: `@id` for attributes, `#text` for text.
+        let word = name.strip_prefix(['@', '#']).unwrap_or(name);
+        let plain = !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
+        if plain {
+            out.write_str(".")?;
+            out.write_str(name)
+        } else {
+            write!(out, "[{}]", serde_json::Value::from(name))
+        }
+    }
+}
+
+impl fmt::Display for MemberStep<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f)
     }
 }
 
@@ -179,10 +296,51 @@ mod tests {
             ("$[", "closed"),
             ("$[x]", "index"),
             ("$[\"a]", "closed"),
-            ("$..*", "everything"),
         ] {
             let error = JsonPath::parse(bad).unwrap_err().to_string();
             assert!(error.contains(problem), "{bad}: {error}");
         }
+    }
+
+    #[test]
+    fn a_pattern_is_written_as_it_was_read() {
+        for path in ["$", r#"$.items[*]["a.b"][3].*..at"#, "$..*"] {
+            assert_eq!(JsonPath::parse(path).unwrap().to_string(), path);
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_the_places_it_names() {
+        let covers =
+            |pattern: &str, place: &str| JsonPath::parse(pattern).unwrap().covers(&JsonPath::parse(place).unwrap().0);
+        for (pattern, place) in [
+            ("$", "$"),
+            ("$.a.b", "$.a.b"),
+            ("$.items[*].p", "$.items[*].p"),
+            ("$.items[*].p", "$.items[7].p"),
+            ("$..p", "$.items[*].p"),
+            ("$..a..a", "$.a.b.a"),
+            ("$.a..*", "$.a.b[*].c"),
+        ] {
+            assert!(covers(pattern, place), "{pattern} {place}");
+        }
+        for (pattern, place) in
+            [("$", "$.a"), ("$.a", "$.a.b"), ("$.a..*", "$.a"), ("$[3]", "$[*]"), ("$..a..a", "$.a.b"), ("$.*", "$[*]")]
+        {
+            assert!(!covers(pattern, place), "{pattern} {place}");
+        }
+    }
+
+    #[test]
+    fn a_deep_place_is_shortened_in_the_middle() {
+        let mut place = Place::root();
+        for _ in 0..10_000 {
+            place.enter(Child::Member("ä"));
+        }
+        place.enter(Child::Member("end"));
+        assert!(place.general().len() <= MAX_PLACE + 8);
+        assert!(place.general().starts_with("$.ä.ä") && place.general().ends_with("ä.end"));
+        (0..10_001).for_each(|_| place.leave());
+        assert_eq!(place.exact(), "$");
     }
 }

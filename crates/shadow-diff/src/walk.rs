@@ -1,155 +1,285 @@
-//! Descends two trees together wherever their hashes differ.
+//! Descends two documents together wherever their hashes differ.
 //!
-//! Objects are matched by name. Arrays: elements with equal hashes are taken out first (from both ends where the order
-//! counts, as a multiset otherwise), what is left is compared in pairs, and a surplus is missing or added. Linear in the
-//! number of values.
+//! Members are matched by name, elements by position, key or hash. The rules are asked only at places that differ, so whichever makes
+//! a difference count for nothing has decided something. What is to be compared next stands on a stack of its own: depth costs
+//! memory, and no recursion.
 
-use std::collections::HashMap;
+mod arrays;
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 use crate::difference::{DifferenceKind, Findings, Found};
-use crate::excerpt::{self, EXCERPT};
-use crate::path::{Child, Place};
-use crate::rules::ArrayOrder;
-use crate::tree::{Node, Shape};
+use crate::document::{Document, Id, Kind};
+use crate::excerpt;
+use crate::loose::Loose;
+use crate::path::{Child, JsonPath, Place, Step};
+use crate::rules::{Rule, Treatment};
+use crate::scope::{Scope, Work};
+use crate::value::Scalar;
 
-/// Adds every place where `candidate` differs from `primary`.
-pub(crate) fn walk(primary: &Node, candidate: &Node, place: &mut Place, findings: &mut Findings<'_>) {
-    if primary.hash == candidate.hash {
-        return;
-    }
-    match (&primary.shape, &candidate.shape) {
-        (Shape::Object(ours), Shape::Object(theirs)) => objects(ours, theirs, place, findings),
-        (Shape::Array(ours, order), Shape::Array(theirs, _)) => arrays(ours, theirs, *order, place, findings),
-        _ => {
-            let (kind, transition) = if primary.kind() == candidate.kind() {
-                (DifferenceKind::Value, "changed".to_owned())
-            } else {
-                (DifferenceKind::Type, format!("{}->{}", primary.kind(), candidate.kind()))
-            };
-            let found = Found { place: place.general(), example: place.exact(), kind, transition };
-            findings.add(found, || match (&primary.shape, &candidate.shape) {
-                (Shape::String(ours), Shape::String(theirs)) => excerpt::around(ours, theirs),
-                _ => (text(primary), text(candidate)),
-            });
+/// One document of a pair.
+#[derive(Debug)]
+struct Side<'a> {
+    document: &'a Document,
+    loose: OnceCell<Loose>,
+}
+
+/// What a walk came to besides its findings.
+#[derive(Debug, Default)]
+pub(crate) struct Walked {
+    /// A place could not be compared.
+    pub(crate) incomparable: bool,
+    /// The work was more than is done for one pair.
+    pub(crate) truncated: bool,
+}
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    Compare { ours: Option<Id>, theirs: Option<Id>, step: Into },
+    Leave,
+}
+
+/// How a pair is reached from the place above.
+#[derive(Clone, Copy, Debug)]
+enum Into {
+    Root,
+    Member,
+    Element(u32),
+}
+
+#[derive(Debug)]
+pub(crate) struct Walk<'a, 'f, 'r> {
+    ours: Side<'a>,
+    theirs: Side<'a>,
+    scope: Scope<'a>,
+    /// The scope at the root, for the loose hashes.
+    root: Scope<'a>,
+    work: &'a Work,
+    place: Place,
+    tasks: Vec<Task>,
+    /// Tasks found at the place at hand, first one first.
+    inside: Vec<Task>,
+    findings: &'f mut Findings<'r>,
+    used: &'f mut BTreeSet<u16>,
+    walked: Walked,
+}
+
+impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
+    pub(crate) fn new(
+        (ours, theirs): (&'a Document, &'a Document),
+        scope: Scope<'a>,
+        work: &'a Work,
+        findings: &'f mut Findings<'r>,
+        used: &'f mut BTreeSet<u16>,
+    ) -> Self {
+        let side = |document| Side { document, loose: OnceCell::new() };
+        Self {
+            ours: side(ours),
+            theirs: side(theirs),
+            root: scope.clone(),
+            scope,
+            work,
+            place: Place::root(),
+            tasks: Vec::new(),
+            inside: Vec::new(),
+            findings,
+            used,
+            walked: Walked::default(),
         }
     }
-}
 
-fn text(node: &Node) -> String {
-    excerpt::head(&node.text(EXCERPT))
-}
-
-fn missing(primary: &Node, place: &Place, findings: &mut Findings<'_>) {
-    let transition = format!("{}->absent", primary.kind());
-    let found = Found { place: place.general(), example: place.exact(), kind: DifferenceKind::Missing, transition };
-    findings.add(found, || (text(primary), String::new()));
-}
-
-fn added(candidate: &Node, place: &Place, findings: &mut Findings<'_>) {
-    let transition = format!("absent->{}", candidate.kind());
-    let found = Found { place: place.general(), example: place.exact(), kind: DifferenceKind::Added, transition };
-    findings.add(found, || (String::new(), text(candidate)));
-}
-
-/// Both sides are sorted by name, so this is a merge.
-fn objects(ours: &[(String, Node)], theirs: &[(String, Node)], place: &mut Place, findings: &mut Findings<'_>) {
-    let (mut ours, mut theirs) = (ours.iter().peekable(), theirs.iter().peekable());
-    loop {
-        let order = match (ours.peek(), theirs.peek()) {
-            (None, None) => return,
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some((a, _)), Some((b, _))) => a.cmp(b),
-        };
-        let our = if order.is_le() { ours.next() } else { None };
-        let their = if order.is_ge() { theirs.next() } else { None };
-        match (our, their) {
-            (Some((name, a)), Some((_, b))) => place.within(Child::Member(name), |place| walk(a, b, place, findings)),
-            (Some((name, a)), None) => place.within(Child::Member(name), |place| missing(a, place, findings)),
-            (None, Some((name, b))) => place.within(Child::Member(name), |place| added(b, place, findings)),
-            (None, None) => unreachable!("one side is not above the other"),
-        }
+    /// Compares all of both documents.
+    pub(crate) fn whole(&mut self) {
+        self.tasks.push(Task::Compare { ours: Some(0), theirs: Some(0), step: Into::Root });
+        self.run();
     }
-}
 
-type Numbered<'a> = Vec<(usize, &'a Node)>;
-
-fn arrays(ours: &[Node], theirs: &[Node], order: ArrayOrder, place: &mut Place, findings: &mut Findings<'_>) {
-    let (left, right) = match order {
-        ArrayOrder::Ignored => without_equals(number(ours), number(theirs)),
-        ArrayOrder::Counts => {
-            let (left, right) = without_ends(ours, theirs);
-            let (rest_left, rest_right) = without_equals(left.clone(), right.clone());
-            if left.len() == right.len() && rest_left.is_empty() {
-                let (kind, transition) = (DifferenceKind::Order, "reordered".to_owned());
-                let found = Found { place: place.general(), example: place.exact(), kind, transition };
-                return findings.add(found, || (listing(&left), listing(&right)));
+    /// Compares only what stands at one place of both, if anything does.
+    pub(crate) fn part(&mut self, path: &JsonPath) {
+        let (ours, theirs) = (path.find(self.ours.document, 0), path.find(self.theirs.document, 0));
+        for step in &path.0 {
+            match step {
+                Step::Member(name) => self.enter(Child::Member(name)),
+                Step::Index(index) => self.enter(Child::Index(*index)),
+                _ => unreachable!("an exact path has only these"),
             }
-            // Position by position, unless most elements only moved because one was inserted or left out.
-            let in_place = left.iter().zip(&right).filter(|(a, b)| a.1.hash != b.1.hash).count();
-            let moved = left.len() != right.len() || in_place > rest_left.len();
-            if moved { (rest_left, rest_right) } else { (left, right) }
         }
-    };
-    let paired = left.len().min(right.len());
-    for (&(index, a), &(_, b)) in left.iter().zip(&right) {
-        place.within(Child::Index(index), |place| walk(a, b, place, findings));
+        self.tasks.push(Task::Compare { ours, theirs, step: Into::Root });
+        self.run();
+        path.0.iter().for_each(|_| self.leave());
     }
-    for &(index, a) in &left[paired..] {
-        place.within(Child::Index(index), |place| missing(a, place, findings));
+
+    /// What the walk came to.
+    pub(crate) fn finish(self) -> Walked {
+        self.walked
     }
-    for &(index, b) in &right[paired..] {
-        place.within(Child::Index(index), |place| added(b, place, findings));
+
+    fn run(&mut self) {
+        while let Some(task) = self.tasks.pop() {
+            if self.work.exhausted() {
+                self.walked.truncated = true;
+                self.tasks.clear();
+                return;
+            }
+            match task {
+                Task::Leave => self.leave(),
+                Task::Compare { ours, theirs, step } => {
+                    let name = ours.map(|id| self.ours.document.name(id));
+                    let name = name.or(theirs.map(|id| self.theirs.document.name(id))).unwrap_or_default();
+                    match step {
+                        Into::Root => {}
+                        Into::Member => self.enter(Child::Member(name)),
+                        Into::Element(index) => self.enter(Child::Index(index)),
+                    }
+                    if !matches!(step, Into::Root) {
+                        self.tasks.push(Task::Leave);
+                    }
+                    self.compare(ours, theirs);
+                    self.tasks.extend(self.inside.drain(..).rev());
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, child: Child<'_>) {
+        self.scope.enter(child);
+        self.place.enter(child);
+    }
+
+    fn leave(&mut self) {
+        self.scope.leave();
+        self.place.leave();
+    }
+
+    /// The two at hand differ, or one is absent.
+    fn compare(&mut self, ours: Option<Id>, theirs: Option<Id>) {
+        if let (Some(a), Some(b)) = (ours, theirs)
+            && self.ours.document.hash(a) == self.theirs.document.hash(b)
+        {
+            return;
+        }
+        if let Some(rule) = self.scope.ignored() {
+            return self.decided(rule);
+        }
+        match (ours, theirs) {
+            (Some(a), Some(b)) => self.both(a, b),
+            (Some(a), None) => self.one(a, DifferenceKind::Missing),
+            (None, Some(b)) => self.one(b, DifferenceKind::Added),
+            (None, None) => {}
+        }
+    }
+
+    fn one(&mut self, id: Id, kind: DifferenceKind) {
+        let missing = kind == DifferenceKind::Missing;
+        let document = if missing { self.ours.document } else { self.theirs.document };
+        let there = document.kind(id);
+        let null_is_missing = self.scope.here().find(|rule| matches!(rule.treatment, Treatment::NullIsMissing));
+        if let (Kind::Null, Some(rule)) = (there, null_is_missing) {
+            return self.decided(rule);
+        }
+        let there = there.as_str();
+        let transition = if missing { format!("{there}->absent") } else { format!("absent->{there}") };
+        self.found(kind, transition, || {
+            let text = excerpt::json(document, id);
+            if missing { (text, String::new()) } else { (String::new(), text) }
+        });
+    }
+
+    fn both(&mut self, a: Id, b: Id) {
+        let (ours, theirs) = (self.ours.document, self.theirs.document);
+        match (ours.kind(a), theirs.kind(b)) {
+            // Which of the members counts is up to who reads them.
+            (Kind::Ambiguous, Kind::Ambiguous | Kind::Object) | (Kind::Object, Kind::Ambiguous) => {
+                self.walked.incomparable = true;
+            }
+            (Kind::Object, Kind::Object) => self.objects(a, b),
+            (Kind::Array, Kind::Array) => self.arrays(a, b),
+            (x, y) => {
+                if let (Some(x), Some(y)) = (Scalar::of(ours, a), Scalar::of(theirs, b))
+                    && let Some(rule) = self.equivalent(x, y)
+                {
+                    return self.decided(rule);
+                }
+                if let (Some(rule), true) = (self.scope.shape(), x == y) {
+                    return self.decided(rule);
+                }
+                let (kind, transition) = match x == y {
+                    true => (DifferenceKind::Value, "changed".to_owned()),
+                    false => (DifferenceKind::Type, format!("{}->{}", x.as_str(), y.as_str())),
+                };
+                self.found(kind, transition, || match (x, y) {
+                    (Kind::String, Kind::String) => excerpt::around(ours.text(a), theirs.text(b)),
+                    _ => (excerpt::json(ours, a), excerpt::json(theirs, b)),
+                });
+            }
+        }
+    }
+
+    fn equivalent(&self, a: Scalar<'_>, b: Scalar<'_>) -> Option<&'a Rule> {
+        self.scope.here().find(|rule| match &rule.treatment {
+            Treatment::Equivalence(equivalence) => {
+                self.work.add(a.text.len() + b.text.len());
+                equivalence.holds(a, b)
+            }
+            _ => false,
+        })
+    }
+
+    /// Members by name. As long as both sides have the same ones in the same order, nothing needs sorting.
+    fn objects(&mut self, a: Id, b: Id) {
+        let (ours, theirs) = (self.ours.document, self.theirs.document);
+        self.work.add(ours.count(a) + theirs.count(b));
+        let mut differing: Vec<(Option<Id>, Option<Id>)> = Vec::new();
+        let (mut left, mut right) = (ours.children(a).peekable(), theirs.children(b).peekable());
+        while let (Some(&x), Some(&y)) = (left.peek(), right.peek())
+            && ours.name(x) == theirs.name(y)
+        {
+            if ours.hash(x) != theirs.hash(y) {
+                differing.push((Some(x), Some(y)));
+            }
+            (left.next(), right.next());
+        }
+        let sorted = |document: &'a Document, rest: &mut dyn Iterator<Item = Id>| {
+            let mut rest: Vec<_> = rest.map(|id| (document.name(id), id)).collect();
+            rest.sort_unstable();
+            rest
+        };
+        let (left, right) = (sorted(ours, &mut left), sorted(theirs, &mut right));
+        let (mut i, mut j) = (0, 0);
+        while i < left.len() || j < right.len() {
+            let order = match (left.get(i), right.get(j)) {
+                (Some((x, _)), Some((y, _))) => x.cmp(y),
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, _) => std::cmp::Ordering::Greater,
+            };
+            let x = order.is_le().then(|| left[i].1);
+            let y = order.is_ge().then(|| right[j].1);
+            if x.map(|x| ours.hash(x)) != y.map(|y| theirs.hash(y)) {
+                differing.push((x, y));
+            }
+            i += usize::from(x.is_some());
+            j += usize::from(y.is_some());
+        }
+        let name = |pair: &(Option<Id>, Option<Id>)| pair.0.map(|x| ours.name(x)).or(pair.1.map(|y| theirs.name(y)));
+        differing.sort_by(|a, b| name(a).cmp(&name(b)));
+        let compare = |(ours, theirs)| Task::Compare { ours, theirs, step: Into::Member };
+        self.inside.extend(differing.into_iter().map(compare));
+    }
+
+    fn decided(&mut self, rule: &Rule) {
+        self.used.insert(rule.index);
+    }
+
+    fn found(&mut self, kind: DifferenceKind, transition: String, excerpts: impl FnOnce() -> (String, String)) {
+        let (place, example) = (self.place.general(), self.place.exact());
+        self.findings.add(Found { place: &place, example: &example, kind, transition }, excerpts);
     }
 }
 
-fn listing(items: &Numbered<'_>) -> String {
-    let mut out = String::from("[");
-    for (index, (_, item)) in items.iter().enumerate() {
-        if out.len() > EXCERPT {
-            break;
-        }
-        out.push_str(if index > 0 { "," } else { "" });
-        out.push_str(&item.text(EXCERPT));
+impl Side<'_> {
+    fn loose(&self, scope: &Scope<'_>, work: &Work) -> &Loose {
+        self.loose.get_or_init(|| Loose::of(self.document, scope.clone(), work))
     }
-    out.push(']');
-    excerpt::head(&out)
-}
-
-fn number(items: &[Node]) -> Numbered<'_> {
-    items.iter().enumerate().collect()
-}
-
-fn without_ends<'a>(ours: &'a [Node], theirs: &'a [Node]) -> (Numbered<'a>, Numbered<'a>) {
-    let start = ours.iter().zip(theirs).take_while(|(a, b)| a.hash == b.hash).count();
-    let (ours, theirs) = (&number(ours)[start..], &number(theirs)[start..]);
-    let end = ours.iter().rev().zip(theirs.iter().rev()).take_while(|(a, b)| a.1.hash == b.1.hash).count();
-    (ours[..ours.len() - end].to_vec(), theirs[..theirs.len() - end].to_vec())
-}
-
-/// What each side has beyond the multiset both share.
-fn without_equals<'a>(ours: Numbered<'a>, theirs: Numbered<'a>) -> (Numbered<'a>, Numbered<'a>) {
-    let mut shared: HashMap<u128, usize> = HashMap::with_capacity(theirs.len());
-    for (_, node) in &theirs {
-        *shared.entry(node.hash).or_default() += 1;
-    }
-    let mut taken: HashMap<u128, usize> = HashMap::new();
-    let mut left = ours;
-    left.retain(|(_, node)| match shared.get_mut(&node.hash) {
-        Some(count) if *count > 0 => {
-            *count -= 1;
-            *taken.entry(node.hash).or_default() += 1;
-            false
-        }
-        _ => true,
-    });
-    let mut right = theirs;
-    right.retain(|(_, node)| match taken.get_mut(&node.hash) {
-        Some(count) if *count > 0 => {
-            *count -= 1;
-            false
-        }
-        _ => true,
-    });
-    (left, right)
 }

@@ -24,8 +24,23 @@ pub struct ReplayedExchange {
     pub first_byte_us: Option<i64>,
     pub total_us: Option<i64>,
     pub outcome: Outcome,
+    pub control: Option<ControlAnswer>,
     pub ruleset: String,
     pub key_id: String,
+}
+
+/// What a second copy of the live build did with the same request at the same moment.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "WireControl<Response>")]
+pub struct ControlAnswer {
+    /// When it was handed to the connection.
+    pub sent_at: Timestamp,
+    /// From then to the answer's first byte, microseconds.
+    pub first_byte_us: Option<i64>,
+    /// From then to the last byte or to the failure, microseconds; `None` when it was cancelled.
+    pub total_us: Option<i64>,
+    /// The masked answer, or why there is none.
+    pub answer: Result<Response, FailureClass>,
 }
 
 /// What became of one captured exchange in one launch.
@@ -166,8 +181,47 @@ struct Wire {
     failure: Option<FailureClass>,
     skip: Option<SkipReason>,
     response: Option<Response>,
+    control: Option<ControlAnswer>,
     ruleset: String,
     key_id: String,
+}
+
+/// The flat form of [`ControlAnswer`] that the schema describes.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "ControlAnswer")]
+struct WireControl<R> {
+    sent_at: Timestamp,
+    first_byte_us: Option<i64>,
+    total_us: Option<i64>,
+    response: Option<R>,
+    failure: Option<FailureClass>,
+}
+
+/// The control's fields contradict each other.
+#[derive(Debug, thiserror::Error)]
+#[error("a control's answer must carry either a response or a failure")]
+struct ContradictoryControl;
+
+impl TryFrom<WireControl<Response>> for ControlAnswer {
+    type Error = ContradictoryControl;
+
+    fn try_from(w: WireControl<Response>) -> Result<Self, ContradictoryControl> {
+        let answer = match (w.response, w.failure) {
+            (Some(response), None) => Ok(response),
+            (None, Some(class)) => Err(class),
+            _ => return Err(ContradictoryControl),
+        };
+        Ok(Self { sent_at: w.sent_at, first_byte_us: w.first_byte_us, total_us: w.total_us, answer })
+    }
+}
+
+impl Serialize for ControlAnswer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { sent_at, first_byte_us, total_us, answer } = self;
+        let (sent_at, first_byte_us, total_us) = (*sent_at, *first_byte_us, *total_us);
+        let (response, failure) = (answer.as_ref().ok(), answer.as_ref().err().copied());
+        WireControl { sent_at, first_byte_us, total_us, response, failure }.serialize(serializer)
+    }
 }
 
 /// The outcome's fields contradict each other.
@@ -200,6 +254,7 @@ impl TryFrom<Wire> for ReplayedExchange {
             first_byte_us: w.first_byte_us,
             total_us: w.total_us,
             outcome,
+            control: w.control,
             ruleset: w.ruleset,
             key_id: w.key_id,
         })
@@ -209,7 +264,7 @@ impl TryFrom<Wire> for ReplayedExchange {
 impl Serialize for ReplayedExchange {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
-        let mut s = serializer.serialize_struct("ReplayedExchange", 18)?;
+        let mut s = serializer.serialize_struct("ReplayedExchange", 19)?;
         s.serialize_field("launch", &self.launch)?;
         s.serialize_field("partition", &self.partition)?;
         s.serialize_field("offset", &self.offset)?;
@@ -232,6 +287,7 @@ impl Serialize for ReplayedExchange {
         s.serialize_field("failure", &failure)?;
         s.serialize_field("skip", &skip)?;
         s.serialize_field("response", &response)?;
+        s.serialize_field("control", &self.control)?;
         s.serialize_field("ruleset", &self.ruleset)?;
         s.serialize_field("key_id", &self.key_id)?;
         s.end()

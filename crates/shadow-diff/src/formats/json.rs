@@ -5,6 +5,7 @@
 
 use crate::document::{Builder, Document, Kind};
 use crate::formats::Unread;
+use crate::number::number_end;
 
 /// Reads a whole body.
 pub(crate) fn read(bytes: &[u8]) -> Result<Document, Unread> {
@@ -103,7 +104,7 @@ impl Reader<'_, '_> {
             },
             Some(b'-' | b'0'..=b'9') => {
                 let start = self.at;
-                self.number()?;
+                self.at = number_end(self.input, start).ok_or(Unread::Malformed)?;
                 self.builder.number(&self.text[start..self.at])?;
             }
             Some(b't') => {
@@ -129,29 +130,6 @@ impl Reader<'_, '_> {
         if there { Ok(()) } else { Err(Unread::Malformed) }
     }
 
-    fn number(&mut self) -> Result<(), Unread> {
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digits()?;
-        }
-        if self.take(b'.') {
-            self.digits()?;
-        }
-        if self.take(b'e') || self.take(b'E') {
-            let _sign = self.take(b'+') || self.take(b'-');
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) -> Result<(), Unread> {
-        let start = self.at;
-        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
-            self.at += 1;
-        }
-        if self.at > start { Ok(()) } else { Err(Unread::Malformed) }
-    }
-
     fn space(&mut self) {
         self.at = skip_space(self.input, self.at);
     }
@@ -164,12 +142,6 @@ impl Reader<'_, '_> {
         let byte = self.peek().ok_or(Unread::Malformed)?;
         self.at += 1;
         Ok(byte)
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let there = self.peek() == Some(byte);
-        self.at += usize::from(there);
-        there
     }
 }
 

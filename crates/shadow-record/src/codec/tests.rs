@@ -12,19 +12,34 @@ fn example(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
+/// Today's example of a record.
 fn from_json(name: &str) -> AnyRecord {
-    fn parse<R: Record>(name: &str) -> R {
-        serde_json::from_str(&example(&format!("{name}.json"))).unwrap_or_else(|e| panic!("{name}: {e}"))
+    from_file(name, &format!("{name}.json"))
+}
+
+fn from_file(name: &str, file: &str) -> AnyRecord {
+    fn parse<R: Record>(file: &str) -> R {
+        serde_json::from_str(&example(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
     }
     match name {
-        "CapturedExchange" => AnyRecord::CapturedExchange(Box::new(parse(name))),
-        "ReplayedExchange" => AnyRecord::ReplayedExchange(Box::new(parse(name))),
-        "SkippedRange" => AnyRecord::SkippedRange(Box::new(parse(name))),
-        "Status" => AnyRecord::Status(Box::new(parse(name))),
-        "DeadLetter" => AnyRecord::DeadLetter(Box::new(parse(name))),
+        "CapturedExchange" => AnyRecord::CapturedExchange(Box::new(parse(file))),
+        "ReplayedExchange" => AnyRecord::ReplayedExchange(Box::new(parse(file))),
+        "SkippedRange" => AnyRecord::SkippedRange(Box::new(parse(file))),
+        "Status" => AnyRecord::Status(Box::new(parse(file))),
+        "DeadLetter" => AnyRecord::DeadLetter(Box::new(parse(file))),
         other => panic!("no example for {other}"),
     }
 }
+
+/// Bytes that a version wrote, beside the example they were written from.
+const WRITTEN: &[(&str, &str, &str)] = &[
+    ("CapturedExchange", "CapturedExchange.v1.hex", "CapturedExchange.json"),
+    ("ReplayedExchange", "ReplayedExchange.v1.hex", "ReplayedExchange.v1.json"),
+    ("ReplayedExchange", "ReplayedExchange.v2.hex", "ReplayedExchange.json"),
+    ("SkippedRange", "SkippedRange.v1.hex", "SkippedRange.json"),
+    ("Status", "Status.v1.hex", "Status.json"),
+    ("DeadLetter", "DeadLetter.v1.hex", "DeadLetter.json"),
+];
 
 fn encode_any(record: &AnyRecord) -> Bytes {
     match record {
@@ -62,16 +77,31 @@ fn published_examples_round_trip_through_json_and_avro() {
     }
 }
 
-/// The bytes were written by the first release. They must be readable for ever: if this fails after a schema was edited, put
-/// the schema's old text into `schemas/history/` and into `HISTORY`.
+/// They must be readable for ever: if this fails after a schema was edited, put the schema's old text into `schemas/history/`
+/// and into `HISTORY`.
 #[test]
-fn bytes_of_the_first_release_are_still_read() {
-    for (name, _) in CURRENT {
-        let file = format!("{name}.v1.hex");
-        let written = unhex(&example(&file));
-        let record =
-            decode_any(&written).unwrap_or_else(|e| panic!("{file}: {e}\nnow: {}", hex(&encode_any(&from_json(name)))));
-        assert_eq!(record, from_json(name), "{name}");
+fn bytes_of_every_version_are_still_read() {
+    for (name, hex_file, json_file) in WRITTEN {
+        let (written, example) = (unhex(&example(hex_file)), from_file(name, json_file));
+        let now = hex(&encode_any(&example));
+        let record = decode_any(&written).unwrap_or_else(|e| panic!("{hex_file}: {e}\nnow: {now}"));
+        assert_eq!(record, example, "{hex_file}");
+    }
+}
+
+/// What a reader makes of newer records once it knows their schema: it sees everything but what it has no field for.
+#[test]
+fn todays_records_are_resolved_against_every_earlier_schema() {
+    for (name, old) in HISTORY {
+        let record = from_json(name);
+        let AnyRecord::ReplayedExchange(today) = &record else { panic!("{name} has no expectation here") };
+        let bytes = encode_any(&record);
+        let schema = &*CODEC.known[&bytes[MARKER.len()..HEADER]].schema;
+        let reader = GenericDatumReader::builder(schema).reader_schema(parse(old)).build().unwrap();
+        let read = reader.read_value(&mut &bytes[HEADER..]).unwrap();
+        let read: ReplayedExchange = from_value(&read).unwrap();
+        assert!(today.control.is_some(), "the example shows what is new");
+        assert_eq!(read, ReplayedExchange { control: None, ..(**today).clone() }, "{name}");
     }
 }
 
@@ -148,6 +178,10 @@ fn bad_bytes_are_named_and_never_panic() {
 #[test]
 fn an_outcome_that_contradicts_itself_is_refused() {
     let mut json: Value = serde_json::from_str(&example("ReplayedExchange.json")).unwrap();
+    json["control"]["failure"] = "timeout".into();
+    assert!(serde_json::from_value::<ReplayedExchange>(json.clone()).is_err());
+    json["control"] = Value::Null;
+    assert!(serde_json::from_value::<ReplayedExchange>(json.clone()).is_ok());
     json["outcome"] = "failed".into();
     assert!(serde_json::from_value::<ReplayedExchange>(json).is_err());
 }
@@ -166,6 +200,15 @@ proptest! {
     fn any_outcome_and_body_survive_the_wire(content in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..200)), offset: i64, kind in 0..4) {
         let AnyRecord::ReplayedExchange(mut record) = from_json("ReplayedExchange") else { panic!("a replayed exchange") };
         record.offset = offset;
+        if let Some(control) = &mut record.control {
+            control.total_us = Some(offset);
+            if kind == 1 {
+                control.answer = Err(crate::FailureClass::Timeout);
+            }
+        }
+        if kind == 2 {
+            record.control = None;
+        }
         if let Outcome::Completed(response) = &mut record.outcome {
             response.body.content = content.map(Bytes::from);
         }

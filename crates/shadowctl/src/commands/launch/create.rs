@@ -151,6 +151,7 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
         name: args.name,
         service: args.service,
         candidate: args.candidate,
+        control: None,
         sample: args.sample,
         filters: Filters {
             methods: args.methods.iter().map(|m| m.to_ascii_uppercase()).collect(),
@@ -160,6 +161,7 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
         allow: args.allow,
         comparison: if args.no_compare { Comparison::Off } else { Comparison::On },
         rules,
+        gates: None,
         start,
         status: if args.paused { LaunchStatus::Paused } else { LaunchStatus::Active },
         limits: LaunchLimits {

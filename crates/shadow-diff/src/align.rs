@@ -1,0 +1,88 @@
+//! Which elements of two arrays belong together: by hash, in time linear in their number but for a sort.
+
+use std::collections::HashMap;
+
+use crate::document::Id;
+
+/// An element that is to be matched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item {
+    pub(crate) index: u32,
+    pub(crate) id: Id,
+    /// Of its meaning.
+    pub(crate) strict: u128,
+    /// Of what the rules leave of it; the same where they leave all of it.
+    pub(crate) loose: u128,
+    pub(crate) rank: f64,
+}
+
+/// Elements that belong together, and those left over on each side, in the order of the arrays.
+#[derive(Debug, Default)]
+pub(crate) struct Matching {
+    pub(crate) pairs: Vec<(Item, Item)>,
+    pub(crate) ours: Vec<Item>,
+    pub(crate) theirs: Vec<Item>,
+}
+
+impl Matching {
+    /// Matches elements of equal keys; of several, the first with the first.
+    pub(crate) fn by<K: std::hash::Hash + Eq>(ours: Vec<Item>, theirs: Vec<Item>, key: impl Fn(&Item) -> K) -> Self {
+        // For each key, the first of their elements not yet taken; each element knows the next of its key.
+        let mut first: HashMap<K, usize> = HashMap::with_capacity(theirs.len());
+        let mut next = vec![usize::MAX; theirs.len()];
+        for (at, item) in theirs.iter().enumerate().rev() {
+            if let Some(later) = first.insert(key(item), at) {
+                next[at] = later;
+            }
+        }
+        let mut taken = vec![false; theirs.len()];
+        let mut matching = Self::default();
+        for item in ours {
+            match first.get_mut(&key(&item)).filter(|at| **at != usize::MAX) {
+                Some(at) => {
+                    matching.pairs.push((item, theirs[*at]));
+                    taken[*at] = true;
+                    *at = next[*at];
+                }
+                None => matching.ours.push(item),
+            }
+        }
+        matching.theirs.extend(theirs.into_iter().zip(taken).filter(|(_, taken)| !taken).map(|(item, _)| item));
+        matching
+    }
+
+    /// Matches equal elements, then those that the rules may count as equal, nearest first.
+    pub(crate) fn by_meaning(ours: Vec<Item>, theirs: Vec<Item>) -> Self {
+        let mut equal = Self::by(ours, theirs, |item| item.strict);
+        if equal.ours.is_empty() || equal.theirs.is_empty() {
+            return equal;
+        }
+        let ranked = |items: &[Item]| items.iter().any(|item| !item.rank.is_nan());
+        if ranked(&equal.ours) && ranked(&equal.theirs) {
+            let total = |a: &Item, b: &Item| a.rank.total_cmp(&b.rank);
+            equal.ours.sort_by(total);
+            equal.theirs.sort_by(total);
+        }
+        let mut loose = Self::by(std::mem::take(&mut equal.ours), std::mem::take(&mut equal.theirs), |item| item.loose);
+        equal.pairs.append(&mut loose.pairs);
+        (equal.ours, equal.theirs) = (loose.ours, loose.theirs);
+        for side in [&mut equal.ours, &mut equal.theirs] {
+            side.sort_by_key(|item| item.index);
+        }
+        equal
+    }
+
+    /// Whether what belongs together stands in the same order on both sides. Of several equal elements it may be any.
+    pub(crate) fn in_order(&self, ours: &[Item], theirs: &[Item]) -> bool {
+        let rises = |matching: &Self| {
+            let mut pairs: Vec<_> = matching.pairs.iter().map(|(a, b)| (a.index, b.index)).collect();
+            pairs.sort_unstable();
+            pairs.windows(2).all(|two| two[0].1 < two[1].1)
+        };
+        if rises(self) {
+            return true;
+        }
+        let reversed = |items: &[Item]| items.iter().rev().copied().collect::<Vec<_>>();
+        rises(&Self::by(reversed(ours), reversed(theirs), |item| item.loose))
+    }
+}

@@ -1,0 +1,31 @@
+//! What a `[[measure]]` rule reads of two answers: the class a model chose, and how sure it was.
+
+use crate::difference::Measured;
+use crate::document::{Document, Kind};
+use crate::path::JsonPath;
+use crate::rules::Measure;
+use crate::value::Scalar;
+
+/// Most characters of a class.
+const MAX_CLASS: usize = 64;
+
+/// Reads both answers; a class or score that neither has is not measured.
+pub(crate) fn measure(rule: &Measure, ours: &Document, theirs: &Document) -> Option<Measured> {
+    let class = rule.class.as_ref().map(|path| (class(ours, path), class(theirs, path)));
+    let class = class.filter(|(ours, theirs)| !ours.is_empty() || !theirs.is_empty());
+    let scores = rule.score.as_ref().and_then(|path| Some((score(ours, path)?, score(theirs, path)?)));
+    let score_difference =
+        scores.map(|(ours, theirs)| (ours - theirs).abs()).filter(|difference| difference.is_finite());
+    (class.is_some() || score_difference.is_some()).then_some(Measured { class, score_difference })
+}
+
+fn class(document: &Document, path: &JsonPath) -> String {
+    let scalar = path.find(document, 0).and_then(|id| Scalar::of(document, id));
+    scalar.map(|scalar| scalar.text.chars().take(MAX_CLASS).collect()).unwrap_or_default()
+}
+
+/// Statistics are approximate: floating point is exact enough here, and only here.
+fn score(document: &Document, path: &JsonPath) -> Option<f64> {
+    let id = path.find(document, 0).filter(|&id| document.kind(id) == Kind::Number)?;
+    document.text(id).parse().ok()
+}

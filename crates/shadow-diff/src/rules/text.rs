@@ -1,0 +1,359 @@
+//! The TOML text of the rules: its tables, and how each becomes a rule.
+
+use serde::Deserialize;
+use shadow_record::Timestamp;
+use toml::Spanned;
+
+use super::expected::{Expected, ExpectedPlace};
+use super::{ArrayOrder, Errors, MAX_RULES, Measure, RoutePattern, Rule, RulesError, Treatment};
+use crate::path::{InvalidPath, JsonPath};
+use crate::value::{Equivalence, Normalization, Pattern, Tolerance};
+
+/// What a text says.
+pub(super) struct Parsed {
+    pub(super) version: Option<String>,
+    pub(super) headers: Option<Vec<String>>,
+    pub(super) rules: Vec<Rule>,
+}
+
+type Texts = Vec<Spanned<String>>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    version: Option<String>,
+    headers: Option<Vec<String>>,
+    #[serde(default)]
+    ignore: Vec<Spanned<Ignore>>,
+    #[serde(default)]
+    unordered: Vec<Spanned<Unordered>>,
+    #[serde(default)]
+    keyed: Vec<Spanned<Keyed>>,
+    #[serde(default)]
+    tolerance: Vec<Spanned<ToleranceText>>,
+    #[serde(default)]
+    pattern: Vec<Spanned<PatternText>>,
+    #[serde(default)]
+    normalize: Vec<Spanned<Normalize>>,
+    #[serde(default)]
+    timestamp: Vec<Spanned<TimestampText>>,
+    #[serde(default)]
+    uuid: Vec<Spanned<Uuid>>,
+    #[serde(default)]
+    null_is_missing: Vec<Spanned<NullIsMissing>>,
+    #[serde(default)]
+    shape: Vec<Spanned<Shape>>,
+    #[serde(default)]
+    errors: Vec<Spanned<ErrorsText>>,
+    #[serde(default)]
+    expected: Vec<Spanned<ExpectedText>>,
+    #[serde(default)]
+    measure: Vec<Spanned<MeasureText>>,
+}
+
+/// Tables of the text. All have a route, and `why` for those who read them.
+macro_rules! tables {
+    ($($name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty,)* })*) => {
+        $(#[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct $name {
+            route: Option<String>,
+            #[serde(rename = "why")]
+            _why: Option<String>,
+            $($(#[$attribute])* $field: $type,)*
+        })*
+    };
+}
+
+tables! {
+    Ignore { #[serde(default)] json: Texts, #[serde(default)] header: Texts, }
+    Unordered { json: Texts, #[serde(default)] r#as: Collection, }
+    Keyed { json: Texts, key: Spanned<String>, }
+    ToleranceText {
+        #[serde(default)] json: Texts,
+        #[serde(default)] header: Texts,
+        absolute: Option<Spanned<Amount>>,
+        relative: Option<Spanned<Amount>>,
+    }
+    PatternText { #[serde(default)] json: Texts, #[serde(default)] header: Texts, pattern: Spanned<String>, }
+    Normalize {
+        #[serde(default)] json: Texts,
+        #[serde(default)] header: Texts,
+        #[serde(default)] case: bool,
+        #[serde(default)] whitespace: bool,
+        #[serde(default)] number: bool,
+        #[serde(default)] number_type: bool,
+    }
+    TimestampText { #[serde(default)] json: Texts, #[serde(default)] header: Texts, within: Spanned<String>, }
+    Uuid { #[serde(default)] json: Texts, #[serde(default)] header: Texts, }
+    NullIsMissing { json: Texts, }
+    Shape { json: Texts, }
+    ErrorsText { #[serde(default)] status: ErrorStatus, #[serde(default)] json: Texts, }
+    MeasureText { class: Option<Spanned<String>>, score: Option<Spanned<String>>, }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectedText {
+    route: Option<String>,
+    name: Spanned<String>,
+    place: Spanned<String>,
+    kind: Option<Spanned<String>>,
+    transition: Option<String>,
+    owner: String,
+    expires: Spanned<String>,
+    why: String,
+    #[serde(rename = "release")]
+    _release: Option<String>,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Collection {
+    #[default]
+    Multiset,
+    Set,
+}
+
+#[derive(Deserialize, Default, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum ErrorStatus {
+    #[default]
+    Exact,
+    Class,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Amount {
+    Integer(u64),
+    Float(f64),
+    Text(String),
+}
+
+/// Reads the text's tables; the rules are numbered as they stand in it.
+pub(super) fn parse(text: &str) -> Result<Parsed, RulesError> {
+    let at = |at: usize| Lines(text).of(at);
+    let parsed: Text = toml::from_str(text).map_err(|error| RulesError {
+        line: error.span().map_or(1, |span| at(span.start)),
+        problem: error.message().to_owned(),
+    })?;
+    let mut reading = Reading { lines: Lines(text), rules: Vec::new() };
+    reading.tables(parsed.ignore, "ignore", |lines, table| {
+        places(lines, &table.route, &table.json, &table.header, Treatment::Ignore)
+    })?;
+    reading.tables(parsed.unordered, "unordered", |lines, table| {
+        let order = match table.r#as {
+            Collection::Multiset => ArrayOrder::Multiset,
+            Collection::Set => ArrayOrder::Set,
+        };
+        places(lines, &table.route, &table.json, &[], Treatment::Order(order))
+    })?;
+    reading.tables(parsed.keyed, "keyed", |lines, table| {
+        let key = table.key.get_ref();
+        let path = if key.starts_with('$') { key.clone() } else { format!("$.{key}") };
+        let key = lines.path(&table.key, JsonPath::exact(&path))?;
+        places(lines, &table.route, &table.json, &[], Treatment::Order(ArrayOrder::Keyed(key)))
+    })?;
+    reading.tables(parsed.tolerance, "tolerance", |lines, table| {
+        let amount = |amount: &Option<Spanned<Amount>>| {
+            let text = amount.as_ref().map(|amount| (amount.span().start, amount.get_ref().text()));
+            text.map(|(at, text)| Tolerance::amount(&text).map_err(|problem| lines.error(at, problem))).transpose()
+        };
+        let tolerance = Tolerance { absolute: amount(&table.absolute)?, relative: amount(&table.relative)? };
+        if tolerance.absolute.is_none() && tolerance.relative.is_none() {
+            return Err(lines.here("a tolerance needs absolute = 0.01, relative = 0.001, or both"));
+        }
+        let treatment = Treatment::Equivalence(Equivalence::Tolerance(tolerance));
+        places(lines, &table.route, &table.json, &table.header, treatment)
+    })?;
+    reading.tables(parsed.pattern, "pattern", |lines, table| {
+        let pattern = Pattern::parse(table.pattern.get_ref());
+        let pattern = pattern.map_err(|problem| lines.error(table.pattern.span().start, problem))?;
+        let treatment = Treatment::Equivalence(Equivalence::Pattern(pattern));
+        places(lines, &table.route, &table.json, &table.header, treatment)
+    })?;
+    reading.tables(parsed.normalize, "normalize", |lines, table| {
+        let &Normalize { case, whitespace, number, number_type, .. } = &table;
+        if !(case || whitespace || number || number_type) {
+            return Err(lines.here("say what is normalised: case, whitespace, number or number_type = true"));
+        }
+        let normalization = Normalization { case, whitespace, number: number || number_type, number_type };
+        let treatment = Treatment::Equivalence(Equivalence::Normalization(normalization));
+        places(lines, &table.route, &table.json, &table.header, treatment)
+    })?;
+    reading.tables(parsed.timestamp, "timestamp", |lines, table| {
+        let within = table.within.get_ref().parse::<jiff::SignedDuration>().ok().filter(|d| !d.is_negative());
+        let within = within.ok_or_else(|| {
+            lines.error(table.within.span().start, "a time is written as \"250ms\", \"5s\" or \"1h30m\"")
+        })?;
+        let treatment = Treatment::Equivalence(Equivalence::Timestamp { within: within.as_nanos() });
+        places(lines, &table.route, &table.json, &table.header, treatment)
+    })?;
+    reading.tables(parsed.uuid, "uuid", |lines, table| {
+        places(lines, &table.route, &table.json, &table.header, Treatment::Equivalence(Equivalence::Uuid))
+    })?;
+    reading.tables(parsed.null_is_missing, "null_is_missing", |lines, table| {
+        places(lines, &table.route, &table.json, &[], Treatment::NullIsMissing)
+    })?;
+    reading.tables(parsed.shape, "shape", |lines, table| {
+        places(lines, &table.route, &table.json, &[], Treatment::Shape)
+    })?;
+    reading.tables(parsed.errors, "errors", |lines, table| {
+        let members = table.json.iter().map(|path| lines.path(path, JsonPath::exact(path.get_ref())));
+        let errors =
+            Errors { status_by_class: table.status == ErrorStatus::Class, members: members.collect::<Result<_, _>>()? };
+        Ok(whole(&table.route, Treatment::Errors(errors)))
+    })?;
+    reading.tables(parsed.expected, "expected", expected)?;
+    reading.tables(parsed.measure, "measure", |lines, table| {
+        let exact = |path: &Option<Spanned<String>>| {
+            path.as_ref().map(|path| lines.path(path, JsonPath::exact(path.get_ref()))).transpose()
+        };
+        let measure = Measure { class: exact(&table.class)?, score: exact(&table.score)? };
+        if measure.class.is_none() && measure.score.is_none() {
+            return Err(lines.here("say what is measured: class = \"$.label\", score = \"$.score\", or both"));
+        }
+        Ok(whole(&table.route, Treatment::Measure(measure)))
+    })?;
+    let headers = parsed.headers.map(|names| names.iter().map(|name| name.to_ascii_lowercase()).collect());
+    Ok(Parsed { version: parsed.version, headers, rules: reading.finish()? })
+}
+
+fn expected(lines: &At<'_>, table: ExpectedText) -> Result<Rule, RulesError> {
+    let required = [(table.name.get_ref(), "name"), (&table.owner, "owner"), (&table.why, "why")];
+    if let Some((_, name)) = required.iter().find(|(value, _)| value.trim().is_empty()) {
+        return Err(lines.here(&format!("`{name}` says nothing; an expected change names its owner and its reason")));
+    }
+    let place = table.place.get_ref().trim();
+    let header = place.strip_prefix("header:").map(|name| format!("header:{}", name.to_ascii_lowercase()));
+    let place = match (place, header) {
+        (_, Some(header)) => ExpectedPlace::Word(header),
+        ("status" | "body", None) => ExpectedPlace::Word(place.to_owned()),
+        _ => {
+            let path = lines.path(&table.place, JsonPath::parse(place))?;
+            if path.0.iter().any(|step| matches!(step, crate::path::Step::Index(_))) {
+                return Err(lines.error(
+                    table.place.span().start,
+                    "places of differences have no indexes; write [*] for every element",
+                ));
+            }
+            ExpectedPlace::Json(path)
+        }
+    };
+    if let Some(kind) = &table.kind
+        && !KINDS.contains(&kind.get_ref().as_str())
+    {
+        return Err(lines.error(kind.span().start, &format!("`kind` is one of {}", KINDS.join(", "))));
+    }
+    let day = table.expires.get_ref().parse::<jiff::civil::Date>();
+    let end = day.ok().and_then(|day| day.tomorrow().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    let end = end.ok_or_else(|| {
+        lines.error(table.expires.span().start, "`expires` is the last day on which it holds: \"2026-03-31\"")
+    })?;
+    let expected = Expected {
+        name: table.name.get_ref().as_str().into(),
+        place,
+        kind: table.kind.map(Spanned::into_inner),
+        transition: table.transition,
+        expires: Timestamp(end.timestamp().as_microsecond()),
+    };
+    Ok(whole(&table.route, Treatment::Expected(expected)))
+}
+
+/// The words of [`DifferenceKind`](crate::DifferenceKind).
+const KINDS: [&str; 7] = ["status", "header", "missing", "added", "type", "value", "order"];
+
+/// A rule about places. Where it stands is filled in afterwards.
+fn places(
+    lines: &At<'_>,
+    route: &Option<String>,
+    paths: &[Spanned<String>],
+    headers: &[Spanned<String>],
+    treatment: Treatment,
+) -> Result<Rule, RulesError> {
+    if paths.is_empty() && headers.is_empty() {
+        return Err(lines.here("the rule names no place; give it json = [\"$.a\"]"));
+    }
+    let paths = paths.iter().map(|path| lines.path(path, JsonPath::parse(path.get_ref()))).collect::<Result<_, _>>()?;
+    let headers = headers.iter().map(|name| name.get_ref().to_ascii_lowercase()).collect();
+    Ok(Rule { paths, headers, ..whole(route, treatment) })
+}
+
+/// A rule about whole answers.
+fn whole(route: &Option<String>, treatment: Treatment) -> Rule {
+    let route = RoutePattern::of(route.as_deref());
+    Rule { index: 0, line: 0, table: "", route, paths: Vec::new(), headers: Vec::new(), treatment }
+}
+
+impl Amount {
+    /// As a decimal: a float in its shortest notation, which is how it was written.
+    fn text(&self) -> String {
+        match self {
+            Self::Integer(amount) => amount.to_string(),
+            Self::Float(amount) => amount.to_string(),
+            Self::Text(amount) => amount.clone(),
+        }
+    }
+}
+
+struct Reading<'t> {
+    lines: Lines<'t>,
+    rules: Vec<(usize, Rule)>,
+}
+
+impl<'t> Reading<'t> {
+    fn tables<T>(
+        &mut self,
+        tables: Vec<Spanned<T>>,
+        name: &'static str,
+        read: impl Fn(&At<'t>, T) -> Result<Rule, RulesError>,
+    ) -> Result<(), RulesError> {
+        for table in tables {
+            let start = table.span().start;
+            let rule = read(&At { lines: self.lines, table: start }, table.into_inner())?;
+            self.rules.push((start, Rule { line: self.lines.of(start), table: name, ..rule }));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<Rule>, RulesError> {
+        self.rules.sort_by_key(|(start, _)| *start);
+        if let Some((start, _)) = self.rules.get(MAX_RULES) {
+            let problem = format!("more than {MAX_RULES} rules; join those of one kind");
+            return Err(RulesError { line: self.lines.of(*start), problem });
+        }
+        let numbered = self.rules.into_iter().enumerate();
+        Ok(numbered.map(|(index, (_, rule))| Rule { index: index as u16, ..rule }).collect())
+    }
+}
+
+/// Tells lines from offsets.
+#[derive(Clone, Copy)]
+struct Lines<'t>(&'t str);
+
+impl Lines<'_> {
+    fn of(self, at: usize) -> usize {
+        self.0.get(..at).unwrap_or(self.0).matches('\n').count() + 1
+    }
+}
+
+/// Where a table stands, for its errors.
+struct At<'t> {
+    lines: Lines<'t>,
+    table: usize,
+}
+
+impl At<'_> {
+    fn error(&self, at: usize, problem: &str) -> RulesError {
+        RulesError { line: self.lines.of(at), problem: problem.to_owned() }
+    }
+
+    fn here(&self, problem: &str) -> RulesError {
+        self.error(self.table, problem)
+    }
+
+    fn path(&self, text: &Spanned<String>, path: Result<JsonPath, InvalidPath>) -> Result<JsonPath, RulesError> {
+        path.map_err(|error| self.error(text.span().start, &error.to_string()))
+    }
+}
