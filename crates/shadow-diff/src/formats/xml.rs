@@ -17,6 +17,9 @@ use crate::document::{Builder, Document};
 use crate::formats::Unread;
 use namespaces::Namespaces;
 
+/// Most elements of a document: each becomes two values, itself and a list of those with its name.
+const MAX_ELEMENTS: usize = crate::MAX_NODES / 2;
+
 /// Reads a whole document.
 pub(super) fn read(text: &str) -> Result<Document, Unread> {
     let mut tree = Tree::default();
@@ -96,7 +99,7 @@ impl Tree {
         }
         self.elements.push(element);
         self.open.push(id);
-        if self.open.len() > crate::MAX_DEPTH { Err(Unread::TooLarge) } else { Ok(()) }
+        if self.elements.len() > MAX_ELEMENTS { Err(Unread::TooLarge) } else { Ok(()) }
     }
 
     fn end(&mut self) -> Result<(), Unread> {
