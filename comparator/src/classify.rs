@@ -204,7 +204,9 @@ impl Classifier {
         };
         let ours = Masking { key_id: &exchange.key_id, ruleset: &exchange.ruleset };
         let theirs = Masking { key_id: &replayed.key_id, ruleset: &replayed.ruleset };
-        let with = |answer| compare_masked(&exchange.route, (primary, ours), (answer, theirs), &self.rules);
+        // Recorded, so that a record that is read again is judged as before.
+        let at = replayed.sent_at.unwrap_or(replayed.appended_at);
+        let with = |answer| compare_masked(&exchange.route, (primary, ours), (answer, theirs), &self.rules, at);
         candidate::fill_comparison(row, with(candidate), (primary, candidate), self.body_bytes);
         if let Some(answer) = control {
             control::fill_comparison(row, with(answer));

@@ -12,7 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use shadow_diff::{CompareResult, Rules, compare};
 use shadow_mask::{MaskKey, Masker, RawBody, RawRequest, RawResponse, Ruleset};
-use shadow_record::{Request, Response, RouteTable};
+use shadow_record::{Request, Response, RouteTable, Timestamp};
 use shadow_shop::{Build, COMPARISON_RULES, Load, MASKING_RULES, Planned, ROUTES, Shop, planned, seeded};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -88,7 +88,7 @@ async fn differences(rules: &str) -> Found {
         }
         let Some(done) = tasks.join_next().await else { return found };
         let (route, primary, candidate) = done.unwrap();
-        let comparison = compare(&route, &primary, &candidate, &rules);
+        let comparison = compare(&route, &primary, &candidate, &rules, Timestamp::now());
         assert!(
             matches!(comparison.result, CompareResult::Matched | CompareResult::Differing),
             "{route}: {:?}",
