@@ -83,7 +83,7 @@ pub(crate) async fn run(args: DiffArgs) -> Result<(), Failure> {
 
 fn compared(args: &DiffArgs) -> Result<Answer, Failure> {
     let rules = rules(args)?;
-    Route::parse(&args.route).map_err(|error| Failure::usage(error.to_string(), "write it as `GET /orders/{id}`"))?;
+    Route::parse(&args.route).map_err(|error| Failure::usage(error.to_string(), ""))?;
     let (primary, candidate) = read::answers(args)?;
     Ok(Answer::of(args.route.clone(), &rules, &primary, &candidate))
 }

@@ -121,6 +121,7 @@ async fn whatever_goes_wrong_is_two_with_a_cause_and_a_remedy() {
     let twice = files.put("twice.json", r#"{"id": 1, "id": 2}"#);
     let request = files.put("request.http", "GET / HTTP/1.1\nhost: a\n\n");
     let coded = files.put("coded.http", "HTTP/1.1 200 OK\ncontent-encoding: gzip\n\nnone");
+    let answer = files.put("answer.http", "HTTP/1.1 200 OK\n\nnone");
     let absent = files.0.path().join("absent.json");
     let with_rules = ["--rules", rules.to_str().unwrap()];
     let cases: [(&[&str], &Path, &str); 7] = [
@@ -133,7 +134,7 @@ async fn whatever_goes_wrong_is_two_with_a_cause_and_a_remedy() {
         (&["--unknown"], &live, "--unknown"),
     ];
     for (args, candidate, says) in cases {
-        let primary = if args.contains(&"--http") { &coded } else { &live };
+        let primary = if args.contains(&"--http") { &answer } else { &live };
         let ran = diff(args, [primary, candidate]).await;
         assert!(ran.code == 2 && ran.err.contains(says), "{says}: {ran:?}");
     }

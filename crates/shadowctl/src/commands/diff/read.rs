@@ -4,12 +4,12 @@ use std::io::Read as _;
 use std::path::Path;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use shadow_mask::RawBody;
 use shadow_record::{Body, Header, Response};
 
 use super::DiffArgs;
-use crate::commands::mask::http::{self, Message};
+use crate::commands::mask::http::{Message, parse};
 use crate::failure::Failure;
 
 /// Longest answer.
@@ -51,7 +51,7 @@ fn input(path: &Path) -> Result<Bytes, Failure> {
 
 /// A whole answer, taken out of its chunks and content codings, as the agent takes it before masking.
 fn raw(input: Bytes) -> Result<Response, Failure> {
-    let Message::Response(raw) = http::parse(&input)? else {
+    let Message::Response(raw) = parse(&input)? else {
         return Err(Failure::usage("this is a request", "give the answer to it, beginning `HTTP/1.1 200`"));
     };
     let RawBody::Whole(content) = raw.body else { unreachable!("a message from a file is whole") };
@@ -66,7 +66,7 @@ fn raw(input: Bytes) -> Result<Response, Failure> {
     for name in [CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING] {
         headers.remove(name);
     }
-    let line = |(name, value): (&::http::HeaderName, &::http::HeaderValue)| {
+    let line = |(name, value): (&HeaderName, &HeaderValue)| {
         Header::of(name.as_str(), String::from_utf8_lossy(value.as_bytes()))
     };
     Ok(Response { status: raw.status, headers: headers.iter().map(line).collect(), body: body(plain) })
