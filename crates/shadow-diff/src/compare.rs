@@ -6,7 +6,7 @@ use shadow_record::{Body, Response, Timestamp};
 
 use crate::difference::{CompareResult, Comparison, DifferenceKind, Findings, Found, Measured};
 use crate::document::Document;
-use crate::formats::Content;
+use crate::formats::{Content, Schema};
 use crate::path::JsonPath;
 use crate::rules::{Errors, Rule, Rules, Treatment};
 use crate::scope::{Scope, Work};
@@ -115,14 +115,15 @@ impl<'a> Pair<'a> {
         if same && !self.measures() {
             return CompareResult::Matched;
         }
-        let read = Content::read(self.primary, ours);
+        let schema = self.schema();
+        let read = Content::read(self.primary, ours, schema);
         if same {
             if let Some(document) = read.document() {
                 self.measure(document, document);
             }
             return CompareResult::Matched;
         }
-        let other = Content::read(self.candidate, theirs);
+        let other = Content::read(self.candidate, theirs, schema);
         if let (Some(a), Some(b)) = (read.document(), other.document()) {
             self.measure(a, b);
         }
@@ -192,6 +193,13 @@ impl<'a> Pair<'a> {
     fn decided(&mut self, rule: &Rule) -> CompareResult {
         self.used.insert(rule.index);
         CompareResult::Matched
+    }
+
+    fn schema(&self) -> Option<&'a Schema> {
+        self.rules.of_route(self.route).find_map(|rule| match &rule.treatment {
+            Treatment::Protobuf(schema) => Some(schema),
+            _ => None,
+        })
     }
 
     fn measures(&self) -> bool {

@@ -8,11 +8,14 @@ mod form;
 pub(crate) mod json;
 mod lines;
 mod ndjson;
+mod protobuf;
 mod xml;
 
 use shadow_record::Response;
 
 use crate::document::{Document, TooLarge};
+
+pub(crate) use protobuf::Schema;
 
 /// What a body turned out to be.
 #[derive(Debug)]
@@ -41,12 +44,19 @@ impl From<TooLarge> for Unread {
 }
 
 impl Content {
-    /// Reads a body of `response` whose content is known.
-    pub(crate) fn read(response: &Response, bytes: &[u8]) -> Self {
+    /// Reads a body of `response` whose content is known; by `schema`, if it may be a message of that.
+    pub(crate) fn read(response: &Response, bytes: &[u8], schema: Option<&Schema>) -> Self {
+        let media = response.header("content-type").unwrap_or_default();
+        if let Some(schema) = schema.filter(|_| protobuf::may_be(media, bytes)) {
+            match protobuf::read(bytes, schema) {
+                Ok(document) => return Self::Document("protobuf", document),
+                Err(Unread::TooLarge) => return Self::TooLarge,
+                Err(Unread::Malformed) => {}
+            }
+        }
         if bytes.is_empty() {
             return Self::Opaque("absent");
         }
-        let media = response.header("content-type").unwrap_or_default();
         let Some(text) = charset::text(media, bytes) else { return Self::Opaque("bytes") };
         // What is not in the format that its media type promises is read as what it looks like; lines are never malformed.
         for format in [Format::of(media, &text), Format::without_media(&text), Format::Text] {
