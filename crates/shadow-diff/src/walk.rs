@@ -239,7 +239,8 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
             if ours.hash(x) != theirs.hash(y) {
                 differing.push((Some(x), Some(y)));
             }
-            (left.next(), right.next());
+            left.next();
+            right.next();
         }
         let sorted = |document: &'a Document, rest: &mut dyn Iterator<Item = Id>| {
             let mut rest: Vec<_> = rest.map(|id| (document.name(id), id)).collect();
