@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Latency, Report, SLOWER_FACTOR, SLOWER_MS};
+use super::{Report, SLOWER_FACTOR, SLOWER_MS};
 use crate::table::Table;
 use crate::words::{count, millis, percent, share};
 
