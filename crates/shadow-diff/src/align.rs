@@ -1,8 +1,7 @@
 //! Which elements of two arrays belong together: by hash, in time linear in their number but for a sort.
 
-use std::collections::HashMap;
-
 use crate::document::Id;
+use crate::hash::HashKeyed;
 
 /// An element that is to be matched.
 #[derive(Clone, Copy, Debug)]
@@ -11,8 +10,9 @@ pub(crate) struct Item {
     pub(crate) id: Id,
     /// Of its meaning.
     pub(crate) strict: u128,
-    /// Of what the rules leave of it; the same where they leave all of it.
+    /// Of what the rules leave of it, once that is asked for; until then the same.
     pub(crate) loose: u128,
+    /// Its place among those of its loose hash; not a number where there is none.
     pub(crate) rank: f64,
 }
 
@@ -25,10 +25,10 @@ pub(crate) struct Matching {
 }
 
 impl Matching {
-    /// Matches elements of equal keys; of several, the first with the first.
-    pub(crate) fn by<K: std::hash::Hash + Eq>(ours: Vec<Item>, theirs: Vec<Item>, key: impl Fn(&Item) -> K) -> Self {
+    /// Matches elements of equal keys, which are hashes; of several, the first with the first.
+    pub(crate) fn by(ours: Vec<Item>, theirs: Vec<Item>, key: impl Fn(&Item) -> u128) -> Self {
         // For each key, the first of their elements not yet taken; each element knows the next of its key.
-        let mut first: HashMap<K, usize> = HashMap::with_capacity(theirs.len());
+        let mut first: HashKeyed<usize> = HashKeyed::with_capacity_and_hasher(theirs.len(), Default::default());
         let mut next = vec![usize::MAX; theirs.len()];
         for (at, item) in theirs.iter().enumerate().rev() {
             if let Some(later) = first.insert(key(item), at) {
@@ -51,38 +51,37 @@ impl Matching {
         matching
     }
 
-    /// Matches equal elements, then those that the rules may count as equal, nearest first.
-    pub(crate) fn by_meaning(ours: Vec<Item>, theirs: Vec<Item>) -> Self {
-        let mut equal = Self::by(ours, theirs, |item| item.strict);
-        if equal.ours.is_empty() || equal.theirs.is_empty() {
-            return equal;
+    /// Matches equal elements, then those that the rules may count as equal, nearest first: `loosen` says which those are.
+    pub(crate) fn by_meaning(
+        ours: Vec<Item>,
+        theirs: Vec<Item>,
+        loosen: impl FnOnce(&mut [Item], &mut [Item]) -> bool,
+    ) -> Self {
+        let Self { mut pairs, mut ours, mut theirs } = Self::by(ours, theirs, |item| item.strict);
+        if ours.is_empty() || theirs.is_empty() || !loosen(&mut ours, &mut theirs) {
+            return Self { pairs, ours, theirs };
         }
-        let ranked = |items: &[Item]| items.iter().any(|item| !item.rank.is_nan());
-        if ranked(&equal.ours) && ranked(&equal.theirs) {
-            let total = |a: &Item, b: &Item| a.rank.total_cmp(&b.rank);
-            equal.ours.sort_by(total);
-            equal.theirs.sort_by(total);
+        for side in [&mut ours, &mut theirs] {
+            side.sort_by(|a, b| a.rank.total_cmp(&b.rank));
         }
-        let mut loose = Self::by(std::mem::take(&mut equal.ours), std::mem::take(&mut equal.theirs), |item| item.loose);
-        equal.pairs.append(&mut loose.pairs);
-        (equal.ours, equal.theirs) = (loose.ours, loose.theirs);
-        for side in [&mut equal.ours, &mut equal.theirs] {
+        let mut loose = Self::by(ours, theirs, |item| item.loose);
+        pairs.append(&mut loose.pairs);
+        for side in [&mut loose.ours, &mut loose.theirs] {
             side.sort_by_key(|item| item.index);
         }
-        equal
+        Self { pairs, ..loose }
     }
 
-    /// Whether what belongs together stands in the same order on both sides. Of several equal elements it may be any.
-    pub(crate) fn in_order(&self, ours: &[Item], theirs: &[Item]) -> bool {
-        let rises = |matching: &Self| {
-            let mut pairs: Vec<_> = matching.pairs.iter().map(|(a, b)| (a.index, b.index)).collect();
-            pairs.sort_unstable();
-            pairs.windows(2).all(|two| two[0].1 < two[1].1)
-        };
-        if rises(self) {
-            return true;
-        }
+    /// Whether what belongs together stands in the same order on both sides.
+    pub(crate) fn rises(&self) -> bool {
+        let mut pairs: Vec<_> = self.pairs.iter().map(|(a, b)| (a.index, b.index)).collect();
+        pairs.sort_unstable();
+        pairs.windows(2).all(|two| two[0].1 < two[1].1)
+    }
+
+    /// The same of all elements of two arrays, when it may be any of several equal ones that belongs to one.
+    pub(crate) fn may_rise(&self, ours: &[Item], theirs: &[Item]) -> bool {
         let reversed = |items: &[Item]| items.iter().rev().copied().collect::<Vec<_>>();
-        rises(&Self::by(reversed(ours), reversed(theirs), |item| item.loose))
+        self.rises() || Self::by(reversed(ours), reversed(theirs), |item| item.loose).rises()
     }
 }

@@ -6,10 +6,10 @@ use shadow_record::{Body, Response, Timestamp};
 
 use crate::difference::{CompareResult, Comparison, DifferenceKind, Findings, Found, Measured};
 use crate::document::Document;
-use crate::formats::Content;
+use crate::formats::{Content, Schema};
 use crate::path::JsonPath;
 use crate::rules::{Errors, Rule, Rules, Treatment};
-use crate::scope::{Scope, Work};
+use crate::scope::{MAX_WORK, Scope, Work};
 use crate::walk::{Walk, Walked};
 use crate::{excerpt, headers, measure};
 
@@ -39,12 +39,23 @@ pub fn compare_masked(
     rules: &Rules,
     at: Timestamp,
 ) -> Comparison {
+    counted(route, (primary, primary_masking), (candidate, candidate_masking), rules, at, &Work::up_to(MAX_WORK))
+}
+
+fn counted(
+    route: &str,
+    (primary, primary_masking): (&Response, Masking<'_>),
+    (candidate, candidate_masking): (&Response, Masking<'_>),
+    rules: &Rules,
+    at: Timestamp,
+    work: &Work,
+) -> Comparison {
     let mut pair = Pair {
         route,
         primary,
         candidate,
         rules,
-        work: &Work::default(),
+        work,
         findings: Findings::new(route),
         used: BTreeSet::new(),
         measured: None,
@@ -115,14 +126,15 @@ impl<'a> Pair<'a> {
         if same && !self.measures() {
             return CompareResult::Matched;
         }
-        let read = Content::read(self.primary, ours);
+        let schema = self.schema();
+        let read = Content::read(self.primary, ours, schema);
         if same {
             if let Some(document) = read.document() {
                 self.measure(document, document);
             }
             return CompareResult::Matched;
         }
-        let other = Content::read(self.candidate, theirs);
+        let other = Content::read(self.candidate, theirs, schema);
         if let (Some(a), Some(b)) = (read.document(), other.document()) {
             self.measure(a, b);
         }
@@ -194,6 +206,13 @@ impl<'a> Pair<'a> {
         CompareResult::Matched
     }
 
+    fn schema(&self) -> Option<&'a Schema> {
+        self.rules.of_route(self.route).find_map(|rule| match &rule.treatment {
+            Treatment::Protobuf(schema) => Some(schema),
+            _ => None,
+        })
+    }
+
     fn measures(&self) -> bool {
         self.rules.of_route(self.route).any(|rule| matches!(rule.treatment, Treatment::Measure(_)))
     }
@@ -245,3 +264,6 @@ impl<'a> Pair<'a> {
 fn digests_agree(ours: &Body, theirs: &Body) -> bool {
     ours.digest == theirs.digest && ours.length == theirs.length && !ours.digest.is_empty()
 }
+
+#[cfg(test)]
+mod cost;

@@ -77,7 +77,7 @@ impl Document {
     /// A document that says nothing.
     pub(crate) fn null() -> Self {
         let none = Span { start: 0, length: 0 };
-        let null = Node { hash: Hashing::of(b'n').finish(), name: none, text: none, end: 1, kind: Kind::Null };
+        let null = Node { hash: hash::text(b'n', b""), name: none, text: none, end: 1, kind: Kind::Null };
         Self { text: String::new(), nodes: vec![null] }
     }
 
@@ -133,7 +133,7 @@ impl Document {
     }
 
     /// The hash of the container at `id` from those of what is inside, and its kind, which a repeated name changes.
-    fn container(&self, id: Id, names: &mut Vec<Id>) -> (Kind, u128) {
+    fn container(&self, id: Id, names: &mut Vec<(u64, Id)>) -> (Kind, u128) {
         let kind = self.kind(id);
         if kind == Kind::Array {
             let hashing = self.children(id).fold(Hashing::of(b'a'), |hashing, child| hashing.hash(self.hash(child)));
@@ -144,21 +144,28 @@ impl Document {
             return (Kind::Ambiguous, shares.fold(Hashing::of(b'r'), Hashing::hash).finish());
         }
         let shares = self.children(id).map(|child| hash::member(self.name(child), self.hash(child)));
-        (kind, Hashing::of(b'o').hash(shares.fold(0, u128::wrapping_add)).finish())
+        (kind, hash::total(b'o', shares.fold(0, u128::wrapping_add)))
     }
 
-    /// Few names are compared pair by pair, many are sorted in `names`, which is kept between calls.
-    fn repeats_a_name(&self, id: Id, names: &mut Vec<Id>) -> bool {
-        const FEW: usize = 8;
+    /// Names are told apart by a word each, few of them pair by pair, many by sorting; only where words agree are texts compared.
+    fn repeats_a_name(&self, id: Id, names: &mut Vec<(u64, Id)>) -> bool {
+        const FEW: usize = 24;
         names.clear();
-        names.extend(self.children(id));
+        names.extend(self.children(id).map(|child| (word(self.name(child)), child)));
+        let same = |a: &(u64, Id), b: &(u64, Id)| a.0 == b.0 && self.name(a.1) == self.name(b.1);
         if names.len() <= FEW {
-            let pairs = names.iter().enumerate().flat_map(|(at, &a)| names[at + 1..].iter().map(move |&b| (a, b)));
-            return pairs.into_iter().any(|(a, b)| self.name(a) == self.name(b));
+            return names.iter().enumerate().any(|(at, a)| names[at + 1..].iter().any(|b| same(a, b)));
         }
-        names.sort_unstable_by(|&a, &b| self.name(a).cmp(self.name(b)));
-        names.windows(2).any(|two| self.name(two[0]) == self.name(two[1]))
+        names.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.name(a.1).cmp(self.name(b.1))));
+        names.windows(2).any(|two| same(&two[0], &two[1]))
     }
+}
+
+/// Up to seven bytes of the end of a name, where names differ most, and its length.
+fn word(name: &str) -> u64 {
+    let bytes = name.as_bytes();
+    let tail = &bytes[bytes.len().saturating_sub(7)..];
+    tail.iter().fold(bytes.len() as u64, |word, &byte| word << 8 | u64::from(byte))
 }
 
 /// Takes what a format's reader meets, event by event, and makes a [`Document`] of it.
@@ -171,14 +178,14 @@ pub(crate) struct Builder {
     /// The containers that are open, outermost first.
     open: Vec<Id>,
     name: Span,
-    names: Vec<Id>,
+    names: Vec<(u64, Id)>,
 }
 
 impl Builder {
     /// A builder for a body of about so many bytes.
     pub(crate) fn for_bytes(bytes: usize) -> Self {
         let document =
-            Document { text: String::with_capacity(bytes), nodes: Vec::with_capacity((bytes / 16).min(MAX_NODES)) };
+            Document { text: String::with_capacity(bytes), nodes: Vec::with_capacity((bytes / 8).min(MAX_NODES)) };
         Self { document, open: Vec::new(), name: Span { start: 0, length: 0 }, names: Vec::new() }
     }
 
@@ -220,11 +227,11 @@ impl Builder {
 
     pub(crate) fn boolean(&mut self, truth: bool) -> Result<(), TooLarge> {
         let range = self.append(if truth { "true" } else { "false" });
-        self.scalar(Kind::Boolean, range, Hashing::of(if truth { b't' } else { b'f' }).finish())
+        self.scalar(Kind::Boolean, range, hash::text(b'b', &[u8::from(truth)]))
     }
 
     pub(crate) fn null(&mut self) -> Result<(), TooLarge> {
-        self.scalar(Kind::Null, 0..0, Hashing::of(b'n').finish())
+        self.scalar(Kind::Null, 0..0, hash::text(b'n', b""))
     }
 
     /// The texts read so far: a reader that decodes appends here and hands over the range.
@@ -240,7 +247,7 @@ impl Builder {
 
     /// [`string`](Self::string) with a text that already stands in [`texts`](Self::texts).
     pub(crate) fn string_written(&mut self, range: Range<usize>) -> Result<(), TooLarge> {
-        let hash = Hashing::of(b's').bytes(&self.document.text.as_bytes()[range.clone()]).finish();
+        let hash = hash::text(b's', &self.document.text.as_bytes()[range.clone()]);
         self.scalar(Kind::String, range, hash)
     }
 

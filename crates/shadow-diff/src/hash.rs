@@ -3,7 +3,8 @@
 //! SipHash with 128 bits, under a key that each process draws anew: whoever writes a body cannot aim at a collision. What is found
 //! never depends on the key, since hashes are only asked for equality. The sum of such hashes stands for a multiset.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::LazyLock;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -13,15 +14,50 @@ static KEY: LazyLock<(u64, u64)> = LazyLock::new(|| {
     (draw(), draw())
 });
 
-/// A hash in the making; `tag` keeps hashes of different things apart.
+/// The key for one sort of thing: `tag` keeps hashes of different sorts apart.
+fn keyed(tag: u8) -> SipHasher13 {
+    let (a, b) = *KEY;
+    SipHasher13::new_with_keys(a ^ u64::from(tag), b)
+}
+
+/// A hash of one text.
+pub(crate) fn text(tag: u8, bytes: &[u8]) -> u128 {
+    keyed(tag).hash(bytes).as_u128()
+}
+
+/// A hash of two texts, of which the first has a fixed length. Short ones are joined, which is faster than to hash them in turn.
+pub(crate) fn joined(tag: u8, fixed: &[u8], bytes: &[u8]) -> u128 {
+    let mut buffer = [0; 96];
+    let length = fixed.len() + bytes.len();
+    if length <= buffer.len() {
+        buffer[..fixed.len()].copy_from_slice(fixed);
+        buffer[fixed.len()..length].copy_from_slice(bytes);
+        return text(tag, &buffer[..length]);
+    }
+    Hashing::of(tag).bytes(fixed).bytes(bytes).finish()
+}
+
+/// One member's share of its object's hash.
+pub(crate) fn member(name: &str, value: u128) -> u128 {
+    joined(b'm', &value.to_le_bytes(), name.as_bytes())
+}
+
+/// One element's share of the hash of an array without order.
+pub(crate) fn element(value: u128) -> u128 {
+    text(b'e', &value.to_le_bytes())
+}
+
+/// The hash of what adds up to `sum`.
+pub(crate) fn total(tag: u8, sum: u128) -> u128 {
+    text(tag, &sum.to_le_bytes())
+}
+
+/// A hash in the making.
 pub(crate) struct Hashing(SipHasher13);
 
 impl Hashing {
     pub(crate) fn of(tag: u8) -> Self {
-        let (a, b) = *KEY;
-        let mut hasher = SipHasher13::new_with_keys(a, b);
-        hasher.write(&[tag]);
-        Self(hasher)
+        Self(keyed(tag))
     }
 
     pub(crate) fn bytes(mut self, bytes: &[u8]) -> Self {
@@ -29,9 +65,8 @@ impl Hashing {
         self
     }
 
-    pub(crate) fn hash(mut self, hash: u128) -> Self {
-        self.0.write(&hash.to_le_bytes());
-        self
+    pub(crate) fn hash(self, hash: u128) -> Self {
+        self.bytes(&hash.to_le_bytes())
     }
 
     pub(crate) fn finish(self) -> u128 {
@@ -39,13 +74,24 @@ impl Hashing {
     }
 }
 
-/// One member's share of its object's hash.
-pub(crate) fn member(name: &str, value: u128) -> u128 {
-    // The value's hash has a fixed length, so nothing needs to tell where the name begins.
-    Hashing::of(b'm').hash(value).bytes(name.as_bytes()).finish()
-}
+/// A map by hashes, which need no hashing again.
+pub(crate) type HashKeyed<V> = HashMap<u128, V, BuildHasherDefault<Hashed>>;
 
-/// One element's share of the hash of an array without order.
-pub(crate) fn element(value: u128) -> u128 {
-    Hashing::of(b'e').hash(value).finish()
+/// Takes a hash for what it is.
+#[derive(Debug, Default)]
+pub(crate) struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        let hash = bytes.first_chunk().copied().map(u64::from_le_bytes);
+        self.0 = hash.expect("only hashes are keys");
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }

@@ -105,7 +105,7 @@ impl Pass<'_> {
             return NOTHING;
         }
         if self.scope.shape().is_some() {
-            return Hashing::of(b'k').bytes(scalar.kind.as_str().as_bytes()).finish();
+            return hash::text(b'k', scalar.kind.as_str().as_bytes());
         }
         let equivalences = self.scope.here().filter_map(|rule| match &rule.treatment {
             Treatment::Equivalence(equivalence) => Some(equivalence),
@@ -123,7 +123,7 @@ impl Pass<'_> {
     fn object(&mut self, id: Id) -> u128 {
         let counting = self.document.children(id).filter(|&child| self.loose.hash(child) != NOTHING);
         let shares = counting.map(|child| hash::member(self.document.name(child), self.loose.hash(child)));
-        let hash = Hashing::of(b'o').hash(shares.fold(0, u128::wrapping_add)).finish();
+        let hash = hash::total(b'o', shares.fold(0, u128::wrapping_add));
         self.note_rank(id);
         hash
     }
@@ -145,7 +145,7 @@ impl Pass<'_> {
         }
         if order.is_some() || set {
             let sum = self.shares.iter().map(|&hash| hash::element(hash)).fold(0, u128::wrapping_add);
-            return Hashing::of(b'u').hash(sum).finish();
+            return hash::total(b'u', sum);
         }
         self.shares.iter().fold(Hashing::of(b'a'), |hashing, &hash| hashing.hash(hash)).finish()
     }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here goes through floating point, allocates, or depends on how large an exponent is.
 
-use crate::hash::Hashing;
+use crate::hash::{self, Hashing};
 
 /// A number as `digits` x 10^`exponent`, with neither leading nor trailing zeros in the digits; zero has no digits.
 ///
@@ -64,12 +64,14 @@ impl<'a> Decimal<'a> {
 
     /// A hash of the value.
     pub(crate) fn hash(&self) -> u128 {
-        let hashing = Hashing::of(if self.negative { b'-' } else { b'+' });
-        let hashing = match self.exponent {
-            Some(exponent) => hashing.bytes(&exponent.to_le_bytes()),
-            None => hashing.bytes(self.written).bytes(b"e"),
-        };
-        hashing.bytes(self.whole).bytes(self.fraction).finish()
+        let tag = if self.negative { b'-' } else { b'+' };
+        match self.exponent {
+            Some(exponent) if self.fraction.is_empty() => hash::joined(tag, &exponent.to_le_bytes(), self.whole),
+            Some(exponent) => {
+                Hashing::of(tag).bytes(&exponent.to_le_bytes()).bytes(self.whole).bytes(self.fraction).finish()
+            }
+            None => Hashing::of(tag).bytes(self.written).bytes(b"e").bytes(self.whole).bytes(self.fraction).finish(),
+        }
     }
 }
 

@@ -13,14 +13,17 @@
 //! place are refused. Unknown keys are refused, and every error names its line.
 
 mod check;
+mod descriptors;
 mod expected;
 mod text;
 
 use sha2::{Digest, Sha256};
 
+use crate::formats::Schema;
 use crate::path::JsonPath;
 use crate::value::Equivalence;
 
+pub use descriptors::{InlineError, inline_descriptors};
 pub(crate) use expected::Expected;
 
 /// Headers compared when the rules name none: what clients and caches act on.
@@ -72,6 +75,8 @@ pub(crate) enum Treatment {
     Errors(Errors),
     Expected(Expected),
     Measure(Measure),
+    /// Bodies are messages of this schema.
+    Protobuf(Schema),
 }
 
 /// What stands for the order of an array's elements.

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::document::{Document, Id, Kind};
-use crate::hash::Hashing;
+use crate::hash;
 use crate::number::{Decimal, is_number};
 
 pub(crate) use tolerance::Tolerance;
@@ -103,7 +103,7 @@ impl Normalization {
         if self.number && is_number(&text) {
             return Some(Decimal::read(&text).hash());
         }
-        Some(Hashing::of(b's').bytes(text.as_bytes()).finish())
+        Some(hash::text(b's', text.as_bytes()))
     }
 }
 
@@ -128,7 +128,7 @@ impl Equivalence {
 
     /// A hash that all values have which may count as equal to this one; `None` for values that the rule says nothing about.
     pub(crate) fn fold(&self, scalar: Scalar<'_>) -> Option<u128> {
-        let class = |of: bool, tag: u8| of.then(|| Hashing::of(tag).bytes(scalar.kind.as_str().as_bytes()).finish());
+        let class = |of: bool, tag: u8| of.then(|| hash::text(tag, scalar.kind.as_str().as_bytes()));
         match self {
             Self::Tolerance(_) => class(scalar.number().is_some(), b'T'),
             Self::Timestamp { .. } => class(instant::of(scalar).is_some(), b'I'),

@@ -118,8 +118,7 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
 
     fn run(&mut self) {
         while let Some(task) = self.tasks.pop() {
-            if self.work.exhausted() {
-                self.walked.truncated = true;
+            if self.walked.truncated {
                 self.tasks.clear();
                 return;
             }
@@ -138,6 +137,7 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
                     }
                     self.compare(ours, theirs);
                     self.tasks.extend(self.inside.drain(..).rev());
+                    self.walked.truncated |= self.work.exhausted();
                 }
             }
         }
@@ -239,7 +239,8 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
             if ours.hash(x) != theirs.hash(y) {
                 differing.push((Some(x), Some(y)));
             }
-            (left.next(), right.next());
+            left.next();
+            right.next();
         }
         let sorted = |document: &'a Document, rest: &mut dyn Iterator<Item = Id>| {
             let mut rest: Vec<_> = rest.map(|id| (document.name(id), id)).collect();

@@ -60,6 +60,14 @@ impl Format {
     }
 }
 
+/// The content of a body without the content codings that `headers` name; borrowed when there are none.
+///
+/// # Errors
+/// [`Refused::UnknownCoding`], [`Refused::BadCoding`], and [`Refused::TooLarge`] beyond 16 MiB.
+pub fn decode_content<'b>(headers: &HeaderMap, body: &'b Bytes) -> Result<Cow<'b, [u8]>, Refused> {
+    coding::decode(headers, body)
+}
+
 impl Scope<'_> {
     /// Masks a body, and tells whether it was taken out of its content coding. `length` and `digest` of the result are those of
     /// the original content.

@@ -37,6 +37,7 @@ mod text;
 mod token;
 mod xml;
 
+pub use body::decode_content;
 pub use detect::Class;
 pub use detect::phone::Region;
 pub use digest::Digester;

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, devstack, launch, ledger, mask, noise, pause, rate, report, rules, schema, status, verdict};
+use crate::commands::{
+    demo, devstack, diff, launch, ledger, mask, noise, pause, rate, report, rules, schema, status, verdict,
+};
 use crate::kafka::KafkaArgs;
 use crate::sql::ClickHouseArgs;
 
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Schema(schema::SchemaCommand),
     /// Mask a message, a body or seed data, as the services would
     Mask(mask::MaskArgs),
+    /// Compare two answers, as the comparator would
+    Diff(diff::DiffArgs),
     /// Kafka and ClickHouse on this machine, without Docker
     #[command(subcommand)]
     Devstack(devstack::DevstackCommand),

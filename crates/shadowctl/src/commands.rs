@@ -2,6 +2,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod devstack;
+pub(crate) mod diff;
 pub(crate) mod launch;
 pub(crate) mod ledger;
 pub(crate) mod mask;
@@ -39,6 +40,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Rules(command) => rules::run(&sql()?, command).await,
         Command::Schema(command) => schema::run(&sql()?, command).await,
         Command::Mask(args) => mask::run(args).await,
+        Command::Diff(args) => diff::run(args).await,
         Command::Devstack(command) => devstack::run(command).await,
         Command::Demo(args) => demo::run(args).await,
     };

@@ -9,6 +9,8 @@ use shadow_kafka::KafkaError;
 pub(crate) enum Kind {
     /// The answer is no: a refusal, a missing thing, a member that did not confirm.
     Negative = 1,
+    /// Of `diff`, which answers 0, 1 and 2 as diff(1) does: anything but an answer.
+    Trouble = 2,
     /// The command line is wrong; trying again will not help.
     Usage = 64,
     /// What was asked about is not there; of `verdict`, where 1 is an answer.
@@ -60,6 +62,20 @@ impl Failure {
 
     pub(crate) fn unreachable(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::of(Kind::Unreachable, cause, remedy)
+    }
+
+    pub(crate) fn trouble(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::of(Kind::Trouble, cause, remedy)
+    }
+
+    /// The same, as `diff` exits with it.
+    pub(crate) fn as_trouble(self) -> Self {
+        Self { kind: Kind::Trouble, ..self }
+    }
+
+    /// An exit code for an answer that was shown and says it all.
+    pub(crate) fn silent(kind: Kind) -> Self {
+        Self::of(kind, "", "")
     }
 
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {

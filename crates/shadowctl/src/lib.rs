@@ -31,13 +31,20 @@ const LEFTOVERS: Duration = Duration::from_millis(500);
 
 /// Runs one command: `args` begin with the program's name.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(cli::without_cargos_dashes(args)) {
+    let args = cli::without_cargos_dashes(args);
+    // Scripts ask `diff` whether two things are equal, so even its misuse must not look like one of its answers, or like more.
+    let misuse = if args.get(1).is_some_and(|command| command == "diff") {
+        failure::Kind::Trouble
+    } else {
+        failure::Kind::Usage
+    };
+    let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
             // A closed pipe is the reader's choice.
             let _ = error.print();
             // Help and version were asked for; all else is misuse.
-            return if error.use_stderr() { failure::Kind::Usage.into() } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { misuse.into() } else { ExitCode::SUCCESS };
         }
     };
     let _log = start_log();

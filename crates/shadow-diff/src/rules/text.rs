@@ -6,6 +6,7 @@ use toml::Spanned;
 
 use super::expected::{Expected, ExpectedPlace};
 use super::{ArrayOrder, Errors, MAX_RULES, Measure, RoutePattern, Rule, RulesError, Treatment};
+use crate::formats::Schema;
 use crate::path::{InvalidPath, JsonPath};
 use crate::value::{Equivalence, Normalization, Pattern, Tolerance};
 
@@ -49,6 +50,8 @@ struct Text {
     expected: Vec<Spanned<ExpectedText>>,
     #[serde(default)]
     measure: Vec<Spanned<MeasureText>>,
+    #[serde(default)]
+    protobuf: Vec<Spanned<ProtobufText>>,
 }
 
 /// Tables of the text. All have a route, and `why` for those who read them.
@@ -89,6 +92,11 @@ tables! {
     NullIsMissing { json: Texts, }
     Shape { json: Texts, }
     ErrorsText { #[serde(default)] status: ErrorStatus, #[serde(default)] json: Texts, }
+    ProtobufText {
+        message: Spanned<String>,
+        descriptor: Option<Spanned<String>>,
+        descriptor_file: Option<Spanned<String>>,
+    }
     MeasureText { class: Option<Spanned<String>>, score: Option<Spanned<String>>, }
 }
 
@@ -215,6 +223,18 @@ pub(super) fn parse(text: &str) -> Result<Parsed, RulesError> {
             return Err(lines.here("say what is measured: class = \"$.label\", score = \"$.score\", or both"));
         }
         Ok(whole(&table.route, Treatment::Measure(measure)))
+    })?;
+    reading.tables(parsed.protobuf, "protobuf", |lines, table| {
+        if let Some(file) = &table.descriptor_file {
+            return Err(
+                lines.error(file.span().start, "rules are text without files; shadowctl reads this one into them")
+            );
+        }
+        let descriptor = table.descriptor.as_ref().map(|descriptor| descriptor.get_ref().as_str());
+        let descriptor = descriptor.ok_or_else(|| lines.here("`descriptor_file` or `descriptor` is missing"))?;
+        let schema = Schema::parse(descriptor, table.message.get_ref());
+        let schema = schema.map_err(|problem| lines.error(table.message.span().start, &problem))?;
+        Ok(whole(&table.route, Treatment::Protobuf(schema)))
     })?;
     let headers = parsed.headers.map(|names| names.iter().map(|name| name.to_ascii_lowercase()).collect());
     Ok(Parsed { version: parsed.version, headers, rules: reading.finish()? })

@@ -39,9 +39,9 @@ fn epoch(text: &str) -> Option<i128> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let whole: i128 = whole.parse::<i64>().ok()?.into();
     let scale = match whole {
-        ..100_000_000_000 => 9,
-        ..100_000_000_000_000 => 6,
-        ..100_000_000_000_000_000 => 3,
+        0..100_000_000_000 => 9,
+        100_000_000_000..100_000_000_000_000 => 6,
+        100_000_000_000_000..100_000_000_000_000_000 => 3,
         _ => 0,
     };
     let fraction: String = fraction.chars().chain(std::iter::repeat('0')).take(scale).collect();

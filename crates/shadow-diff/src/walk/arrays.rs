@@ -3,14 +3,14 @@
 //! Equal elements are taken out first, by hash. Of what is left, elements that agree in the member that tells most of them apart
 //! belong together, then whatever stands next; a surplus is missing or added.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Into, Task, Walk};
 use crate::align::{Item, Matching};
 use crate::difference::DifferenceKind;
 use crate::document::{Document, Id, Kind};
 use crate::excerpt::{self, EXCERPT};
-use crate::loose::Loose;
+use crate::hash::{self, HashKeyed};
 use crate::path::{Child, JsonPath};
 use crate::rules::{ArrayOrder, Rule, Treatment};
 
@@ -18,6 +18,9 @@ impl<'a> Walk<'a, '_, '_> {
     pub(super) fn arrays(&mut self, a: Id, b: Id) {
         self.work.add(4 * (self.ours.document.count(a) + self.theirs.document.count(b)));
         let (ours, theirs) = self.counting(a, b);
+        if self.work.exhausted() {
+            return;
+        }
         let order = self.scope.here().find_map(|rule| match &rule.treatment {
             Treatment::Order(order) => Some((rule, order)),
             _ => None,
@@ -26,8 +29,8 @@ impl<'a> Walk<'a, '_, '_> {
             (Some(rule), _) => self.shapes(ours, theirs, rule),
             (None, None) => self.in_order(ours, theirs),
             (None, Some((rule, ArrayOrder::Multiset))) => {
-                let matching = Matching::by_meaning(ours.clone(), theirs.clone());
-                if !matching.in_order(&ours, &theirs) {
+                let matching = Matching::by_meaning(ours.clone(), theirs.clone(), |a, b| self.loosen(a, b));
+                if !matching.rises() {
                     self.decided(rule);
                 }
                 self.matched(matching);
@@ -37,22 +40,30 @@ impl<'a> Walk<'a, '_, '_> {
         }
     }
 
+    /// Gives the elements their loose hashes. Whether those may differ from the strict ones.
+    fn loosen(&self, ours: &mut [Item], theirs: &mut [Item]) -> bool {
+        if self.scope.is_quiet() {
+            return false;
+        }
+        for (side, items) in [(&self.ours, ours), (&self.theirs, theirs)] {
+            let loose = side.loose(&self.root, self.work);
+            for item in items {
+                (item.loose, item.rank) = (loose.hash(item.id), loose.rank(item.id));
+            }
+        }
+        true
+    }
+
     /// The elements that are not ignored.
     fn counting(&mut self, a: Id, b: Id) -> (Vec<Item>, Vec<Item>) {
-        let (ours, theirs) = (self.ours.document, self.theirs.document);
-        let quiet = self.scope.is_quiet();
-        let loose =
-            (!quiet).then(|| (self.ours.loose(&self.root, self.work), self.theirs.loose(&self.root, self.work)));
-        let item = |document: &Document, loose: Option<&Loose>, index: usize, id: Id| Item {
-            index: index as u32,
-            id,
-            strict: document.hash(id),
-            loose: loose.map_or(document.hash(id), |loose| loose.hash(id)),
-            rank: loose.map_or(f64::NAN, |loose| loose.rank(id)),
+        let items = |document: &Document, array: Id| -> Vec<Item> {
+            let item = |(index, id)| {
+                let strict = document.hash(id);
+                Item { index, id, strict, loose: strict, rank: f64::NAN }
+            };
+            (0..).zip(document.children(array)).map(item).collect()
         };
-        let ours: Vec<_> = ours.children(a).enumerate().map(|(i, id)| item(ours, loose.map(|l| l.0), i, id)).collect();
-        let theirs: Vec<_> =
-            theirs.children(b).enumerate().map(|(i, id)| item(theirs, loose.map(|l| l.1), i, id)).collect();
+        let (ours, theirs) = (items(self.ours.document, a), items(self.theirs.document, b));
         if !self.scope.may_ignore() {
             return (ours, theirs);
         }
@@ -61,6 +72,9 @@ impl<'a> Walk<'a, '_, '_> {
         let mut sides = [ours, theirs];
         for (side, left_out) in sides.iter_mut().zip(&mut left_out) {
             side.retain(|item| {
+                if self.work.exhausted() {
+                    return true;
+                }
                 let rule = self.scope.ignores(Child::Index(item.index));
                 if let Some(rule) = rule {
                     left_out.push(item.strict);
@@ -77,22 +91,24 @@ impl<'a> Walk<'a, '_, '_> {
 
     /// Position by position, unless most elements only moved because one was inserted or left out.
     fn in_order(&mut self, ours: Vec<Item>, theirs: Vec<Item>) {
-        let alike = |(a, b): &(&Item, &Item)| a.loose == b.loose;
+        let alike = |(a, b): &(&Item, &Item)| a.strict == b.strict;
         let start = ours.iter().zip(&theirs).take_while(alike).count();
         let end = ours[start..].iter().rev().zip(theirs[start..].iter().rev()).take_while(alike).count();
-        self.pairs(ours[..start].iter().zip(&theirs[..start]));
-        let (left, right) = (&ours[start..ours.len() - end], &theirs[start..theirs.len() - end]);
-        let matching = Matching::by(left.to_vec(), right.to_vec(), |item| item.loose);
-        let in_place = left.iter().zip(right).filter(|(a, b)| a.loose != b.loose).count();
-        if left.len() == right.len() && in_place == matching.ours.len() {
-            self.pairs(left.iter().zip(right));
-        } else {
-            if !matching.in_order(left, right) {
-                self.reordered(left, right);
-            }
-            self.matched(matching);
+        let (mut left, mut right) =
+            (ours[start..ours.len() - end].to_vec(), theirs[start..theirs.len() - end].to_vec());
+        self.loosen(&mut left, &mut right);
+        if self.work.exhausted() {
+            return;
         }
-        self.pairs(ours[ours.len() - end..].iter().zip(&theirs[theirs.len() - end..]));
+        let in_place = left.iter().zip(&right).filter(|(a, b)| a.loose != b.loose).count();
+        let matching = Matching::by(left.clone(), right.clone(), |item| item.loose);
+        if left.len() == right.len() && in_place == matching.ours.len() {
+            return self.pairs(left.iter().zip(&right));
+        }
+        if !matching.may_rise(&left, &right) {
+            self.reordered(&left, &right);
+        }
+        self.matched(matching);
     }
 
     fn reordered(&mut self, left: &[Item], right: &[Item]) {
@@ -103,16 +119,21 @@ impl<'a> Walk<'a, '_, '_> {
     /// Repeated elements count once, and so do those that the rules count as equal to one of the other side.
     fn sets(&mut self, ours: Vec<Item>, theirs: Vec<Item>, rule: &Rule) {
         let once = |items: &[Item]| {
-            let mut seen = std::collections::HashSet::with_capacity(items.len());
+            let mut seen = HashSet::with_capacity(items.len());
             items.iter().filter(|item| seen.insert(item.strict)).copied().collect::<Vec<_>>()
         };
-        let (left, right) = (once(&ours), once(&theirs));
-        let mut matching = Matching::by_meaning(left.clone(), right.clone());
+        let (mut left, mut right) = (once(&ours), once(&theirs));
+        let mut matching = Matching::by_meaning(left.clone(), right.clone(), |a, b| self.loosen(a, b));
         let repeated = left.len() < ours.len() || right.len() < theirs.len();
-        if repeated || !matching.in_order(&left, &right) {
+        if repeated || !matching.rises() {
             self.decided(rule);
         }
-        let first = |items: &[Item]| items.iter().rev().map(|item| (item.loose, *item)).collect::<HashMap<_, _>>();
+        let none_left = matching.ours.is_empty() && matching.theirs.is_empty();
+        if none_left || !self.loosen(&mut left, &mut right) {
+            return self.matched(matching);
+        }
+        self.loosen(&mut matching.ours, &mut matching.theirs);
+        let first = |items: &[Item]| items.iter().rev().map(|item| (item.loose, *item)).collect::<HashKeyed<_>>();
         let (of_ours, of_theirs) = (first(&left), first(&right));
         let mut again = Vec::new();
         matching.ours.retain(|item| match of_theirs.get(&item.loose) {
@@ -138,27 +159,33 @@ impl<'a> Walk<'a, '_, '_> {
 
     /// By the value of a member. Elements of one key belong together in their order; those without one are a multiset.
     fn keyed(&mut self, ours: Vec<Item>, theirs: Vec<Item>, rule: &Rule, key: &JsonPath) {
-        let loose = !self.scope.is_quiet();
-        let loose = loose.then(|| (self.ours.loose(&self.root, self.work), self.theirs.loose(&self.root, self.work)));
-        // From here on an element's loose hash is that of its key.
-        let split = |document: &Document, loose: Option<&Loose>, items: &[Item]| {
+        // An element that has a key is known by it from here on.
+        let split = |document: &Document, items: &[Item]| {
             let (mut with, mut without) = (Vec::with_capacity(items.len()), Vec::new());
             for &item in items {
                 match key.find(document, item.id) {
-                    Some(at) => {
-                        let hash = loose.map_or(document.hash(at), |loose| loose.hash(at));
-                        with.push(Item { loose: hash, ..item });
-                    }
+                    Some(at) => with.push(Item { strict: document.hash(at), loose: document.hash(at), ..item }),
                     None => without.push(item),
                 }
             }
             (with, without)
         };
-        let (with, without) = split(self.ours.document, loose.map(|loose| loose.0), &ours);
-        let (their_with, their_without) = split(self.theirs.document, loose.map(|loose| loose.1), &theirs);
-        let matching = Matching::by(with.clone(), their_with.clone(), |item| item.loose);
-        let rest = Matching::by_meaning(without.clone(), their_without.clone());
-        let moved = !matching.in_order(&with, &their_with) || !rest.in_order(&without, &their_without);
+        let (with, without) = split(self.ours.document, &ours);
+        let (their_with, their_without) = split(self.theirs.document, &theirs);
+        let loosen = |ours: &mut [Item], theirs: &mut [Item]| {
+            for (side, items) in
+                [(&self.ours, ours), (&self.theirs, theirs)].into_iter().filter(|_| !self.scope.is_quiet())
+            {
+                let loose = side.loose(&self.root, self.work);
+                for item in items {
+                    item.loose = key.find(side.document, item.id).map_or(item.strict, |at| loose.hash(at));
+                }
+            }
+            true
+        };
+        let matching = Matching::by_meaning(with.clone(), their_with.clone(), loosen);
+        let rest = Matching::by_meaning(without.clone(), their_without.clone(), |a, b| self.loosen(a, b));
+        let moved = !matching.rises() || !rest.rises();
         if moved || !matching.ours.is_empty() || !matching.theirs.is_empty() {
             self.decided(rule);
         }
@@ -168,11 +195,12 @@ impl<'a> Walk<'a, '_, '_> {
     }
 
     /// An empty array has elements of every shape. Others have the same shapes of elements, in any number and order.
-    fn shapes(&mut self, ours: Vec<Item>, theirs: Vec<Item>, rule: &Rule) {
+    fn shapes(&mut self, mut ours: Vec<Item>, mut theirs: Vec<Item>, rule: &Rule) {
         self.decided(rule);
+        self.loosen(&mut ours, &mut theirs);
         let (Some(&first), Some(&their_first)) = (ours.first(), theirs.first()) else { return };
         let once = |items: Vec<Item>| {
-            let mut seen = std::collections::HashSet::with_capacity(items.len());
+            let mut seen = HashSet::with_capacity(items.len());
             items.into_iter().filter(|item| seen.insert(item.loose)).collect::<Vec<_>>()
         };
         let matching = Matching::by(once(ours), once(theirs), |item| item.loose);
@@ -181,14 +209,8 @@ impl<'a> Walk<'a, '_, '_> {
         let more = matching.ours[paired..].iter().map(|&item| (item, their_first));
         let their_more = matching.theirs[paired..].iter().map(|&item| (first, item));
         let all: Vec<_> = pairs.into_iter().chain(more).chain(their_more).collect();
-        // A representative may be walked often: that is no longer linear, so it counts.
-        let sizes = all.iter().map(|(a, b)| self.size(a.id, b.id)).sum();
-        self.work.add(sizes);
+        // A representative may be compared often, which the work's budget ends.
         self.pairs(all.iter().map(|(a, b)| (a, b)));
-    }
-
-    fn size(&self, a: Id, b: Id) -> usize {
-        (self.ours.document.end(a) - a + self.theirs.document.end(b) - b) as usize
     }
 
     /// Compares what belongs together, and what is left as well as it can be told.
@@ -207,19 +229,20 @@ impl<'a> Walk<'a, '_, '_> {
             return Matching { pairs: Vec::new(), ours, theirs };
         }
         // How often each value of each member occurs on either side.
-        let mut counts: HashMap<(&str, u128), [u32; 2]> = HashMap::new();
+        let mut counts: HashKeyed<(&str, [u32; 2])> = HashKeyed::default();
         for (side, (document, items)) in
             [(self.ours.document, &ours), (self.theirs.document, &theirs)].into_iter().enumerate()
         {
             for item in items.iter().filter(|item| document.kind(item.id) == Kind::Object) {
                 self.work.add(document.count(item.id));
                 for member in document.children(item.id) {
-                    counts.entry((document.name(member), document.hash(member))).or_default()[side] += 1;
+                    let name = document.name(member);
+                    counts.entry(hash::member(name, document.hash(member))).or_insert((name, [0; 2])).1[side] += 1;
                 }
             }
         }
         let mut telling: HashMap<&str, usize> = HashMap::new();
-        for ((name, _), _) in counts.iter().filter(|(_, counts)| **counts == [1, 1]) {
+        for (name, _) in counts.values().filter(|(_, counts)| *counts == [1, 1]) {
             *telling.entry(name).or_default() += 1;
         }
         let best = telling.into_iter().max_by(|(a, n), (b, m)| n.cmp(m).then_with(|| b.cmp(a)));
@@ -227,7 +250,8 @@ impl<'a> Walk<'a, '_, '_> {
         let value = |document: &Document, item: &Item| {
             let object = document.kind(item.id) == Kind::Object;
             let member = object.then(|| document.children(item.id).find(|&member| document.name(member) == name));
-            member.flatten().map(|member| document.hash(member)).filter(|&hash| counts[&(name, hash)] == [1, 1])
+            let share = member.flatten().map(|member| hash::member(name, document.hash(member)));
+            share.filter(|share| counts[share].1 == [1, 1])
         };
         let keyed = |document: &Document, items: Vec<Item>| -> (Vec<Item>, Vec<Item>) {
             let (with, without): (Vec<_>, Vec<_>) =
@@ -242,7 +266,8 @@ impl<'a> Walk<'a, '_, '_> {
     }
 
     fn pairs<'i>(&mut self, pairs: impl Iterator<Item = (&'i Item, &'i Item)>) {
-        let differing = pairs.filter(|(a, b)| a.strict != b.strict);
+        let (ours, theirs) = (self.ours.document, self.theirs.document);
+        let differing = pairs.filter(|(a, b)| ours.hash(a.id) != theirs.hash(b.id));
         self.inside.extend(differing.map(|(a, b)| Task::Compare {
             ours: Some(a.id),
             theirs: Some(b.id),

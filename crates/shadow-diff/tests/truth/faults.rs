@@ -10,17 +10,26 @@ pub(crate) struct Label {
     pub(crate) place: String,
     /// The very place, where there is no doubt about it: which element of a list is gone, nobody can tell.
     pub(crate) example: Option<String>,
+    /// The expected change that it must be taken for.
+    pub(crate) expected: Option<&'static str>,
 }
 
 /// Plants a fault; `None` where the document has nothing to plant it in.
 pub(crate) type Fault = fn(&mut Random, &Doc) -> Option<(Doc, Label)>;
 
-fn label(kind: &'static str, spot: &[Step]) -> Label {
-    Label { kind, place: general(spot), example: Some(exact(spot)) }
+impl Label {
+    /// Of what is no place in a body: `status`, `body`, `header:location`.
+    pub(crate) fn word(kind: &'static str, word: &str) -> Self {
+        Self { kind, place: word.to_owned(), example: Some(word.to_owned()), expected: None }
+    }
 }
 
-fn in_list(kind: &'static str, list: &[Step]) -> Label {
-    Label { kind, place: format!("{}[*]", general(list)), example: None }
+pub(crate) fn label(kind: &'static str, spot: &[Step]) -> Label {
+    Label { kind, place: general(spot), example: Some(exact(spot)), expected: None }
+}
+
+pub(crate) fn in_list(kind: &'static str, list: &[Step]) -> Label {
+    Label { kind, place: format!("{}[*]", general(list)), example: None, expected: None }
 }
 
 fn choose(random: &mut Random, spots: Vec<Spot>) -> Option<Spot> {
@@ -137,8 +146,10 @@ pub(crate) fn added(random: &mut Random, doc: &Doc) -> Option<(Doc, Label)> {
             in_list("added", &spot)
         }
         Doc::Record(members) => {
-            let name = (*random.pick(&["extra", "x y", "größer"])).to_owned();
-            let value = random.pick(&[Doc::Null, text("new"), Doc::List(vec![Doc::Bool(true)])]).clone();
+            let name = (*random.pick(&["extra", "x y", "größer", "@extra"])).to_owned();
+            let one = |item: Doc| Doc::List(vec![item]);
+            let values = [Doc::Null, text("new"), one(Doc::Bool(true)), one(text("new")), one(Doc::Record(Vec::new()))];
+            let value = random.pick(&values).clone();
             members.insert(random.below(members.len() + 1), (name.clone(), value));
             label("added", &[spot, vec![Step::Name(name)]].concat())
         }

@@ -85,8 +85,7 @@ fn several(random: &mut Random) -> Pair {
 
 /// Both documents as JSON answers.
 pub(crate) fn pair(random: &mut Random, primary: &Doc, candidate: &Doc, faults: Vec<Label>) -> Pair {
-    let candidate =
-        if random.once_in(2) { write::plain(candidate) } else { write::respelt(random, candidate) };
+    let candidate = if random.once_in(2) { write::plain(candidate) } else { write::respelt(random, candidate) };
     Pair {
         rules: String::new(),
         primary: Answer::json(write::plain(primary)),
@@ -119,7 +118,7 @@ fn body(random: &mut Random) -> Pair {
             (whole.clone(), whole[..cut.max(1)].to_owned(), "type")
         }
     };
-    let faults = vec![Label { kind, place: "body".into(), example: Some("body".into()) }];
+    let faults = vec![Label::word(kind, "body")];
     Pair { rules: String::new(), primary: Answer::json(primary), candidate: Answer::json(candidate), faults }
 }
 
@@ -131,7 +130,7 @@ fn status(random: &mut Random) -> Pair {
     while pair.candidate.status == pair.primary.status || pair.candidate.status == 200 {
         pair.candidate.status = *random.pick(STATUSES);
     }
-    pair.faults = vec![Label { kind: "status", place: "status".into(), example: Some("status".into()) }];
+    pair.faults = vec![Label::word("status", "status")];
     pair
 }
 
@@ -151,8 +150,7 @@ fn header(random: &mut Random) -> Pair {
         1 => drop(pair.candidate.headers.remove(at)),
         _ => drop(pair.primary.headers.remove(at)),
     }
-    let place = format!("header:{name}");
-    pair.faults = vec![Label { kind: "header", example: Some(place.clone()), place }];
+    pair.faults = vec![Label::word("header", &format!("header:{name}"))];
     pair
 }
 

@@ -66,9 +66,32 @@ impl Random {
 
     pub(crate) fn word(&mut self) -> String {
         const WORDS: &[&str] = &[
-            "amber", "basket", "Café crème", "delivered", "Été", "far away", "GmbH", "harbour", "in stock", "jasmine",
-            "Köln", "a \"quoted\" word", "back\\slash", "line\nbreak", "naïve", "日本語", "emoji 🦀", "x", "Zürich",
-            "tab\there", "a/b", "", "5", "true", "null", "2024-02-29",
+            "amber",
+            "basket",
+            "Café crème",
+            "delivered",
+            "Été",
+            "far away",
+            "GmbH",
+            "harbour",
+            "in stock",
+            "jasmine",
+            "Köln",
+            "a \"quoted\" word",
+            "back\\slash",
+            "line\nbreak",
+            "naïve",
+            "日本語",
+            "emoji 🦀",
+            "x",
+            "Zürich",
+            "tab\there",
+            "a/b",
+            "",
+            "5",
+            "true",
+            "null",
+            "2024-02-29",
         ];
         self.pick(WORDS).to_string()
     }

@@ -121,7 +121,8 @@ fn scores(random: &mut Random) -> Doc {
 
 fn problem(random: &mut Random) -> Doc {
     let detail = |random: &mut Random| record([("field", text(random.word())), ("reason", text(random.word()))]);
-    let inner = [("code", number(random.number())), ("message", text(random.word())), ("details", list(random, 3, detail))];
+    let inner =
+        [("code", number(random.number())), ("message", text(random.word())), ("details", list(random, 3, detail))];
     record([("error", record(inner)), ("trace", text(random.hex(32)))])
 }
 

@@ -1,7 +1,7 @@
 //! `shadowctl mask`: the masking of the services, offline. For writing and reviewing rules, and for seed data.
 
 mod csv;
-mod http;
+pub(super) mod http;
 mod rows;
 
 use std::io::{Read as _, Write as _};

@@ -3,6 +3,7 @@
 
 mod command_line;
 mod demo;
+mod diff;
 mod kill_switch;
 mod launches;
 mod mask;

@@ -6,13 +6,13 @@ use shadow_mask::{RawBody, RawRequest, RawResponse};
 
 use crate::failure::Failure;
 
-pub(super) enum Message {
+pub(in crate::commands) enum Message {
     Request(RawRequest),
     Response(RawResponse),
 }
 
 /// Reads a message. Lines may end in LF alone, as people write them.
-pub(super) fn parse(input: &Bytes) -> Result<Message, Failure> {
+pub(in crate::commands) fn parse(input: &Bytes) -> Result<Message, Failure> {
     let (head, body) = split(input)?;
     let head = head.replace("\r\n", "\n");
     let mut lines = head.lines();
