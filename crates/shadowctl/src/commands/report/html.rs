@@ -40,7 +40,7 @@ struct Page {
 pub(super) async fn write(sql: &Sql, launch: &LaunchName, path: &Path) -> Result<(), Failure> {
     let answer = verdict::gather(sql, launch, None).await?;
     let report = gather(sql, launch, FAULTS).await?;
-    let findings = findings::gather(sql, launch, answer.reference, FAULTS).await?;
+    let findings = findings::gather(sql, launch, answer.reference).await?;
     let at = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string();
     let text = page::page(&Page { report, answer, findings, at }).into_string();
     std::fs::write(path, text).map_err(|error| {

@@ -1,4 +1,4 @@
-//! The page's questions to ClickHouse, beyond the report's and the verdict's. They go to the shipped views where there is one.
+//! The page's own questions to ClickHouse, for its plots. They go to the shipped views where there is one.
 
 use serde::Deserialize;
 use shadow_record::LaunchName;
@@ -11,14 +11,6 @@ use crate::sql::Sql;
 pub(super) const LEVELS: [f64; 16] =
     [0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999];
 
-const FAULTS: &str = "SELECT signature, route, place, kind, transition, exchanges, toString(example_request_ids[1]) AS request, \
-     example_primary, example_candidate, left(toString(first_seen), 19) AS first_seen, left(toString(last_seen), 19) AS last_seen, \
-     standing, toUInt8(only_stale) AS only_stale, stale_from_s FROM signatures WHERE launch = {launch:String} \
-     ORDER BY exchanges DESC, route, place, kind, transition LIMIT {top:UInt32}";
-
-const DRIVERS: &str = "SELECT signature, attribute, `is`, value, exchanges, differing, share, lift FROM drivers \
-     WHERE launch = {launch:String}";
-
 const TREND: &str = "SELECT toUnixTimestamp(minute) AS minute, sum(compared) AS compared, sum(differing) AS differing \
      FROM trend WHERE launch = {launch:String} GROUP BY minute ORDER BY minute";
 
@@ -28,62 +20,13 @@ const FAULT_TREND: &str = "SELECT signature, toUnixTimestamp(minute) AS minute, 
 const STALENESS: &str = "SELECT staler_than_s, sum(compared) AS compared, sum(differing) AS differing FROM staleness \
      WHERE launch = {launch:String} GROUP BY staler_than_s ORDER BY staler_than_s";
 
-const NOISE: &str = "SELECT route, place, kind, transition, pairs, control_differing, candidate_differing, decision, basis \
-     FROM noise WHERE launch = {launch:String} AND decision IN ('noise', 'fault') \
-     ORDER BY decision DESC, control_differing DESC, route, place LIMIT 100";
-
-const EXPECTED: &str = "SELECT name, exchanges, left(toString(last_seen), 19) AS last_seen FROM expected_changes \
-     WHERE launch = {launch:String} ORDER BY exchanges DESC";
-
-const LAUNCH: &str = "SELECT rules, control FROM launches FINAL WHERE launch = {launch:String}";
-
 /// What the page shows beside report and verdict.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    pub(super) faults: Vec<Fault>,
-    pub(super) drivers: Vec<Driver>,
     pub(super) trend: Vec<Minute>,
     pub(super) fault_trend: Vec<FaultMinute>,
     pub(super) staleness: Vec<Age>,
-    pub(super) noise: Vec<Noise>,
-    pub(super) expected: Vec<Expected>,
     pub(super) curves: Vec<Curve>,
-    /// Comparison rules as TOML.
-    pub(super) rules: String,
-    /// The control's URL, or empty.
-    pub(super) control: String,
-}
-
-/// One fault with its earliest example.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Fault {
-    pub(super) signature: String,
-    pub(super) route: String,
-    pub(super) place: String,
-    pub(super) kind: String,
-    pub(super) transition: String,
-    pub(super) exchanges: u64,
-    pub(super) request: Option<String>,
-    pub(super) example_primary: String,
-    pub(super) example_candidate: String,
-    pub(super) first_seen: String,
-    pub(super) last_seen: String,
-    pub(super) standing: String,
-    pub(super) only_stale: u8,
-    pub(super) stale_from_s: u32,
-}
-
-/// What a fault goes together with.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Driver {
-    pub(super) signature: String,
-    pub(super) attribute: String,
-    pub(super) is: String,
-    pub(super) value: String,
-    pub(super) exchanges: u64,
-    pub(super) differing: u64,
-    pub(super) share: f64,
-    pub(super) lift: f64,
 }
 
 /// Compared exchanges of one minute; seconds since 1970.
@@ -110,28 +53,6 @@ pub(super) struct Age {
     pub(super) differing: u64,
 }
 
-/// One place that is known to be noise, or not to be.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Noise {
-    pub(super) route: String,
-    pub(super) place: String,
-    pub(super) kind: String,
-    pub(super) transition: String,
-    pub(super) pairs: u64,
-    pub(super) control_differing: u64,
-    pub(super) candidate_differing: u64,
-    pub(super) decision: String,
-    pub(super) basis: String,
-}
-
-/// How often an expected change showed.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Expected {
-    pub(super) name: String,
-    pub(super) exchanges: u64,
-    pub(super) last_seen: String,
-}
-
 /// Latencies of one route, or of the launch (`route` is empty), microseconds at [`LEVELS`].
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Curve {
@@ -144,34 +65,18 @@ pub(super) struct Curve {
     pub(super) difference: Vec<f64>,
 }
 
-#[derive(Deserialize)]
-struct Launch {
-    rules: String,
-    control: String,
-}
-
-/// Asks everything about one launch; `top` bounds the faults.
+/// Asks what the report and the verdict do not.
 ///
 /// # Errors
 /// When ClickHouse does not answer or refuses.
-pub(super) async fn gather(sql: &Sql, launch: &LaunchName, against: Reference, top: u32) -> Result<Findings, Failure> {
+pub(super) async fn gather(sql: &Sql, launch: &LaunchName, against: Reference) -> Result<Findings, Failure> {
     let of = &[("launch", launch.as_str())][..];
-    let top = top.to_string();
-    let most = &[("launch", launch.as_str()), ("top", top.as_str())][..];
     // One after the other: a page is in no hurry, and the database has others to serve.
-    let known: Vec<Launch> = sql.rows(LAUNCH, of).await?;
-    let (rules, control) = known.into_iter().next().map_or_else(Default::default, |row| (row.rules, row.control));
     Ok(Findings {
-        faults: sql.rows(FAULTS, most).await?,
-        drivers: sql.rows(DRIVERS, of).await?,
         trend: sql.rows(TREND, of).await?,
         fault_trend: sql.rows(FAULT_TREND, of).await?,
         staleness: sql.rows(STALENESS, of).await?,
-        noise: sql.rows(NOISE, of).await?,
-        expected: sql.rows(EXPECTED, of).await?,
         curves: sql.rows(&curves(against), of).await?,
-        rules,
-        control,
     })
 }
 

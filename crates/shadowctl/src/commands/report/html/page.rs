@@ -30,8 +30,8 @@ pub(super) fn page(page: &Page) -> Markup {
                     (sections::faults(&page.report, &page.findings))
                     (sections::latency(page))
                     (sections::time(&page.findings))
-                    (sections::noise(&page.findings))
-                    (sections::expected(&page.findings))
+                    (sections::noise(&page.report))
+                    (sections::expected(&page.report))
                     (footer(page))
                 }
             }
@@ -60,7 +60,7 @@ fn header(page: &Page) -> Markup {
             }
             p.muted {
                 "candidate " code { (launch.candidate) }
-                @if !page.findings.control.is_empty() { " · control " code { (page.findings.control) } }
+                @if !launch.control.is_empty() { " · control " code { (launch.control) } }
                 " · sample " (share(launch.sample))
             }
         }

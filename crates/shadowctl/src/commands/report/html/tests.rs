@@ -2,10 +2,11 @@
 
 use shadow_verdict::{Evidence, Gates, Pairs, Reference, ScopeEvidence, judge};
 
-use super::findings::{Age, Curve, Driver, Expected, Fault, FaultMinute, LEVELS, Minute, Noise};
+use super::findings::{Age, Curve, FaultMinute, LEVELS, Minute};
 use super::*;
 use crate::commands::ledger::LaunchLedger;
-use crate::commands::report::{Coverage, LaunchRow, MatchRate};
+use crate::commands::noise::NoiseRow;
+use crate::commands::report::{Coverage, Driver, ExpectedChange, LaunchRow, MatchRate, SignatureRow};
 
 /// In every place that comes from traffic.
 const HOSTILE: &str = "</td><script>alert(1)</script>\"'&";
@@ -25,11 +26,33 @@ fn hostile() -> Page {
     let levels = || (1..=LEVELS.len()).map(|i| i as f64 * 1000.0).collect::<Vec<_>>();
     Page {
         report: Report {
-            launch: LaunchRow { launch: "shop-v2".into(), service: text(), candidate: text(), ..LaunchRow::default() },
+            launch: LaunchRow {
+                launch: "shop-v2".into(),
+                service: text(),
+                candidate: text(),
+                control: text(),
+                rules: "[[expected]]\nname = '</td><script>'\nowner = '</td><script>'\nexpires = '2020-01-01'".to_owned(),
+                ..LaunchRow::default()
+            },
             ledger: LaunchLedger { launch: "shop-v2".into(), captured: 100, completed: 100, ..LaunchLedger::default() },
             coverage: vec![Coverage { outcome: text(), reason: text(), offsets: 1 }],
             match_rate: vec![MatchRate { route: text(), compared: 100, differing: 60, ..MatchRate::default() }],
+            signatures: vec![SignatureRow {
+                signature: "s".into(),
+                route: text(),
+                place: text(),
+                kind: text(),
+                transition: text(),
+                example_request_ids: vec![None, Some(text())],
+                example_primary: text(),
+                example_candidate: text(),
+                only_stale: 1,
+                driver: Some(Driver { attribute: text(), is: "=".into(), value: text(), ..Driver::default() }),
+                ..SignatureRow::default()
+            }],
             signatures_total: 1,
+            noise: vec![NoiseRow { route: text(), place: text(), kind: text(), transition: text(), ..NoiseRow::default() }],
+            expected_changes: vec![ExpectedChange { name: text(), exchanges: 3 }],
             ..Report::default()
         },
         answer: verdict::Answer {
@@ -39,30 +62,9 @@ fn hostile() -> Page {
             verdict: judge(&Gates::default(), &evidence),
         },
         findings: Findings {
-            faults: vec![Fault {
-                signature: "s".into(),
-                route: text(),
-                place: text(),
-                kind: text(),
-                transition: text(),
-                request: Some(text()),
-                example_primary: text(),
-                example_candidate: text(),
-                only_stale: 1,
-                ..Fault::default()
-            }],
-            drivers: vec![Driver {
-                signature: "s".into(),
-                attribute: text(),
-                is: "=".into(),
-                value: text(),
-                ..Driver::default()
-            }],
             trend: (0..5).map(|i| Minute { minute: i * 60, compared: 10, differing: i }).collect(),
             fault_trend: vec![FaultMinute { signature: "s".into(), minute: 60, exchanges: 3 }],
             staleness: vec![Age { staler_than_s: 0, compared: 100, differing: 60 }],
-            noise: vec![Noise { route: text(), place: text(), kind: text(), transition: text(), ..Noise::default() }],
-            expected: vec![Expected { name: text(), exchanges: 3, last_seen: text() }],
             curves: vec![Curve {
                 scope: text(),
                 pairs: 100,
@@ -72,8 +74,6 @@ fn hostile() -> Page {
                 control: levels(),
                 difference: levels(),
             }],
-            rules: "[[expected]]\nname = '</td><script>'\nowner = '</td><script>'\nexpires = '2020-01-01'".to_owned(),
-            control: text(),
         },
         at: "2026-01-31 12:00 UTC".into(),
     }

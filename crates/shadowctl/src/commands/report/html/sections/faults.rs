@@ -2,31 +2,31 @@
 
 use maud::{Markup, html};
 
-use super::super::Report;
-use super::super::findings::{Driver, Fault, Findings};
-use super::super::plot;
+use super::super::findings::Findings;
+use super::super::{Report, plot};
 use super::evidence::{column, columns_of};
+use crate::commands::report::{Driver, SignatureRow};
 use crate::words::{count, share};
 
 /// Longest excerpt of an example, characters.
 const EXCERPT: usize = 240;
 
 pub(in super::super) fn faults(report: &Report, findings: &Findings) -> Markup {
-    let shown = findings.faults.len() as u64;
+    let shown = report.signatures.len() as u64;
     html! {
         section {
             h2 { "Faults" }
-            @if findings.faults.is_empty() { p { "No difference that is neither noise nor expected." } }
+            @if report.signatures.is_empty() { p { "No difference that is neither noise nor expected." } }
             @else if report.signatures_total > shown {
                 p.muted { "The " (shown) " most frequent of " (count(report.signatures_total)) "." }
             }
-            @for fault in &findings.faults { (card(fault, findings)) }
+            @for fault in &report.signatures { (card(fault, findings)) }
         }
     }
 }
 
-fn card(fault: &Fault, findings: &Findings) -> Markup {
-    let driver = findings.drivers.iter().find(|driver| driver.signature == fault.signature);
+fn card(fault: &SignatureRow, findings: &Findings) -> Markup {
+    let request = fault.example_request_ids.iter().flatten().next();
     html! {
         article.fault {
             div.head {
@@ -42,12 +42,11 @@ fn card(fault: &Fault, findings: &Findings) -> Markup {
             }
             p.small.meta {
                 (over_time(fault, findings))
-                span { (fault.first_seen) " to " (fault.last_seen) " UTC" }
-                @if let Some(request) = &fault.request { span { "earliest " code { (request) } } }
+                @if let Some(request) = request { span { "earliest " code { (request) } } }
                 @if fault.standing == "fault" { span.chip.fail { "proven against the control" } }
                 @if fault.only_stale == 1 { span.chip.insufficient { "only " (fault.stale_from_s) " s after capture and later" } }
             }
-            @if let Some(driver) = driver { p.driver { (sentence(driver)) } }
+            @if let Some(driver) = &fault.driver { p.driver { (sentence(driver)) } }
         }
     }
 }
@@ -60,12 +59,12 @@ fn sentence(driver: &Driver) -> Markup {
             "present" => " being there",
             _ => " being absent",
         }
-        ": " (share((driver.share * 1000.0).round() / 1000.0)) " of it, " (format!("{:.1}", driver.lift))
-        " times more often than on other requests of the route (" (count(driver.differing)) " of " (count(driver.exchanges)) " with it)."
+        ": " (share((driver.share * 1000.0).round() / 1000.0)) " of these requests have it, and with it the fault is "
+        (format!("{:.1}", driver.lift)) " times as frequent as on all of the route."
     }
 }
 
-fn over_time(fault: &Fault, findings: &Findings) -> Markup {
+fn over_time(fault: &SignatureRow, findings: &Findings) -> Markup {
     let (Some(first), Some(last)) = (findings.trend.first(), findings.trend.last()) else { return html! {} };
     let columns = columns_of(first.minute, last.minute);
     if columns < 3 {
