@@ -24,23 +24,23 @@ const fn form(table: &'static str, says: &'static str, words: &'static str) -> F
 
 /// Forms for values, narrowest first. What is wider than these ignores the place.
 const VALUES: &[Form] = &[
-    form("normalize", "whitespace = true", "differ in white space"),
-    form("normalize", "case = true", "differ in case"),
-    form("normalize", "case = true\nwhitespace = true", "differ in case and white space"),
-    form("normalize", "number_type = true", "are one number, written differently"),
-    form("uuid", "", "are UUIDs"),
-    form("timestamp", "within = \"1s\"", "are times within a second"),
-    form("timestamp", "within = \"10s\"", "are times within ten seconds"),
-    form("timestamp", "within = \"1m\"", "are times within a minute"),
-    form("timestamp", "within = \"10m\"", "are times within ten minutes"),
-    form("timestamp", "within = \"1h\"", "are times within an hour"),
-    form("tolerance", "relative = 0.001", "are numbers within a thousandth"),
-    form("tolerance", "relative = 0.01", "are numbers within a hundredth"),
-    form("tolerance", "relative = 0.1", "are numbers within a tenth"),
+    form("normalize", "whitespace = true", "white space"),
+    form("normalize", "case = true", "case"),
+    form("normalize", "case = true\nwhitespace = true", "case and white space"),
+    form("normalize", "number_type = true", "one number, written differently"),
+    form("uuid", "", "UUIDs"),
+    form("timestamp", "within = \"1s\"", "times within a second"),
+    form("timestamp", "within = \"10s\"", "times within ten seconds"),
+    form("timestamp", "within = \"1m\"", "times within a minute"),
+    form("timestamp", "within = \"10m\"", "times within ten minutes"),
+    form("timestamp", "within = \"1h\"", "times within an hour"),
+    form("tolerance", "relative = 0.001", "numbers within a thousandth"),
+    form("tolerance", "relative = 0.01", "numbers within a hundredth"),
+    form("tolerance", "relative = 0.1", "numbers within a tenth"),
 ];
-const UNORDERED: Form = form("unordered", "", "hold the same elements in another order");
-const NULL_IS_MISSING: Form = form("null_is_missing", "", "are null on one side and absent on the other");
-const IGNORE: Form = form("ignore", "", "fit no narrower rule");
+const UNORDERED: Form = form("unordered", "", "the same elements in another order");
+const NULL_IS_MISSING: Form = form("null_is_missing", "", "null on one side, absent on the other");
+const IGNORE: Form = form("ignore", "", "nothing that a narrower rule covers");
 
 /// Numbers from here on may be times: seconds since 1970, in 2001. Smaller ones are taken for amounts, although the comparison would
 /// read them as times too.
@@ -84,10 +84,7 @@ fn rule(route: &str, place: &str, seen: &[&Seen]) -> String {
     };
     let form = narrowest(&at, seen);
     let examples = seen.iter().map(|one| one.examples.len()).sum::<usize>();
-    let evidence = match form {
-        IGNORE => format!("# The {examples} examples {}.\n", form.words),
-        form => format!("# All {examples} examples {}.\n", form.words),
-    };
+    let evidence = format!("# Examples seen: {examples}, showing {}.\n", form.words);
     let text = format!("{evidence}{}", written(form, &at, Some(route)));
     match Rules::parse(&text) {
         Ok(_) => text,
