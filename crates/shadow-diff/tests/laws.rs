@@ -1,5 +1,7 @@
 //! Laws of the comparison, over random documents.
 
+#![allow(clippy::unwrap_used)]
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
