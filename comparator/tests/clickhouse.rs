@@ -53,6 +53,8 @@ fn main() -> ExitCode {
         noise::what_flaps_on_the_control_is_no_fault_and_what_only_the_candidate_shows_is,
         noise::flaps_that_the_control_did_not_see_stay_undecided,
         noise::a_profile_holds_until_it_expires_and_overruling_wins,
+        noise::frozen_noise_holds_only_where_a_control_could_contradict_it,
+        noise::a_status_is_never_noise_by_evidence,
         noise::an_exchange_is_noise_only_when_all_of_it_is,
         noise::a_driver_is_named_when_it_cannot_be_chance,
         noise::what_only_old_replays_show_is_named,

@@ -142,6 +142,49 @@ pub(crate) async fn a_profile_holds_until_it_expires_and_overruling_wins(place: 
     assert_eq!(place.views().await, before, "entries and rows that come twice count once");
 }
 
+pub(crate) async fn frozen_noise_holds_only_where_a_control_could_contradict_it(place: Place) {
+    let often = [flapping("$.often", 0.0, 0.3)];
+    // The candidate alone shows it, in too few pairs to prove a fault.
+    simulate(&place, "suspect", 1, 200, &often).await;
+    simulate(&place, "alone", 1, 200, &often).await;
+    place
+        .query("INSERT INTO exchanges SELECT * REPLACE (version + 1 AS version, '' AS control_result) FROM exchanges FINAL WHERE launch = 'alone'")
+        .await;
+    enter(&place, 1, "$.often", "frozen", "noise", 60).await;
+    let evidence = "SELECT evidence, basis, only_candidate > 6 AND log_evidence < log(1000) FROM noise WHERE launch = 'suspect'";
+    assert_eq!(place.query(evidence).await, "undecided\t\t1\n", "suspect is no longer excused");
+    let differing = "SELECT launch, countIf(verdict_result = 'differing') = countIf(result = 'differing') FROM judged GROUP BY launch ORDER BY launch";
+    assert_eq!(place.query(differing).await, "alone\t1\nsuspect\t1\n");
+    // By hand it holds anywhere.
+    enter(&place, 2, "$.often", "overruled", "noise", 60).await;
+    let left = "SELECT launch, countIf(verdict_result = 'differing'), countIf(candidate_deviates) FROM judged GROUP BY launch ORDER BY launch";
+    assert_eq!(place.query(left).await, "alone\t0\t0\nsuspect\t0\t0\n");
+}
+
+pub(crate) async fn a_status_is_never_noise_by_evidence(place: Place) {
+    // The control answers 404 throughout; the candidate does on three in ten.
+    simulate(&place, "broken", 1, 6_000, &[flapping("$.status", 0.3, 0.0)]).await;
+    place
+        .query(
+            "INSERT INTO exchanges SELECT * REPLACE (version + 1 AS version, \
+             arrayMap(x -> 'status', differences.kind) AS `differences.kind`, \
+             if(control_result = '', '', 'differing') AS control_result, \
+             if(control_result = '', [], [lower(hex(sipHash64('GET /a', '$.status')))]) AS `control.signature`, \
+             if(control_result = '', [], ['$.status']) AS `control.place`, \
+             if(control_result = '', [], ['status']) AS `control.kind`, \
+             if(control_result = '', [], ['changed']) AS `control.transition`) FROM exchanges FINAL",
+        )
+        .await;
+    let standing = "SELECT evidence, decision, control_differing = pairs AND pairs > 500 FROM noise";
+    assert_eq!(place.query(standing).await, "undecided\tundecided\t1\n");
+    place
+        .query("INSERT INTO noise_profiles (service, version, signature, route, place, kind, transition, origin, decision, expires_at) \
+                SELECT 'shop', 1, signature, route, place, kind, transition, 'frozen', 'noise', toDateTime64('2027-01-01 00:00:00', 6, 'UTC') FROM noise")
+        .await;
+    assert_eq!(place.query(standing).await, "undecided\tundecided\t1\n", "nor by what was frozen before");
+    assert_eq!(place.query("SELECT countIf(verdict_result = 'noise') FROM judged").await, "0\n");
+}
+
 pub(crate) async fn an_exchange_is_noise_only_when_all_of_it_is(place: Place) {
     simulate(&place, "mixed", 3, 3_000, &[flapping("$.always", 1.0, 0.0), flapping("$.steady", 0.0, 0.1)]).await;
     let results = "SELECT verdict_result, differences.standing, count() > 100 FROM judged WHERE launch = 'mixed' GROUP BY ALL ORDER BY ALL";

@@ -10,9 +10,12 @@
 -- however often one looks.
 --
 -- The evidence says noise when the control shows the signature in 3 or more of 30 or more pairs and log_evidence for a leading
--- candidate is below log 20; fault when the candidate leads with log 1000; otherwise it is undecided. In the decision an
--- overruling by hand wins over the evidence, and what an earlier launch froze as noise holds while it is undecided. Both hold for
--- exchanges sent before they expire.
+-- candidate is below log 20; fault when the candidate leads with log 1000; otherwise it is undecided. A status is never noise by
+-- evidence: a control that is broken in itself would excuse every candidate that is broken alike.
+--
+-- In the decision an overruling by hand wins over the evidence. What an earlier launch froze as noise holds while it is undecided
+-- and the candidate does not lead with log 20, and only in launches that have pairs: without a control nothing could contradict it.
+-- Both hold for exchanges sent before they expire.
 CREATE OR REPLACE VIEW noise AS
 WITH
     30 AS least_pairs,
@@ -69,7 +72,7 @@ WITH
     (
         SELECT service, signature, argMax((decision, expires_at, route, place, kind, transition, version), version) AS newest
         FROM noise_profiles FINAL
-        WHERE origin = 'frozen'
+        WHERE origin = 'frozen' AND kind != 'status'
         GROUP BY service, signature
     ),
     launches_of AS (SELECT DISTINCT launch, service FROM watermarks),
@@ -90,7 +93,7 @@ WITH
             s.8 AS only_control,
             '' AS overruled,
             toDateTime64(0, 6, 'UTC') AS overruled_until,
-            toDateTime64(0, 6, 'UTC') AS frozen_until,
+            toDateTime64(0, 6, 'UTC') AS profile_until,
             0::UInt64 AS version
         FROM of_routes
         ARRAY JOIN signatures AS s
@@ -100,7 +103,7 @@ WITH
         WHERE o.newest.1 != 'live'
         UNION ALL
         SELECT l.launch, l.service, f.newest.3, 0, f.signature, f.newest.4, toString(f.newest.5), f.newest.6, 0, 0, 0, 0, '', toDateTime64(0, 6, 'UTC'), f.newest.2, f.newest.7
-        FROM launches_of AS l INNER JOIN frozen AS f ON f.service = l.service
+        FROM (SELECT DISTINCT launch, service FROM of_routes) AS l INNER JOIN frozen AS f ON f.service = l.service
     ),
     weighed AS
     (
@@ -119,7 +122,7 @@ WITH
             sum(only_control) AS only_control,
             max(overruled) AS overruled,
             max(overruled_until) AS overruled_until,
-            max(frozen_until) AS frozen_until,
+            max(profile_until) AS profile_until,
             max(version) AS version
         FROM known
         GROUP BY launch, service, route, signature, place, kind, transition
@@ -140,20 +143,22 @@ SELECT
     round((only_candidate + only_control) * log(2) + lgamma(only_candidate + 1) + lgamma(only_control + 1) - lgamma(only_candidate + only_control + 2), 6) AS log_evidence,
     multiIf(
         only_candidate > only_control AND log_evidence >= proven, 'fault',
-        pairs >= least_pairs AND control_differing >= least_differing AND (only_candidate <= only_control OR log_evidence < suspect), 'noise',
+        kind != 'status' AND pairs >= least_pairs AND control_differing >= least_differing AND (only_candidate <= only_control OR log_evidence < suspect), 'noise',
         'undecided') AS evidence,
     multiIf(overruled != '', overruled, evidence != 'undecided', evidence, frozen_until > 0, 'noise', 'undecided') AS decision,
     multiIf(overruled != '', 'overruled', evidence != 'undecided', 'live', frozen_until > 0, 'frozen', '') AS basis,
     overruled,
     overruled_until,
-    frozen_until,
+    if(only_candidate > only_control AND log_evidence >= suspect, toDateTime64(0, 6, 'UTC'), profile_until) AS frozen_until,
     version
 FROM weighed;
 
 -- Every exchange with what the comparison says once noise is known. differences.standing tells of every listed difference whether
 -- it is expected, noise, fault (proven against the control) or undecided. verdict_result is as result, but a differing exchange
 -- of which every difference is expected or noise becomes noise, or truncated or incomparable where the rest could not be compared;
--- never when differences were omitted. paired tells whether it is one of noise's pairs. These are deduplicated rows: all other views read them here.
+-- never when differences were omitted. paired tells whether it is one of noise's pairs; candidate_deviates and control_deviates
+-- whether that side shows anything that is neither expected nor overruled as noise, whatever the evidence says of it. These are
+-- deduplicated rows: all other views read them here.
 CREATE OR REPLACE VIEW judged AS
 WITH of_route AS
 (
@@ -179,7 +184,16 @@ SELECT
         NOT arrayAll(s -> s IN ('expected', 'noise'), `differences.standing`), 'differing',
         e.result_without_differences IN ('truncated', 'incomparable'), toString(e.result_without_differences),
         'noise') AS verdict_result,
+    (e.result = 'differing' AND (empty(e.differences.signature) OR e.differences_omitted > 0 OR arrayExists(
+        (signature, name) -> name = '' AND NOT arrayExists(
+            n -> n.1 = 'noise' AND ifNull(e.sent_at < n.2, 0), [k.decisions[indexOf(k.signatures, signature)]]),
+        e.differences.signature,
+        e.differences.expected))) AS candidate_deviates,
+    (e.control_result = 'differing' AND (empty(e.control.signature) OR e.control_differences_omitted > 0 OR arrayExists(
+        signature -> NOT arrayExists(
+            n -> n.1 = 'noise' AND ifNull(e.sent_at < n.2, 0), [k.decisions[indexOf(k.signatures, signature)]]),
+        e.control.signature))) AS control_deviates,
     (e.control_result IN ('matched', 'differing', 'expected') AND e.result IN ('matched', 'differing', 'expected')
         AND e.control_differences_omitted = 0 AND e.differences_omitted = 0) AS paired
 FROM exchanges AS e FINAL
-LEFT JOIN of_route AS k ON k.launch = e.launch AND k.route = e.route AND e.result = 'differing';
+LEFT JOIN of_route AS k ON k.launch = e.launch AND k.route = e.route AND (e.result = 'differing' OR e.control_result = 'differing');
