@@ -13,7 +13,7 @@ mod traffic;
 
 use std::future::Future;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use shadow_devstack::{Devstack, KafkaChoice, LAUNCHER_ARG, Progress};
@@ -32,9 +32,18 @@ pub const MASKING_KEY: &str = "000102030405060708090a0b0c0d0e0f10111213141516171
 
 /// Apache Kafka and ClickHouse of this test's own.
 pub async fn stack() -> Devstack {
+    stack_in(None).await
+}
+
+/// The same with the servers' data below `dir`.
+pub async fn stack_in(dir: Option<&Path>) -> Devstack {
     // The HTTP client asks for a TLS provider even where it speaks none; whoever came first did the same.
     drop(rustls::crypto::ring::default_provider().install_default());
-    Devstack::builder()
+    let builder = match dir {
+        Some(dir) => Devstack::builder().data_dir(dir.to_owned()),
+        None => Devstack::builder(),
+    };
+    builder
         .launcher(PathBuf::from(BINARY), vec![LAUNCHER_ARG.to_owned()])
         .kafka(KafkaChoice::Apache)
         .progress(Progress::Silent)

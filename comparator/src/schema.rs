@@ -14,7 +14,8 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("views/1_noise", include_str!("../../schemas/clickhouse/views/1_noise.sql")),
     ("views/2_results", include_str!("../../schemas/clickhouse/views/2_results.sql")),
     ("views/3_differences", include_str!("../../schemas/clickhouse/views/3_differences.sql")),
-    ("views/4_ledger", include_str!("../../schemas/clickhouse/views/4_ledger.sql")),
+    ("views/4_drivers", include_str!("../../schemas/clickhouse/views/4_drivers.sql")),
+    ("views/5_ledger", include_str!("../../schemas/clickhouse/views/5_ledger.sql")),
 ];
 
 /// Tables that the comparator inserts into.

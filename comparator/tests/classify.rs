@@ -8,7 +8,7 @@ use comparator::classify::{Captured, Classified, Classifier, RangeInfo};
 use comparator::pair::Settled;
 use comparator::store::ExchangeRow;
 use shadow_control::Comparison;
-use shadow_record::{Outcome, ReplayedExchange, SkipReason, Timestamp};
+use shadow_record::{ControlAnswer, FailureClass, Outcome, ReplayedExchange, Response, SkipReason, Timestamp};
 use support::{NOON, answer, captured, id, launch, replayed};
 
 const ROUTE: &str = "GET /orders/{id}";
@@ -124,4 +124,74 @@ fn a_range_keeps_its_reason_and_a_lost_one_says_so() {
     };
     assert_eq!(reason(Settled::Skipped { first: 1, last: 4, range: info, replayed_at: 0 }), (1, 4, "expired"));
     assert_eq!(reason(Settled::Lost { first: 5, last: 6, replayed_at: 0 }), (5, 6, "outcome_lost"));
+}
+
+/// The candidate's answer with what a control gave.
+fn beside(control: Result<Response, FailureClass>, body: &str) -> ReplayedExchange {
+    let sent_at = Timestamp(NOON + 10_100);
+    let control = Some(ControlAnswer { sent_at, first_byte_us: Some(700), total_us: Some(800), answer: control });
+    ReplayedExchange { control, ..candidate(body) }
+}
+
+#[test]
+fn a_control_is_compared_with_the_primary_and_not_with_the_candidate() {
+    let row = row(primary(r#"{"a":1,"b":1}"#), Some(beside(Ok(answer(200, r#"{"a":1,"b":2}"#)), r#"{"a":2,"b":1}"#)));
+    assert_eq!((row.result, row.differences_place.as_slice()), ("differing", &["$.a".to_owned()][..]));
+    assert_eq!((row.control_result, row.control_place.as_slice()), ("differing", &["$.b".to_owned()][..]));
+    assert_eq!((row.control_kind, row.control_transition), (vec!["value"], vec!["changed".to_owned()]));
+    assert_eq!((row.control_status, row.control_us, row.control_error), (Some(200), Some(800), ""));
+    assert_eq!(row.control_sent_at, Some(NOON + 10_100));
+}
+
+#[test]
+fn a_control_that_failed_changes_nothing_of_the_candidate() {
+    let alone = row(primary("1"), Some(candidate("1")));
+    let mut failed = row(primary("1"), Some(beside(Err(FailureClass::Timeout), "1")));
+    assert_eq!((failed.control_result, failed.control_error, failed.control_status), ("failed", "timeout", None));
+    (failed.control_result, failed.control_error) = ("", "");
+    (failed.control_sent_at, failed.control_first_byte_us, failed.control_us) = (None, None, None);
+    assert_eq!(failed, alone);
+}
+
+#[test]
+fn the_row_tells_which_rules_decided_what_was_expected_and_what_was_measured() {
+    let mut launch = launch("v2");
+    let rules = r#"
+        [[ignore]]
+        json = ["$.at"]
+        [[ignore]]
+        json = ["$.nowhere"]
+        [[expected]]
+        name = "cents"
+        owner = "shop"
+        expires = "2030-01-01"
+        place = "$.price"
+        why = "prices are cents now"
+        [[measure]]
+        class = "$.label"
+        score = "$.score"
+    "#;
+    launch.rules = Some(rules.to_owned());
+    let ours = r#"{"at":1,"price":1,"label":"ham","score":0.25,"seen":1}"#;
+    let theirs = r#"{"at":1,"price":100,"label":"spam","score":0.75,"seen":1}"#;
+    let control = Ok(answer(200, &ours.replace(r#""at":1"#, r#""at":2"#)));
+    let row = row_under(&Classifier::new(&launch, 64), primary(ours), Some(beside(control, theirs)));
+    let expected: Vec<_> = row.differences_place.iter().zip(&row.differences_expected).collect();
+    assert!(expected.contains(&(&"$.price".to_owned(), &"cents".to_owned())), "{expected:?}");
+    assert!(expected.contains(&(&"$.label".to_owned(), &String::new())), "{expected:?}");
+    assert_eq!((row.result, row.result_without_differences), ("differing", "matched"));
+    assert_eq!((row.primary_class.as_str(), row.candidate_class.as_str()), ("ham", "spam"));
+    assert_eq!(row.score_difference, Some(0.5));
+    assert!(row.rules_used.contains(&0), "the control's comparison used it: {:?}", row.rules_used);
+    assert!(row.rules_used.contains(&2) && !row.rules_used.contains(&1), "{:?}", row.rules_used);
+}
+
+#[test]
+fn attributes_of_the_request_come_into_its_row() {
+    let mut record = captured(1, ROUTE, answer(200, "1"));
+    record.request.path = "/orders/17".to_owned();
+    record.request.headers = vec![shadow_record::Header::of("accept-language", "de")];
+    let row = row(Some(Captured::of(Timestamp(NOON), record)), Some(candidate("1")));
+    let named = |name: &str| row.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    assert_eq!((named("path:id"), named("header:accept-language")), (Some("17"), Some("de")));
 }

@@ -6,6 +6,8 @@
 
 #[path = "clickhouse/forwarder.rs"]
 mod forwarder;
+#[path = "clickhouse/noise.rs"]
+mod noise;
 #[path = "clickhouse/pipeline.rs"]
 mod pipeline;
 #[path = "clickhouse/stack.rs"]
@@ -47,6 +49,13 @@ fn main() -> ExitCode {
         views::inserting_is_the_only_right_the_store_needs,
         views::a_missing_table_is_explained_with_its_remedy,
         views::rows_are_kept_until_clickhouse_is_back,
+        views::a_database_of_the_version_before_is_brought_up_to_date_with_its_rows,
+        noise::what_flaps_on_the_control_is_no_fault_and_what_only_the_candidate_shows_is,
+        noise::flaps_that_the_control_did_not_see_stay_undecided,
+        noise::a_profile_holds_until_it_expires_and_overruling_wins,
+        noise::an_exchange_is_noise_only_when_all_of_it_is,
+        noise::a_driver_is_named_when_it_cannot_be_chance,
+        noise::what_only_old_replays_show_is_named,
         pipeline::every_offset_is_covered_once_whatever_stands_in_the_topics,
         pipeline::a_launch_keeps_the_rules_it_began_with,
         pipeline::a_comparator_that_dies_again_and_again_leaves_no_hole_and_no_double,

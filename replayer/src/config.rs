@@ -6,6 +6,7 @@ use shadow_runtime::admin::AdminConfig;
 use shadow_runtime::telemetry::LogConfig;
 use shadow_runtime::units::{ByteSize, HumanDuration};
 use shadow_runtime::{Instance, MaskingConfig, Problem, ServiceConfig};
+use url::{Position, Url};
 
 /// Longest drain: it must fit, with the last commit, into the 8 s that a service has to end.
 const LONGEST_DRAIN: HumanDuration = HumanDuration::from_secs(5);
@@ -54,6 +55,8 @@ pub struct ReplayConfig {
     pub max_response_body: ByteSize,
     /// Longest wait for a connection to a candidate.
     pub connect_timeout: HumanDuration,
+    /// Targets that see what rules encrypted as it was, `http://host:port`; none by default.
+    pub reveal_to: Vec<Url>,
     /// Records read past the oldest unfinished one, for each partition.
     pub window_records: usize,
     /// Bytes read past the oldest unfinished record, for each partition; also bytes of outcomes that wait for their
@@ -67,6 +70,7 @@ impl Default for ReplayConfig {
             drain: HumanDuration::from_secs(3),
             max_response_body: ByteSize::kib(256),
             connect_timeout: HumanDuration::from_secs(2),
+            reveal_to: Vec::new(),
             window_records: 2000,
             window_bytes: ByteSize::mib(8),
         }
@@ -93,9 +97,20 @@ impl ServiceConfig for Config {
         if self.replay.window_bytes.get() == 0 {
             problems.push(Problem::key("replay.window_bytes", "is 0", "allow at least 1 byte"));
         }
+        for url in self.replay.reveal_to.iter().filter(|url| !is_origin(url)) {
+            let cause = format!("holds `{url}`, which is more or less than scheme, host and port");
+            problems.push(Problem::key("replay.reveal_to", cause, "write each as `https://host:port`"));
+        }
         problems.extend(self.admin.problem());
         problems
     }
+}
+
+/// Whether it is scheme, host and port: a path would promise a narrower choice than there is.
+fn is_origin(url: &Url) -> bool {
+    let bare =
+        url.username().is_empty() && url.password().is_none() && matches!(&url[Position::BeforePath..], "" | "/");
+    matches!(url.scheme(), "http" | "https") && url.has_host() && bare
 }
 
 #[cfg(test)]
@@ -111,10 +126,18 @@ mod tests {
         config.masking.rules_file = Some("/nonexistent/rules.toml".into());
         config.replay.window_records = 0;
         config.replay.drain = HumanDuration::from_secs(6);
+        config.replay.reveal_to = vec!["http://c:1".parse().unwrap(), "http://c:1/v2".parse().unwrap()];
         let problems: Vec<_> = config.check().iter().map(ToString::to_string).collect();
-        let keys = ["masking.key", "masking.routes", "masking.rules_file", "replay.window_records", "replay.drain"];
+        let keys = [
+            "masking.key",
+            "masking.routes",
+            "masking.rules_file",
+            "replay.window_records",
+            "replay.drain",
+            "replay.reveal_to",
+        ];
         for key in keys {
-            assert!(problems.iter().any(|p| p.contains(key)), "{key} is missing in {problems:?}");
+            assert_eq!(problems.iter().filter(|p| p.contains(key)).count(), 1, "{key} in {problems:?}");
         }
     }
 

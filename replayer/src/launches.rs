@@ -15,12 +15,14 @@ use shadow_record::{LaunchName, topics};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::config::ReplayConfig;
 use crate::gates::Gates;
 use crate::metrics::{Ledger, Metrics, Trouble};
 use crate::pipeline::{self, Line, PipelineError};
 use crate::publish::Publisher;
+use crate::rewrite::Reveal;
 use crate::room::Room;
 use crate::send::{SendLimits, Sender};
 use crate::target::{self, ProvingResolver, Refusal};
@@ -119,6 +121,7 @@ fn runs(launch: &Launch) -> bool {
 fn begins_anew(now: &Launch, then: &Launch) -> bool {
     now.service != then.service
         || now.candidate != then.candidate
+        || now.control != then.control
         || now.allow != then.allow
         || now.start != then.start
         || now.limits != then.limits
@@ -171,7 +174,7 @@ async fn keep_running(
     name
 }
 
-/// Proves the target, then replays until stopped, refused or failed.
+/// Proves the targets, then replays until stopped, refused or failed.
 async fn run_once(
     shared: &Shared,
     launch: &watch::Receiver<Launch>,
@@ -213,7 +216,7 @@ fn line(
     ledger: &Ledger,
 ) -> Result<Line, LaunchError> {
     let now = launch.borrow().clone();
-    let ReplayConfig { drain, max_response_body, connect_timeout, window_records, window_bytes } = &shared.replay;
+    let ReplayConfig { drain, max_response_body, connect_timeout, reveal_to, window_records, window_bytes } = &shared.replay;
     let limits = SendLimits {
         connect_timeout: connect_timeout.get(),
         timeout: now.limits.timeout(),
@@ -231,13 +234,19 @@ fn line(
         failing: AtomicBool::new(false),
         broken: CancellationToken::new(),
     };
+    let sender = |target: &Url| {
+        let (target, allow, control) = (target.clone(), now.allow.clone(), shared.control.clone());
+        Sender::new(limits, ProvingResolver { target, allow, control })
+    };
     Ok(Line {
-        sender: Sender::new(limits, ProvingResolver { launch: now, control: shared.control.clone() })?,
+        sender: sender(&now.candidate)?,
+        control_sender: now.control.as_ref().map(|control| sender(&control.url)).transpose()?,
         launch: launch.clone(),
         control: shared.control.clone(),
         gate: gate.clone(),
         kafka: shared.kafka.clone(),
         masker: shared.masker.clone(),
+        reveal: Reveal::new(shared.masker.clone(), reveal_to.clone()),
         publisher: Arc::new(publisher),
         ledger: ledger.clone(),
         unacknowledged: Room::of(window_bytes.as_len()),

@@ -8,7 +8,8 @@
 //!   -> guard      sample, filters, safe methods, replayable bodies
 //!   -> pace       its intended time at the topic's rate; a place among the requests in flight
 //!   -> rewrite    the candidate's URL, end-to-end headers, the signed mark
-//!   -> send       through the gate, once, bounded in time and memory
+//!   -> send       through the gate, once, bounded in time and memory; for a sample, to the control at the same moment
+//!                 (`control_leg`)
 //!   -> publish    masked under the agents' key, until the broker has it
 //! shadow.replayed.<service>.<launch>     same partition number; then commit
 //! ```
@@ -32,11 +33,12 @@ use shadow_kafka::{Producer, ProducerLimits};
 use shadow_record::Role;
 use shadow_runtime::admin::Admin;
 use shadow_runtime::config::redacted;
-use shadow_runtime::{ConfigError, Service, run_service};
+use shadow_runtime::{ConfigError, MaskingMetrics, Service, masking_counters, run_service};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub mod config;
+mod control_leg;
 mod gates;
 pub mod guard;
 pub mod lanes;
@@ -78,9 +80,10 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// When the configuration cannot be used, or the admin endpoint's address cannot be had. Kafka may come later.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     use_ring();
-    let masker = config.masking.masker().map_err(ConfigError::from)?;
+    let masker = Arc::new(config.masking.masker().map_err(ConfigError::from)?);
     let mut registry = shadow_runtime::metrics::registry(SERVICE.name, SERVICE.version);
     let metrics = Metrics::register(&mut registry);
+    MaskingMetrics::register(masker.clone(), &mut registry);
     let gates = Arc::new(Gates::default());
     let (ready, is_ready) = watch::channel(false);
     let admin = Admin::new(config.admin.clone())
@@ -97,13 +100,15 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let mut control = ControlFeed::spawn(&config.kafka, afterwards.clone());
     let heart = HeartConfig::of(&config.kafka, &instance, Role::Replayer, "");
     let heart = Heart::spawn(heart, afterwards.clone()).context("starting the heartbeat")?;
-    heart.register(Subject { launch: None, gate: None, counters: Arc::new(Default::default) });
+    let of_masker = masker.clone();
+    let counters = Arc::new(move || masking_counters(&of_masker).collect());
+    heart.register(Subject { launch: None, gate: None, counters });
     let producer = Producer::new(&config.kafka, &ProducerLimits::default()).context("starting the producer")?;
     let shared = Shared {
         instance: instance.clone(),
         kafka: config.kafka,
         replay: config.replay,
-        masker: Arc::new(masker),
+        masker,
         producer: producer.clone(),
         metrics,
         heart: heart.clone(),

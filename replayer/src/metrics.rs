@@ -13,7 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use shadow_record::{LaunchName, Outcome, SkipReason};
+use shadow_record::{FailureClass, LaunchName, Outcome, SkipReason};
 
 /// From a tenth of the lateness that is aimed at to the longest timeout.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -30,6 +30,12 @@ struct OfOutcome {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfFailure {
+    launch: String,
+    class: &'static str,
+}
+
 /// The families of this process.
 #[derive(Clone)]
 pub struct Metrics {
@@ -40,6 +46,9 @@ pub struct Metrics {
     in_flight: Family<OfLaunch, Gauge>,
     lateness: Family<OfLaunch, Histogram>,
     duration: Family<OfLaunch, Histogram>,
+    control_sent: Family<OfLaunch, Counter>,
+    control_answered: Family<OfLaunch, Counter>,
+    control_failed: Family<OfFailure, Counter>,
 }
 
 impl Metrics {
@@ -54,8 +63,11 @@ impl Metrics {
             in_flight: Family::default(),
             lateness: Family::new_with_constructor(histogram),
             duration: Family::new_with_constructor(histogram),
+            control_sent: Family::default(),
+            control_answered: Family::default(),
+            control_failed: Family::default(),
         };
-        let Self { outcomes, sent, again, held, in_flight, lateness, duration } = metrics.clone();
+        let Self { outcomes, sent, again, held, in_flight, lateness, duration, .. } = metrics.clone();
         registry.register(
             "replay_outcomes",
             "Captured offsets with an acknowledged outcome, by outcome and reason",
@@ -70,7 +82,11 @@ impl Metrics {
         registry.register("replay_window_held", "Outcomes not acknowledged, or behind one that is not", held);
         registry.register("replay_in_flight", "Requests in flight to the candidate", in_flight);
         registry.register("replay_lateness_seconds", "Intended to actual time of sending", lateness);
-        registry.register("replay_duration_seconds", "Sending to the last byte of the answer", duration);
+        registry.register("replay_duration_seconds", "Sending to the last byte of the candidate's answer", duration);
+        let Self { control_sent, control_answered, control_failed, .. } = metrics.clone();
+        registry.register("replay_control_sent", "Requests sent to the control", control_sent);
+        registry.register("replay_control_answered", "Whole answers of the control", control_answered);
+        registry.register("replay_control_failed", "Requests to the control without one, by class", control_failed);
         metrics
     }
 
@@ -85,6 +101,9 @@ impl Metrics {
             in_flight: self.in_flight.get_or_create_owned(&of),
             lateness: self.lateness.get_or_create_owned(&of),
             duration: self.duration.get_or_create_owned(&of),
+            control_sent: self.control_sent.get_or_create_owned(&of),
+            control_answered: self.control_answered.get_or_create_owned(&of),
+            control_failed: self.control_failed.clone(),
             counters: Mutex::default(),
             launch: of.launch,
         }))
@@ -104,6 +123,9 @@ struct Inner {
     in_flight: Gauge,
     lateness: Histogram,
     duration: Histogram,
+    control_sent: Counter,
+    control_answered: Counter,
+    control_failed: Family<OfFailure, Counter>,
     counters: Mutex<BTreeMap<String, i64>>,
 }
 
@@ -143,6 +165,22 @@ impl Ledger {
     /// It was answered after this long.
     pub fn answered(&self, after: Duration) {
         self.0.duration.observe(after.as_secs_f64());
+    }
+
+    /// The request goes out to the control too.
+    pub fn sending_to_control(&self) {
+        self.0.control_sent.inc();
+        self.add("control_sent".to_owned(), 1);
+    }
+
+    /// How that ended.
+    pub fn control_ended(&self, failure: Option<FailureClass>) {
+        let Some(class) = failure.map(FailureClass::as_str) else {
+            self.0.control_answered.inc();
+            return self.add("control_answered".to_owned(), 1);
+        };
+        self.0.control_failed.get_or_create(&OfFailure { launch: self.0.launch.clone(), class }).inc();
+        self.add(format!("control_failed_{class}"), 1);
     }
 
     /// An outcome was not acknowledged.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::Ledger;
-use crate::publish::{Place, Publisher, Times};
+use crate::publish::{Attempt, Place, Publisher};
 use crate::window::{Limits, Range, Window};
 
 /// One assigned partition.
@@ -118,15 +118,15 @@ impl Partition {
     }
 
     /// Publishes the outcome of a record; its offset is covered when the broker has it.
-    pub(crate) async fn settle(&self, place: Place, id: Option<RequestId>, times: Times, outcome: Outcome) {
-        self.hand_in(self.seal(place, id, times, outcome)).await;
+    pub(crate) async fn settle(&self, place: Place, id: Option<RequestId>, attempt: Attempt) {
+        self.hand_in(self.seal(place, id, attempt)).await;
     }
 
     /// Encodes the outcome of a record.
-    pub(crate) fn seal(&self, place: Place, id: Option<RequestId>, times: Times, outcome: Outcome) -> Sealed {
-        let labels = Ledger::labels(&outcome);
+    pub(crate) fn seal(&self, place: Place, id: Option<RequestId>, attempt: Attempt) -> Sealed {
+        let labels = Ledger::labels(&attempt.outcome);
         let low = self.window().low_watermark();
-        Sealed { offset: place.offset, labels, payload: self.publisher.outcome(place, low, id, times, outcome) }
+        Sealed { offset: place.offset, labels, payload: self.publisher.outcome(place, low, id, attempt) }
     }
 
     /// Publishes an encoded outcome; its offset is covered when the broker has it.
@@ -139,7 +139,7 @@ impl Partition {
     pub(crate) async fn dead_letter(&self, record: Consumed, error: DecodeError) {
         self.publisher.dead_letter(&record, &error).await;
         let place = Place { partition: self.number, offset: record.offset, appended_at: record.appended_at };
-        self.settle(place, None, Times::default(), Outcome::DeadLettered).await;
+        self.settle(place, None, Attempt::none(Outcome::DeadLettered)).await;
     }
 
     /// No send for it starts from now on; the open run is published.

@@ -15,22 +15,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use shadow_control::{ControlState, Gate, Launch, Mark};
+use shadow_control::{ControlState, Gate, Launch, Leg, Mark};
 use shadow_kafka::{Consumed, Event, KafkaConfig, KafkaError};
 use shadow_mask::Masker;
-use shadow_record::{CapturedExchange, FailureClass, Outcome, Request, RequestId, SkipReason, Timestamp, decode};
+use shadow_record::{
+    CapturedExchange, ControlAnswer, FailureClass, Outcome, Request, RequestId, SkipReason, Timestamp, decode,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
+use crate::control_leg;
 use crate::guard::{self, Account};
 use crate::lanes::Lanes;
 use crate::member::Member;
 use crate::metrics::Ledger;
 use crate::pace::Pacer;
 use crate::partition::Partition;
-use crate::publish::{Place, Publisher, Times};
-use crate::rewrite;
+use crate::publish::{Attempt, Place, Publisher, Times};
+use crate::rewrite::{self, Reveal, Unsendable};
 use crate::room::Room;
 use crate::send::Sender;
 use crate::window::{Limits, Range};
@@ -69,7 +73,10 @@ pub(crate) struct Line {
     pub(crate) gate: Arc<Gate>,
     pub(crate) kafka: KafkaConfig,
     pub(crate) masker: Arc<Masker>,
+    pub(crate) reveal: Reveal,
     pub(crate) sender: Sender,
+    /// To the control, where the launch has one.
+    pub(crate) control_sender: Option<Sender>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) ledger: Ledger,
     pub(crate) unacknowledged: Room,
@@ -78,11 +85,11 @@ pub(crate) struct Line {
 }
 
 /// A record on its way to the candidate.
-struct Due {
-    partition: Arc<Partition>,
+pub(crate) struct Due {
+    pub(crate) partition: Arc<Partition>,
     place: Place,
-    request_id: RequestId,
-    request: Request,
+    pub(crate) request_id: RequestId,
+    pub(crate) request: Request,
     ready: Instant,
 }
 
@@ -157,8 +164,8 @@ fn judge(
         }
         _ if !partition.read(place.offset, record.payload.len()) => {}
         Err(reason) => {
-            let (own, skipped) = (partition.clone(), Outcome::Skipped(reason));
-            partition.work(async move { own.settle(place, Some(request_id), Times::default(), skipped).await });
+            let (own, skipped) = (partition.clone(), Attempt::none(Outcome::Skipped(reason)));
+            partition.work(async move { own.settle(place, Some(request_id), skipped).await });
         }
         Ok(()) => {
             let due_now = Due { partition: partition.clone(), place, request_id, request, ready: Instant::now() };
@@ -207,46 +214,53 @@ async fn slot(line: &Line, pacer: &mut Pacer, due: &Due) -> Option<Instant> {
 /// The rest of one record's way: rewrite, send, mask, publish.
 async fn replay(line: Arc<Line>, due: Due, intended: Instant, place: OwnedSemaphorePermit) {
     let mut times = Times { intended_at: Some(wall_clock(intended)), ..Times::default() };
-    let outcome = match unless_panic(attempt(&line, &due, intended, &mut times)).await {
-        Ok(Some(outcome)) => outcome,
+    let attempt = match unless_panic(attempt(&line, &due, intended, &mut times)).await {
+        Ok(Some((outcome, control))) => Attempt { times, outcome, control },
         Ok(None) => return,
-        Err(failed) => {
+        Err(Panicked) => {
             let (launch, partition, offset) = (&line.publisher.launch, due.place.partition, due.place.offset);
             tracing::error!(%launch, partition, offset, "a panic while replaying; the request counts as failed");
             line.ledger.panicked();
-            failed
+            Attempt { times, outcome: Outcome::Failed(FailureClass::Other), control: None }
         }
     };
-    if matches!(outcome, Outcome::Skipped(_)) {
-        times = Times::default();
-    }
-    let sealed = due.partition.seal(due.place, Some(due.request_id), times, outcome);
+    let sealed = due.partition.seal(due.place, Some(due.request_id), attempt);
     let share = line.unacknowledged.take(sealed.bytes()).await;
     drop(place);
     due.partition.hand_in(sealed).await;
     drop(share);
 }
 
-/// Turns a panic into the outcome that stands for it.
-async fn unless_panic<T>(attempt: impl Future<Output = T>) -> Result<T, Outcome> {
-    AssertUnwindSafe(attempt).catch_unwind().await.map_err(|_| Outcome::Failed(FailureClass::Other))
+/// Work on a record panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Panicked;
+
+/// Keeps a panic to what it happened in.
+pub(crate) async fn unless_panic<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| Panicked)
 }
 
 /// Sends it, or gives `None` when its partition went to another member first.
-async fn attempt(line: &Line, due: &Due, intended: Instant, times: &mut Times) -> Option<Outcome> {
+async fn attempt(
+    line: &Line,
+    due: &Due,
+    intended: Instant,
+    times: &mut Times,
+) -> Option<(Outcome, Option<ControlAnswer>)> {
     let launch = line.launch.borrow().clone();
-    let mark = Mark { launch: launch.name, request_id: due.request_id, attempt: 1 };
-    let request = match rewrite::request(&launch.candidate, &due.request, &mark, |b| line.masker.mark_tag(b)) {
+    let request = match rewritten(line, due, &launch.candidate, Leg::Candidate) {
         Ok(request) => request,
         Err(unsendable) => {
             tracing::debug!(partition = due.place.partition, offset = due.place.offset, %unsendable, "not sent");
-            return Some(Outcome::Failed(FailureClass::RequestInvalid));
+            return Some((Outcome::Failed(FailureClass::RequestInvalid), None));
         }
     };
+    let to_control = control_leg::request(line, due, &launch);
     loop {
         // Isolation may have been withdrawn since the guard admitted it.
         if !line.launch.borrow().may_send(&due.request.method) {
-            return Some(Outcome::Skipped(SkipReason::UnsafeMethod));
+            *times = Times::default();
+            return Some((Outcome::Skipped(SkipReason::UnsafeMethod), None));
         }
         if !due.partition.is_stopped() && line.gate.pass() {
             break;
@@ -254,19 +268,36 @@ async fn attempt(line: &Line, due: &Due, intended: Instant, times: &mut Times) -
         tokio::select! { biased; () = due.partition.stopping() => return None, () = line.gate.opened() => {} }
     }
     times.sent_at = Some(Timestamp::now());
-    let in_flight = line.ledger.sending(intended.elapsed());
-    let sent = tokio::select! {
-        biased;
-        () = line.gate.shutting() => return Some(Outcome::Failed(FailureClass::Killed)),
-        sent = line.sender.send(request, line.masker.digester()) => sent,
+    let answered = CancellationToken::new();
+    let candidate = async {
+        let in_flight = line.ledger.sending(intended.elapsed());
+        let sent = tokio::select! {
+            biased;
+            () = line.gate.shutting() => None,
+            sent = line.sender.send(request, line.masker.digester()) => Some(sent),
+        };
+        drop(in_flight);
+        answered.cancel();
+        sent
     };
-    drop(in_flight);
+    // Nothing is masked before both have ended: the work on one answer must not show in the times of the other.
+    let (sent, control) = tokio::join!(candidate, control_leg::send(line, due, to_control, &answered));
+    let control = control_leg::mask(line, due, control).await;
+    let Some(sent) = sent else { return Some((Outcome::Failed(FailureClass::Killed), control)) };
     line.ledger.answered(sent.total);
     *times = Times { sent_at: Some(sent.sent_at), first_byte: sent.first_byte, total: Some(sent.total), ..*times };
-    Some(match sent.answer {
+    let outcome = match sent.answer {
         Ok(answer) => Outcome::Completed(line.masker.response(&due.request.method, &due.request.path, answer)),
         Err(class) => Outcome::Failed(class),
-    })
+    };
+    Some((outcome, control))
+}
+
+/// The request as it goes to `target`.
+pub(crate) fn rewritten(line: &Line, due: &Due, target: &Url, leg: Leg) -> Result<reqwest::Request, Unsendable> {
+    let mark = Mark { launch: line.publisher.launch.clone(), request_id: due.request_id, attempt: 1, leg };
+    let shown = line.reveal.for_target(target, &due.request);
+    rewrite::request(target, &shown, &mark, |body| line.masker.mark_tag(body))
 }
 
 /// The wall clock's reading at `instant`.
@@ -283,9 +314,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_becomes_an_outcome() {
-        let provoked = unless_panic(async { panic!("provoked") }).await;
-        assert!(matches!(provoked, Err::<(), _>(Outcome::Failed(FailureClass::Other))));
-        assert_eq!(unless_panic(async { 1 }).await.ok(), Some(1));
+    async fn a_panic_goes_no_further() {
+        assert_eq!(unless_panic::<()>(async { panic!("provoked") }).await, Err(Panicked));
+        assert_eq!(unless_panic(async { 1 }).await, Ok(1));
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use shadow_kafka::{Consumed, Delivery, Outgoing, Producer, dead_letter};
 use shadow_record::{
-    Body, DecodeError, LaunchName, Outcome, ReplayedExchange, RequestId, Response, SkippedRange, Timestamp, Withheld,
-    encode,
+    ControlAnswer, DecodeError, LaunchName, Outcome, ReplayedExchange, RequestId, Response, SkippedRange, Timestamp,
+    Withheld, encode,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +47,24 @@ pub struct Times {
     pub total: Option<Duration>,
 }
 
+/// What became of one captured record.
+#[derive(Debug)]
+pub struct Attempt {
+    /// When it was sent; all `None` when it was not.
+    pub times: Times,
+    /// How that ended.
+    pub outcome: Outcome,
+    /// What the control did with it, if it was in the control's sample.
+    pub control: Option<ControlAnswer>,
+}
+
+impl Attempt {
+    /// An outcome without sending.
+    pub fn none(outcome: Outcome) -> Self {
+        Self { times: Times::default(), outcome, control: None }
+    }
+}
+
 /// Publishes the records of one launch.
 pub struct Publisher {
     pub(crate) producer: Producer,
@@ -63,15 +81,8 @@ pub struct Publisher {
 
 impl Publisher {
     /// The record of an outcome. `attempt` is 0 when nothing was to be sent.
-    pub fn outcome(
-        &self,
-        place: Place,
-        low_watermark: i64,
-        request_id: Option<RequestId>,
-        times: Times,
-        outcome: Outcome,
-    ) -> Bytes {
-        let micros = |duration: Duration| duration.as_micros() as i64;
+    pub fn outcome(&self, place: Place, low_watermark: i64, request_id: Option<RequestId>, attempt: Attempt) -> Bytes {
+        let Attempt { times, outcome, control } = attempt;
         let mut record = ReplayedExchange {
             launch: self.launch.clone(),
             partition: place.partition,
@@ -86,7 +97,7 @@ impl Publisher {
             first_byte_us: times.first_byte.map(micros),
             total_us: times.total.map(micros),
             outcome,
-            control: None,
+            control,
             ruleset: self.ruleset.clone(),
             key_id: self.key_id.clone(),
         };
@@ -94,12 +105,16 @@ impl Publisher {
         if encoded.len() <= LARGEST {
             return encoded;
         }
-        if let Outcome::Completed(Response { headers, body: Body { content, withheld, .. }, .. }) = &mut record.outcome
-        {
-            (*content, *withheld) = (None, Some(Withheld::Truncated));
-            if headers.iter().map(|h| h.name.len() + h.value.len()).sum::<usize>() > LARGEST / 2 {
-                headers.clear();
+        // The candidate's answer is what the launch is about, so the control's is the first to go.
+        if let Some(ControlAnswer { answer: Ok(response), .. }) = &mut record.control {
+            withhold_body(response);
+            let encoded = encode(&record);
+            if encoded.len() <= LARGEST {
+                return encoded;
             }
+        }
+        if let Outcome::Completed(response) = &mut record.outcome {
+            withhold_body(response);
         }
         encode(&record)
     }
@@ -153,6 +168,19 @@ impl Publisher {
         if self.failing.swap(false, Ordering::Relaxed) {
             tracing::info!(launch = %self.launch, topic = self.topic, "outcomes are acknowledged again");
         }
+    }
+}
+
+/// Microseconds, as records carry durations.
+pub(crate) fn micros(duration: Duration) -> i64 {
+    duration.as_micros() as i64
+}
+
+/// Leaves digest and length of the body, and headers only where they are no hoard.
+fn withhold_body(response: &mut Response) {
+    (response.body.content, response.body.withheld) = (None, Some(Withheld::Truncated));
+    if response.headers.iter().map(|h| h.name.len() + h.value.len()).sum::<usize>() > LARGEST / 2 {
+        response.headers.clear();
     }
 }
 

@@ -1,11 +1,16 @@
-//! The captured request as it goes to the candidate.
+//! The captured request as it goes to the candidate, or to the control.
 //!
 //! Pure. Guarantees: method, path, query, end-to-end headers and body are those that were captured (a character that URLs do
 //! not hold is percent-encoded); what cannot be said that way in HTTP is an [`Unsendable`], never something similar. Every request carries the signed mark, so
-//! that an agent which meets it knows that the shadow has reached production.
+//! that an agent which meets it knows that the shadow has reached production. Encrypted values are decrypted only for targets that this
+//! replayer's own configuration names ([`Reveal`]).
+
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use shadow_control::{MARK_HEADER, Mark};
+use shadow_mask::Masker;
 use shadow_record::{Header, Request};
 use url::Url;
 
@@ -47,12 +52,32 @@ pub enum Unsendable {
     Body,
 }
 
-/// Builds the request for `candidate`. `sign` is the masking key's HMAC.
+/// To whom encrypted values may be shown.
+pub struct Reveal {
+    masker: Arc<Masker>,
+    to: Vec<Url>,
+}
+
+impl Reveal {
+    /// Shows them to these targets only. They come from the replayer's own configuration: a launch comes from Kafka, and whoever can
+    /// write there must not be able to have values decrypted and sent to a place of their choice.
+    pub fn new(masker: Arc<Masker>, to: Vec<Url>) -> Self {
+        Self { masker, to }
+    }
+
+    /// The request as `target` may see it. What is revealed goes nowhere else: not into records, not into logs.
+    pub fn for_target<'r>(&self, target: &Url, captured: &'r Request) -> Cow<'r, Request> {
+        let named = self.to.iter().any(|url| url.origin() == target.origin());
+        if named { Cow::Owned(self.masker.reveal(captured.clone())) } else { Cow::Borrowed(captured) }
+    }
+}
+
+/// Builds the request for the target at `base`. `sign` is the masking key's HMAC.
 ///
 /// # Errors
 /// [`Unsendable`].
 pub fn request(
-    candidate: &Url,
+    base: &Url,
     captured: &Request,
     mark: &Mark,
     sign: impl FnOnce(&[u8]) -> [u8; 16],
@@ -63,7 +88,7 @@ pub fn request(
         return Err(refused());
     }
     let body = captured.body.content.clone().ok_or(Unsendable::Body)?;
-    let mut request = reqwest::Request::new(method, target(candidate, &captured.path, captured.query.as_deref())?);
+    let mut request = reqwest::Request::new(method, target(base, &captured.path, captured.query.as_deref())?);
     let headers = request.headers_mut();
     for Header { name, value } in &captured.headers {
         if !OWN.contains(&name.as_str()) && name != MARK_HEADER {
@@ -85,8 +110,8 @@ fn append(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Unsend
     Ok(())
 }
 
-/// The candidate's base path, then the captured path and query.
-fn target(candidate: &Url, path: &str, query: Option<&str>) -> Result<Url, Unsendable> {
+/// The target's base path, then the captured path and query.
+fn target(base: &Url, path: &str, query: Option<&str>) -> Result<Url, Unsendable> {
     if !path.starts_with('/') {
         return Err(Unsendable::Path("it does not start with /"));
     }
@@ -96,8 +121,8 @@ fn target(candidate: &Url, path: &str, query: Option<&str>) -> Result<Url, Unsen
     if path.split('/').any(is_dot_segment) {
         return Err(Unsendable::Path("it has . or .. segments, which URLs resolve"));
     }
-    let mut url = candidate.clone();
-    url.set_path(&format!("{}{path}", candidate.path().trim_end_matches('/')));
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
     url.set_query(query);
     url.set_fragment(None);
     Ok(url)
@@ -112,10 +137,12 @@ mod tests {
     use super::*;
     use crate::samples;
     use bytes::Bytes;
+    use shadow_control::Leg;
     use shadow_record::CapturedExchange;
 
     fn rewritten(base: &str, exchange: &CapturedExchange) -> Result<reqwest::Request, Unsendable> {
-        let mark = Mark { launch: "v2".parse().unwrap(), request_id: exchange.request_id, attempt: 1 };
+        let (launch, request_id) = ("v2".parse().unwrap(), exchange.request_id);
+        let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate };
         request(&base.parse().unwrap(), &exchange.request, &mark, |_| [7; 16])
     }
 
@@ -168,6 +195,52 @@ mod tests {
             let request = rewritten("http://candidate", &samples::captured("GET", path)).unwrap();
             assert_eq!(request.url().path(), path);
         }
+    }
+
+    #[test]
+    fn values_are_revealed_to_named_targets_only_and_come_back_as_the_primary_has_them() {
+        let rules = "[[rule]]\nstrategy = \"encrypt\"\nroute = \"* /people/{name}\"\npath = [\"name\"]\nquery = [\"q\"]\njson = [\"$.name\"]";
+        let key = shadow_mask::MaskKey::parse(&"k".repeat(32)).unwrap();
+        let rules = shadow_mask::Ruleset::parse(rules).unwrap();
+        let masker = Arc::new(Masker::new(key, rules, shadow_record::RouteTable::default()));
+        let headers =
+            || HeaderMap::from_iter([("content-type".parse().unwrap(), HeaderValue::from_static("application/json"))]);
+        let answer = |name: &str| shadow_mask::RawResponse {
+            status: 200,
+            headers: headers(),
+            body: shadow_mask::RawBody::Whole(format!("{{\"name\":\"{name}\",\"mail\":\"{name}\"}}").into()),
+        };
+        let mut exchange = samples::captured("POST", "/");
+        exchange.request = masker.request(shadow_mask::RawRequest {
+            method: "POST".to_owned(),
+            scheme: "http".to_owned(),
+            authority: "shop".to_owned(),
+            path: "/people/Al%20Example".to_owned(),
+            query: Some("q=Al+Example".to_owned()),
+            headers: headers(),
+            body: shadow_mask::RawBody::Whole(Bytes::from_static(b"{\"name\":\"Al Example\"}")),
+        });
+        let captured = exchange.request.clone();
+        let reveal = Reveal::new(masker.clone(), vec!["http://candidate:8080".parse().unwrap()]);
+        let sent = |target: &str| {
+            let (target, mut exchange) = (target.parse::<Url>().unwrap(), exchange.clone());
+            exchange.request = reveal.for_target(&target, &captured).into_owned();
+            shown(&rewritten(target.as_str(), &exchange).unwrap())
+        };
+        let named = sent("http://candidate:8080/v2");
+        assert!(named.starts_with("POST http://candidate:8080/v2/people/Al%20Example?q=Al%20Example\n"), "{named}");
+        assert!(named.ends_with("{\"name\":\"Al Example\"}"), "{named}");
+        for other in ["https://candidate:8080", "http://candidate", "http://control:8080"] {
+            let masked = sent(other);
+            assert!(!masked.contains("Example") && masked.matches("mske_").count() == 3, "{masked}");
+        }
+        // The candidate saw the value and repeats it; the primary's answer was masked when the value passed through it.
+        let of = |name| masker.response(&captured.method, &captured.path, answer(name));
+        assert_eq!(
+            of("Al Example").body.content,
+            masker.response("POST", "/people/Al%20Example", answer("Al Example")).body.content
+        );
+        assert!(!String::from_utf8_lossy(&of("Al Example").body.content.unwrap()).contains("Example"));
     }
 
     #[test]

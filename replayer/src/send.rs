@@ -1,4 +1,4 @@
-//! One request to the candidate and its answer, every way it can end.
+//! One request to one target and its answer, every way it can end.
 //!
 //! Guarantees: redirects are answers, not instructions; an answer costs at most the body limit in memory, however long it is;
 //! nothing is sent again by itself; every error has its [`FailureClass`].
@@ -15,7 +15,7 @@ use shadow_record::{FailureClass, Timestamp, Withheld};
 use crate::target::{ProvingResolver, Refusal};
 
 /// Idle connections are closed before the servers do it (uvicorn and Node at 5 s), or the next request would meet a reset
-/// that says nothing about the candidate.
+/// that says nothing about the target.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// Bounds of one request.
@@ -44,7 +44,7 @@ pub struct Sent {
     pub answer: Result<RawResponse, FailureClass>,
 }
 
-/// Sends the requests of one launch.
+/// Sends the requests of one launch to one target.
 pub struct Sender {
     client: reqwest::Client,
     limits: SendLimits,

@@ -1,4 +1,4 @@
-//! Whether a launch may send to its candidate at all.
+//! Whether a launch may send to its candidate, and to its control, at all.
 //!
 //! Guarantee: nothing is sent to an address that an agent named as production, or that the launch's allow-list does not name.
 //! This is proved before anything is consumed, again whenever control changes, and at every connect for what DNS then says.
@@ -19,7 +19,7 @@ pub enum Refusal {
     /// The name does not resolve, so it cannot be shown that it is not production.
     #[error("{host} does not resolve ({cause}), so it cannot be shown that it is not production")]
     Unresolved {
-        /// The candidate's host.
+        /// The target's host.
         host: String,
         /// What the resolver said.
         cause: String,
@@ -29,7 +29,7 @@ pub enum Refusal {
         "{target} is {address}, where an agent of service {service} has production; point the launch at the shadow"
     )]
     Upstream {
-        /// The candidate's host and port.
+        /// Its host and port.
         target: String,
         /// The address an agent published.
         address: String,
@@ -39,25 +39,35 @@ pub enum Refusal {
     /// The launch's allow-list does not name it.
     #[error("{target} is not on the launch's allow-list ({allowed})")]
     NotAllowed {
-        /// The candidate's host and port.
+        /// Its host and port.
         target: String,
         /// The list.
         allowed: String,
     },
 }
 
-/// Resolves the candidate and judges it.
+/// Resolves the candidate and the control and judges both: a launch with a refused control does not run either. A control that
+/// does not resolve is none of that: its requests fail one by one, as those to a candidate that is down do.
 ///
 /// # Errors
 /// [`Refusal`].
 pub async fn prove(launch: &Launch, control: &ControlState) -> Result<(), Refusal> {
-    let (host, port) = place(&launch.candidate)?;
-    let resolved = match launch.candidate.host() {
+    prove_one(&launch.candidate, &launch.allow, control).await?;
+    let Some(second) = &launch.control else { return Ok(()) };
+    match prove_one(&second.url, &launch.allow, control).await {
+        Err(Refusal::Unresolved { .. }) => Ok(()),
+        judged => judged,
+    }
+}
+
+async fn prove_one(target: &Url, allow: &[String], control: &ControlState) -> Result<(), Refusal> {
+    let (host, port) = place(target)?;
+    let resolved = match target.host() {
         Some(Host::Ipv4(ip)) => vec![IpAddr::V4(ip)],
         Some(Host::Ipv6(ip)) => vec![IpAddr::V6(ip)],
         _ => resolve(&host, port).await?,
     };
-    judge(launch, &resolved, control.upstreams.values())
+    judge(target, allow, &resolved, control.upstreams.values())
 }
 
 /// Resolves when the target of the launch is refused after all.
@@ -82,16 +92,17 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<IpAddr>, Refusal> {
     if addresses.is_empty() { Err(unresolved("no address".to_owned())) } else { Ok(addresses) }
 }
 
-/// Compares the candidate by name and by address. Pure.
+/// Compares a target by name and by address. `allow` is the launch's list. Pure.
 ///
 /// # Errors
 /// [`Refusal`].
 pub fn judge<'a>(
-    launch: &Launch,
+    target: &Url,
+    allow: &[String],
     resolved: &[IpAddr],
     upstreams: impl Iterator<Item = &'a Upstream>,
 ) -> Result<(), Refusal> {
-    let (host, port) = place(&launch.candidate)?;
+    let (host, port) = place(target)?;
     let target = format!("{host}:{port}");
     for upstream in upstreams {
         for address in &upstream.addresses {
@@ -102,19 +113,19 @@ pub fn judge<'a>(
         }
     }
     let allowed = |entry: &String| entry.eq_ignore_ascii_case(&target) || entry.eq_ignore_ascii_case(&host);
-    if !launch.allow.is_empty() && !launch.allow.iter().any(allowed) {
-        return Err(Refusal::NotAllowed { target, allowed: launch.allow.join(", ") });
+    if !allow.is_empty() && !allow.iter().any(allowed) {
+        return Err(Refusal::NotAllowed { target, allowed: allow.join(", ") });
     }
     Ok(())
 }
 
-fn place(candidate: &Url) -> Result<(String, u16), Refusal> {
-    let refused = || Refusal::NotHttp(candidate.to_string());
-    if !matches!(candidate.scheme(), "http" | "https") {
+fn place(target: &Url) -> Result<(String, u16), Refusal> {
+    let refused = || Refusal::NotHttp(target.to_string());
+    if !matches!(target.scheme(), "http" | "https") {
         return Err(refused());
     }
-    let host = candidate.host_str().ok_or_else(refused)?;
-    let port = candidate.port_or_known_default().ok_or_else(refused)?;
+    let host = target.host_str().ok_or_else(refused)?;
+    let port = target.port_or_known_default().ok_or_else(refused)?;
     Ok((host.trim_end_matches('.').to_owned(), port))
 }
 
@@ -133,16 +144,19 @@ fn both_loopback(a: IpAddr, b: IpAddr) -> bool {
 
 /// Resolves names at connect time and refuses what has become production in the meantime.
 pub(crate) struct ProvingResolver {
-    pub(crate) launch: Launch,
+    /// The one target that is sent to through this.
+    pub(crate) target: Url,
+    /// The launch's allow-list.
+    pub(crate) allow: Vec<String>,
     pub(crate) control: watch::Receiver<Arc<ControlState>>,
 }
 
 impl reqwest::dns::Resolve for ProvingResolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let (launch, control) = (self.launch.clone(), self.control.borrow().clone());
+        let (target, allow, control) = (self.target.clone(), self.allow.clone(), self.control.borrow().clone());
         Box::pin(async move {
             let found = resolve(name.as_str(), 0).await?;
-            judge(&launch, &found, control.upstreams.values())?;
+            judge(&target, &allow, &found, control.upstreams.values())?;
             let addresses: reqwest::dns::Addrs = Box::new(found.into_iter().map(|ip| SocketAddr::new(ip, 0)));
             Ok(addresses)
         })
@@ -153,7 +167,7 @@ impl reqwest::dns::Resolve for ProvingResolver {
 mod tests {
     use super::*;
     use crate::samples;
-    use shadow_control::Change;
+    use shadow_control::{Change, Control, ControlRecord};
 
     fn upstream(addresses: &[&str]) -> Upstream {
         Upstream {
@@ -180,8 +194,12 @@ mod tests {
             ("http://alias:8080/", "10.0.0.2", "0.0.0.0:8080", false),
         ];
         for (candidate, ip, address, refused) in table {
-            let launch = samples::launch(candidate);
-            let result = judge(&launch, &[ip.parse().unwrap()], [upstream(&["other:1", address])].iter());
+            let result = judge(
+                &candidate.parse().unwrap(),
+                &[],
+                &[ip.parse().unwrap()],
+                [upstream(&["other:1", address])].iter(),
+            );
             assert_eq!(matches!(result, Err(Refusal::Upstream { .. })), refused, "{candidate} {ip} {address}");
         }
     }
@@ -189,9 +207,8 @@ mod tests {
     #[test]
     fn an_allow_list_is_exhaustive() {
         for (allow, allowed) in [("shadow", true), ("shadow:80", true), ("shadow:81", false), ("other", false)] {
-            let mut launch = samples::launch("http://shadow/");
-            launch.allow = vec![allow.to_owned()];
-            assert_eq!(judge(&launch, &[], [].iter()).is_ok(), allowed, "{allow}");
+            let target = "http://shadow/".parse().unwrap();
+            assert_eq!(judge(&target, &[allow.to_owned()], &[], [].iter()).is_ok(), allowed, "{allow}");
         }
     }
 
@@ -202,5 +219,23 @@ mod tests {
         assert!(matches!(unresolved, Err(Refusal::Unresolved { .. })), "{unresolved:?}");
         assert!(matches!(prove(&samples::launch("ftp://shadow/"), &state).await, Err(Refusal::NotHttp(_))));
         assert_eq!(prove(&samples::launch("http://127.0.0.1:1/"), &state).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_control_is_held_to_the_same_rules_but_may_be_down() {
+        let with_control = |url: &str| {
+            let control = Some(Control { url: url.parse().unwrap(), sample: 0.1 });
+            Launch { control, ..samples::launch("http://127.0.0.1:1/") }
+        };
+        let mut state = ControlState::empty();
+        assert_eq!(prove(&with_control("http://127.0.0.1:8080/"), &state).await, Ok(()));
+        assert_eq!(prove(&with_control("http://nowhere.invalid/"), &state).await, Ok(()));
+        let upstream = ControlRecord::Upstream(upstream(&["127.0.0.1:8080"]));
+        state.apply(0, &upstream.key(), &upstream.encode()).unwrap();
+        let production = prove(&with_control("http://127.0.0.1:8080/"), &state).await;
+        assert!(matches!(production, Err(Refusal::Upstream { .. })), "{production:?}");
+        let mut listed = with_control("http://127.0.0.1:2/");
+        listed.allow = vec!["127.0.0.1:1".to_owned()];
+        assert!(matches!(prove(&listed, &state).await, Err(Refusal::NotAllowed { .. })));
     }
 }

@@ -3,12 +3,12 @@
 -- The control is a second copy of the live build that answers a sample of the requests at the same moment as the candidate. What
 -- its answers differ in from the primary's is how noise is known.
 
-ALTER TABLE exchanges ADD COLUMN IF NOT EXISTS result_without_differences LowCardinality(String) COMMENT 'Of differing and expected ones: what the result would be without the listed differences (matched, truncated or incomparable)' AFTER result,
+ALTER TABLE exchanges ADD COLUMN IF NOT EXISTS result_without_differences LowCardinality(String) COMMENT 'What the result would be without the differences: matched, truncated or incomparable' AFTER result,
     ADD COLUMN IF NOT EXISTS rules_used Array(UInt16) COMMENT 'Indices of the rules that decided something in this exchange, in either comparison' AFTER rules_version,
     ADD COLUMN IF NOT EXISTS differences.expected Array(String) COMMENT 'Name of the expected change that covers the difference, or empty' AFTER `differences.count`,
     ADD COLUMN IF NOT EXISTS primary_class String COMMENT 'Class that the primary''s answer names, by the launch''s measure rules' AFTER differences_omitted,
     ADD COLUMN IF NOT EXISTS candidate_class String AFTER primary_class,
-    ADD COLUMN IF NOT EXISTS score_difference Nullable(Float64) COMMENT 'Score of the candidate minus score of the primary' AFTER candidate_class,
+    ADD COLUMN IF NOT EXISTS score_difference Nullable(Float64) COMMENT 'How far the two scores lie apart, never negative' AFTER candidate_class,
     ADD COLUMN IF NOT EXISTS control_sent_at Nullable(DateTime64(6, 'UTC')) COMMENT 'Empty when the request was not sent to a control' AFTER score_difference,
     ADD COLUMN IF NOT EXISTS control_status Nullable(UInt16) AFTER control_sent_at,
     ADD COLUMN IF NOT EXISTS control_error LowCardinality(String) COMMENT 'Why the control gave no answer: a failure class, or empty' AFTER control_status,

@@ -1,5 +1,6 @@
 //! A whole pipeline behind the agent: stack, schema, captured topic, candidate; launches, services and shadowctl on it.
 
+use std::path::Path;
 use std::process::Output;
 
 use shadow_control::{Change, ControlRecord, ControlWriter, Launch, Rate};
@@ -8,7 +9,7 @@ use shadow_kafka::{Admin, KafkaConfig, TopicSpec};
 use shadow_record::{LaunchName, topics};
 
 use super::traffic::{PARTITIONS, ROUTES, Traffic, service};
-use super::{BINARY, Candidate, Service, kafka_of, sql, stack, until};
+use super::{BINARY, Candidate, Service, kafka_of, sql, stack, stack_in, until};
 
 /// A killed member is missed after two seconds, not ten: the tests kill many. The devstack's broker allows it.
 const QUICK_GROUPS: &str = "properties = { \"session.timeout.ms\" = \"2000\", \"heartbeat.interval.ms\" = \"300\" }\n";
@@ -29,7 +30,15 @@ pub struct Rig {
 impl Rig {
     /// Starts servers and candidate, makes tables and topics.
     pub async fn start() -> Self {
-        let stack = stack().await;
+        Self::on(stack().await).await
+    }
+
+    /// The same with the servers' data below `dir`.
+    pub async fn start_in(dir: &Path) -> Self {
+        Self::on(stack_in(Some(dir)).await).await
+    }
+
+    async fn on(stack: Devstack) -> Self {
         let kafka = kafka_of(&stack);
         let traffic = Traffic::prepare(&kafka).await;
         let control = ControlWriter::new(&kafka).expect("settings");

@@ -26,10 +26,15 @@ pub struct Service {
 impl Service {
     /// Starts `kind` (`replayer`, ...) with `config` and an admin endpoint on a free port.
     pub fn start(kind: &'static str, config: &str) -> Self {
+        Self::start_logging(kind, config, "info")
+    }
+
+    /// The same with a log at `level`.
+    pub fn start_logging(kind: &'static str, config: &str, level: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let admin = format!("127.0.0.1:{}", super::free_port());
         let path = dir.path().join("config.toml");
-        let text = format!("{config}\n[admin]\nlisten = \"{admin}\"\n[log]\nformat = \"json\"\nlevel = \"info\"\n");
+        let text = format!("{config}\n[admin]\nlisten = \"{admin}\"\n[log]\nformat = \"json\"\nlevel = \"{level}\"\n");
         std::fs::write(&path, text).expect("the config is written");
         let log = dir.path().join("log");
         let child = spawn(kind, &path, &log);
@@ -75,8 +80,8 @@ impl Service {
         self.child = spawn(self.kind, &self.config, &self.log);
     }
 
-    /// SIGTERM, and waits until it has drained and ended well.
-    pub fn stop(mut self) {
+    /// SIGTERM, and waits until it has drained and ended well; gives its log.
+    pub fn stop(mut self) -> String {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill(1) runs");
         assert!(sent.success());
@@ -90,6 +95,7 @@ impl Service {
         };
         assert!(status.success(), "{} ended with {status}:\n{}", self.kind, self.tail());
         self.check_log();
+        std::fs::read_to_string(&self.log).expect("the log is text")
     }
 
     /// Fails on warnings and errors that the test does not expect.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use shadow_control::Mark;
+use shadow_control::{Leg, Mark};
 use shadow_mask::{MaskKey, Masker, Ruleset};
 use shadow_record::{CaptureError, RequestId, RouteTable, Withheld};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -318,7 +318,8 @@ async fn an_early_answer_leaves_the_request_body_cut_and_no_error() {
 async fn a_replayed_request_is_never_captured_and_only_a_signed_mark_rings_the_alarm() {
     let (origin, requests) = Origin::canned(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     let hot = Hot::before(origin.address).await;
-    let mark = Mark { launch: "v2".parse().unwrap(), request_id: RequestId::generate(), attempt: 1 };
+    let (launch, request_id) = ("v2".parse().unwrap(), RequestId::generate());
+    let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate };
     let signed = mark.sign(|body| hot.limits.masker.mark_tag(body));
     for (value, rings) in [("forged", 0), (signed.as_str(), 1)] {
         let request = format!("GET / HTTP/1.1\r\nHost: h\r\nShadowline-Replay: {value}\r\n\r\n");

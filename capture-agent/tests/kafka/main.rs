@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use capture_agent::{Account, Config};
-use shadow_control::{ControlFeed, ControlState, Mark};
+use shadow_control::{ControlFeed, ControlState, Leg, Mark};
 use shadow_devstack::{Devstack, KafkaChoice};
 use shadow_kafka::{Admin, Consumed, KafkaConfig, KafkaError, Tail, TailEvent, TailFrom, partition_for};
 use shadow_mask::{MaskKey, Masker, Ruleset};
@@ -216,7 +216,8 @@ async fn production_is_announced_and_a_replayed_request_pauses_everything(stack:
         assert!(told.contains(&address), "{address} is not in {told:?}");
     }
     assert!(!state.pauses.contains_key(&None), "nothing is paused yet");
-    let mark = Mark { launch: "v2".parse().unwrap(), request_id: RequestId::generate(), attempt: 1 };
+    let (launch, request_id) = ("v2".parse().unwrap(), RequestId::generate());
+    let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate };
     let value = mark.sign(|body| masker().mark_tag(body));
     get(&running, "/items/1", &format!("{}: {value}\r\n", shadow_control::MARK_HEADER)).await;
     let state = control.wait_for(|s| s.pauses.get(&None).is_some_and(|pause| pause.paused)).await.unwrap().clone();

@@ -32,7 +32,13 @@ pub(super) fn fill_comparison(
     body_bytes: usize,
 ) {
     row.result = comparison.result.as_str();
+    row.result_without_differences = comparison.without_differences.as_str();
+    row.rules_used = comparison.rules_used;
     row.differences_omitted = comparison.omitted;
+    if let Some(measured) = comparison.measured {
+        (row.primary_class, row.candidate_class) = measured.class.unwrap_or_default();
+        row.score_difference = measured.score_difference;
+    }
     if !comparison.differences.is_empty() {
         row.primary_body = excerpt(&primary.body, body_bytes);
         row.candidate_body = excerpt(&candidate.body, body_bytes);
@@ -46,7 +52,7 @@ pub(super) fn fill_comparison(
         row.differences_primary.push(difference.primary);
         row.differences_candidate.push(difference.candidate);
         row.differences_count.push(difference.count);
-        row.differences_expected.push(String::new());
+        row.differences_expected.push(difference.expected.as_deref().unwrap_or_default().to_owned());
     }
 }
 

@@ -20,10 +20,14 @@ pub(super) fn fill(row: &mut ExchangeRow, control: &ControlAnswer) {
     }
 }
 
-/// Fills in what the comparison with the primary found. Whether a difference was expected of the candidate says nothing here.
+/// Fills in what the comparison with the primary found. Whether a difference was expected of the candidate says nothing here; a rule
+/// that decided something in either comparison was of use.
 pub(super) fn fill_comparison(row: &mut ExchangeRow, comparison: Comparison) {
     row.control_result = comparison.result.as_str();
     row.control_differences_omitted = comparison.omitted;
+    row.rules_used.extend(comparison.rules_used);
+    row.rules_used.sort_unstable();
+    row.rules_used.dedup();
     for difference in comparison.differences {
         row.control_signature.push(difference.signature.to_string());
         row.control_place.push(difference.place);

@@ -78,12 +78,22 @@ impl Place {
 }
 
 pub(crate) const VIEWS: &[&str] = &[
+    "noise",
+    "judged",
     "match_rate",
     "latency",
+    "control_latency",
     "errors",
     "coverage",
+    "agreement",
+    "staleness",
+    "trend",
     "differences",
     "signatures",
+    "signature_trend",
+    "expected_changes",
+    "rule_use",
+    "drivers",
     "ledger_partition",
     "ledger_launch",
     "ledger_agent",

@@ -18,7 +18,7 @@ fn world() -> Batch {
         for partition in 0..2 {
             let replayed_to = if name == "checkout-v2" { 300 } else { 4 };
             let (batch, low) = settled(&launch(name), partition, &traffic(350), replayed_to);
-            all.exchanges.extend(batch.exchanges);
+            all.exchanges.extend(batch.exchanges.into_iter().map(told_more));
             all.ranges.extend(batch.ranges);
             all.watermarks.push(watermark(name, partition, low, 350));
         }
@@ -55,6 +55,32 @@ fn world() -> Batch {
         at: NOON,
     });
     all
+}
+
+/// What the traffic of these tests does not show by itself: a driver, an expected change, classes and scores.
+fn told_more(mut row: ExchangeRow) -> ExchangeRow {
+    let language = if row.result == "differing" { "de" } else { "en" };
+    row.attributes.push(("header:accept-language".to_owned(), language.to_owned()));
+    match row.captured_offset % 20 {
+        9 => {
+            row.differences_signature.push("00000000000000e1".to_owned());
+            row.differences_place.push("$.currency".to_owned());
+            row.differences_kind.push("added");
+            row.differences_transition.push("absent->string".to_owned());
+            row.differences_example.push("$.currency".to_owned());
+            row.differences_primary.push(String::new());
+            row.differences_candidate.push("\"EUR\"".to_owned());
+            row.differences_count.push(1);
+            row.differences_expected.push("currency is told".to_owned());
+        }
+        digit @ (1 | 2) => {
+            (row.primary_class, row.candidate_class) =
+                ("ham".to_owned(), ["ham", "spam"][digit as usize - 1].to_owned());
+            row.score_difference = Some(0.1 * (row.captured_offset % 7) as f64);
+        }
+        _ => {}
+    }
+    row
 }
 
 fn watermark(launch: &str, partition: i32, low_offset: i64, high_offset: i64) -> WatermarkRow {
@@ -299,4 +325,30 @@ pub(crate) async fn rows_are_kept_until_clickhouse_is_back(place: Place) {
     let (stored, ()) = tokio::join!(store.insert_until_stored(&world, &stop), way.join());
     assert!(stored);
     assert_eq!(place.query("SELECT balanced FROM ledger_launch WHERE launch = 'checkout-v2'").await, "1\n");
+}
+
+pub(crate) async fn a_database_of_the_version_before_is_brought_up_to_date_with_its_rows(place: Place) {
+    // As it was: the first tables, with a row, and views over them.
+    place.query("DROP TABLE exchanges").await;
+    place.query("DROP TABLE launches").await;
+    let (_, tables) = schema::MIGRATIONS[0];
+    for statement in tables.split(";\n").filter(|statement| statement.contains("CREATE TABLE")) {
+        place.query(statement).await;
+    }
+    place
+        .query(
+            "INSERT INTO exchanges (launch, partition, captured_offset, outcome, result, route, differences.signature, \
+             differences.place, differences.kind, differences.transition, differences.example, differences.primary, \
+             differences.candidate, differences.count) \
+             VALUES ('old', 0, 1, 'completed', 'differing', 'GET /a', ['1', '2'], ['$.a', '$.b'], ['value', 'value'], \
+             ['changed', 'changed'], ['$.a', '$.b'], ['1', '1'], ['2', '2'], [1, 1])",
+        )
+        .await;
+    let dropped = "ALTER TABLE schema_migrations DELETE WHERE name > '0001_tables' SETTINGS mutations_sync = 2";
+    place.query(dropped).await;
+    let applied = schema::apply(&place.client, &place.clickhouse.database).await.unwrap();
+    assert_eq!(applied.len(), schema::MIGRATIONS.len() - 1);
+    let found = "SELECT place, standing, pairs FROM signatures WHERE launch = 'old' ORDER BY place";
+    assert_eq!(place.query(found).await, "$.a\tundecided\t0\n$.b\tundecided\t0\n");
+    place.store.insert(&world()).await.unwrap();
 }

@@ -10,8 +10,8 @@ use comparator::pair::{Join, Limits, Replayed};
 use comparator::store::Batch;
 use shadow_control::{Change, Comparison, Filters, Launch, LaunchLimits, LaunchStatus};
 use shadow_record::{
-    Body, CapturedExchange, FailureClass, Header, Outcome, ReplayedExchange, Request, RequestId, Response, SkipReason,
-    SkippedRange, Source, Timestamp,
+    Body, CapturedExchange, ControlAnswer, FailureClass, Header, Outcome, ReplayedExchange, Request, RequestId,
+    Response, SkipReason, SkippedRange, Source, Timestamp,
 };
 
 /// 2026-01-02 03:04:05 UTC.
@@ -139,6 +139,17 @@ pub fn faulty(n: i64) -> Outcome {
     }
 }
 
+/// What a second copy of the live build made of record `n`: now and then it rounds differently, or gives no answer.
+pub fn control(n: i64) -> ControlAnswer {
+    let cents = if n % 30 == 5 { "51" } else { "50" };
+    let answer = match n % 100 {
+        95 => Err(FailureClass::Timeout),
+        _ => Ok(answer(200, &format!(r#"{{"id":{n},"price":{n}.{cents},"at":"then"}}"#))),
+    };
+    let sent_at = Timestamp(NOON + n * 1000 + 10_100);
+    ControlAnswer { sent_at, first_byte_us: Some(900), total_us: Some(1100 + n % 5), answer }
+}
+
 /// Rows of one partition as the pipeline would settle them. Offsets above `replayed_to` have no outcome yet; every offset whose
 /// hundreds begin a new block is covered by a range of ten.
 pub fn settled(launch: &Launch, partition: i32, records: &[CapturedExchange], replayed_to: i64) -> (Batch, i64) {
@@ -158,7 +169,8 @@ pub fn settled(launch: &Launch, partition: i32, records: &[CapturedExchange], re
             join.skipped(record, offset, offset + 9, &info);
             offset += 10;
         } else {
-            let outcome = replayed(launch.name.as_str(), partition, offset, offset, faulty(offset));
+            let mut outcome = replayed(launch.name.as_str(), partition, offset, offset, faulty(offset));
+            outcome.control = (offset % 10 == 5).then(|| control(offset));
             join.outcome(record, offset, outcome, 1);
             offset += 1;
         }

@@ -12,7 +12,9 @@ use shadow_control::{
     Change, ControlRecord, ControlWriter, Heart, HeartConfig, Pause, Subject, Upstream, ensure_shared_topics,
 };
 use shadow_kafka::{Admin, KafkaConfig, KafkaError, TopicSpec};
+use shadow_mask::Masker;
 use shadow_record::{Role, ServiceName};
+use shadow_runtime::masking_counters;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -80,6 +82,8 @@ pub(crate) struct Announcer {
     pub(crate) alarm: Alarm,
     /// The account that heartbeats carry.
     pub(crate) ledger: Arc<Ledger>,
+    /// What it could not mask is told beside the account.
+    pub(crate) masker: Arc<Masker>,
     /// Those of agents that died.
     pub(crate) last_words: LastWords,
 }
@@ -94,8 +98,10 @@ impl Announcer {
         let role = Role::CaptureAgent;
         let config = HeartConfig { epoch, ..HeartConfig::of(&self.kafka, &self.instance, role, self.service.as_str()) };
         let heart = Heart::spawn(config, stop)?;
-        let ledger = self.ledger.clone();
-        let counters = Arc::new(move || -> BTreeMap<String, i64> { ledger.account().counters() });
+        let (ledger, masker) = (self.ledger.clone(), self.masker.clone());
+        let counters = Arc::new(move || -> BTreeMap<String, i64> {
+            ledger.account().counters().into_iter().chain(masking_counters(&masker)).collect()
+        });
         heart.register(Subject { launch: None, gate: None, counters });
         Ok(heart)
     }
@@ -258,6 +264,7 @@ mod tests {
         let kafka = KafkaConfig::at("127.0.0.1:1");
         let publisher = Publisher::new(&kafka, &ProducerLimits::default(), "none".into()).unwrap();
         let last_words = LastWords::new(kafka.clone(), "shop".parse().unwrap(), Vec::new());
+        let key = shadow_mask::MaskKey::parse(&"k".repeat(32)).unwrap();
         let announcer = Announcer {
             kafka,
             service: "shop".parse().unwrap(),
@@ -267,6 +274,7 @@ mod tests {
             publisher,
             alarm: Alarm::default(),
             ledger: Ledger::open(),
+            masker: Arc::new(Masker::new(key, Default::default(), Default::default())),
             last_words,
         };
         announcer.addresses(&BTreeSet::new()).await

@@ -10,9 +10,10 @@ use crossbeam_channel::Receiver;
 use prometheus_client::registry::Registry;
 use shadow_control::{Heart, LastWord};
 use shadow_kafka::{KafkaConfig, KafkaError, ProducerLimits};
+use shadow_mask::Masker;
 use shadow_record::{ServiceName, Source, topics};
 use shadow_runtime::admin::Pausable;
-use shadow_runtime::{ConfigError, MaskingConfig};
+use shadow_runtime::{ConfigError, MaskingConfig, MaskingMetrics};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +75,7 @@ pub enum StartError {
 /// A running line.
 pub struct Capture {
     ledger: Arc<Ledger>,
+    masker: Arc<Masker>,
     pause: Arc<Pause>,
     alarm: Alarm,
     latency: Arc<Latency>,
@@ -123,7 +125,7 @@ impl Capture {
         let beside = Beside::start(capture.nice)?;
         let publisher = beside.run(|| Publisher::new(&kafka, &outbox, topics::captured(&service)))?;
         let mask = Mask {
-            masker,
+            masker: masker.clone(),
             service: service.clone(),
             instance: instance.clone(),
             epoch: ledger.epoch(),
@@ -148,6 +150,7 @@ impl Capture {
             publisher: publisher.clone(),
             alarm: alarm.clone(),
             ledger: ledger.clone(),
+            masker: masker.clone(),
             last_words,
         };
         let heart = beside.run(|| announcer.beat(stop.clone()))?;
@@ -155,6 +158,7 @@ impl Capture {
         let flush = capture.flush.get();
         let line = Self {
             ledger,
+            masker,
             pause,
             alarm,
             latency,
@@ -184,6 +188,7 @@ impl Capture {
             pause: self.pause.clone(),
         };
         metrics.register(registry);
+        MaskingMetrics::register(self.masker.clone(), registry);
     }
 
     /// The switch by which capturing is paused.

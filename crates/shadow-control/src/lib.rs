@@ -22,6 +22,6 @@ pub use feed::{ControlFeed, ControlWriter, ensure_shared_topics};
 pub use gate::{Cause, Gate};
 pub use heart::{Heart, HeartConfig, LastWord, Subject};
 pub use launch::{Comparison, Control, Filters, Launch, LaunchLimits, LaunchStatus};
-pub use mark::{MARK_HEADER, Mark};
+pub use mark::{Leg, MARK_HEADER, Mark};
 pub use record::{Change, ControlError, ControlRecord, Pause, Rate, Upstream};
 pub use state::ControlState;

@@ -17,12 +17,29 @@ pub struct Mark {
     pub request_id: RequestId,
     /// 1 for the first send.
     pub attempt: i32,
+    /// To whom it was sent.
+    pub leg: Leg,
 }
+
+/// Which of the launch's targets a replayed request was sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leg {
+    /// The candidate.
+    Candidate,
+    /// The control: the second copy of the live build.
+    Control,
+}
+
+/// The last part of a mark that went to the control. Earlier versions read three parts and leave it.
+const CONTROL: &str = "control";
 
 impl Mark {
     /// The header's value. `sign` is the keyed HMAC of the masking key.
     pub fn sign(&self, sign: impl FnOnce(&[u8]) -> [u8; 16]) -> String {
-        let body = format!("{};{};{}", self.launch, self.request_id, self.attempt);
+        let mut body = format!("{};{};{}", self.launch, self.request_id, self.attempt);
+        if self.leg == Leg::Control {
+            body = format!("{body};{CONTROL}");
+        }
         let tag = hex(&sign(body.as_bytes()));
         format!("{body};{tag}")
     }
@@ -38,6 +55,7 @@ impl Mark {
             launch: parts.next()?.parse().ok()?,
             request_id: RequestId(Uuid::parse_str(parts.next()?).ok()?),
             attempt: parts.next()?.parse().ok()?,
+            leg: if parts.next() == Some(CONTROL) { Leg::Control } else { Leg::Candidate },
         })
     }
 }
@@ -63,7 +81,10 @@ mod tests {
 
     #[test]
     fn only_a_mark_signed_under_the_key_is_believed() {
-        let mark = Mark { launch: "v2".parse().unwrap(), request_id: RequestId::generate(), attempt: 1 };
+        let (launch, request_id) = ("v2".parse().unwrap(), RequestId::generate());
+        let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate };
+        let to_control = Mark { leg: Leg::Control, ..mark.clone() };
+        assert_eq!(Mark::verify(&to_control.sign(signer(7)), signer(7)), Some(to_control));
         let value = mark.sign(signer(7));
         assert_eq!(Mark::verify(&value, signer(7)), Some(mark));
         assert_eq!(Mark::verify(&value, signer(8)), None);

@@ -239,6 +239,7 @@ impl<'a> Pair<'a> {
         };
         Comparison {
             result,
+            without_differences: looked_at,
             differences,
             omitted,
             rules_used: self.used.into_iter().collect(),

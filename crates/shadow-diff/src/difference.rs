@@ -17,6 +17,8 @@ pub const MAX_DIFFERENCES: usize = 64;
 pub struct Comparison {
     /// The result.
     pub result: CompareResult,
+    /// What it would be without the differences: `Matched`, or `Truncated` or `Incomparable` where not everything could be looked at.
+    pub without_differences: CompareResult,
     /// One entry per signature, in the order they were met.
     pub differences: Vec<Difference>,
     /// Differing places whose signature is beyond [`MAX_DIFFERENCES`].

@@ -22,6 +22,7 @@ pub struct Masker {
     digest: HmacSha256,
     record_key: HmacSha256,
     mark_tag: HmacSha256,
+    previous_mark_tags: Vec<HmacSha256>,
     key_id: String,
     ruleset: Ruleset,
     routes: RouteTable,
@@ -36,6 +37,7 @@ impl Masker {
             digest: key.derive(Purpose::Digest),
             record_key: key.derive(Purpose::RecordKey),
             mark_tag: key.derive(Purpose::MarkTag),
+            previous_mark_tags: Vec::new(),
             key_id: key.key_id().to_owned(),
             ruleset,
             routes,
@@ -43,10 +45,12 @@ impl Masker {
         }
     }
 
-    /// Leaves tokens of a key used before this one as they are, and reveals what it encrypted: for data that was seeded or recorded under it.
+    /// Leaves tokens of a key used before this one as they are, reveals what it encrypted and believes its marks: for data that was seeded
+    /// or recorded under it, and for replayers that still hold it.
     #[must_use]
     pub fn recognising(mut self, previous: &MaskKey) -> Self {
         self.tokenizer.also_recognise(previous);
+        self.previous_mark_tags.push(previous.derive(Purpose::MarkTag));
         self
     }
 
@@ -146,6 +150,13 @@ impl Masker {
     /// Separate from [`Self::record_key`], whose outputs are published. Compare tags in constant time.
     pub fn mark_tag(&self, mark: &[u8]) -> [u8; 16] {
         short_mac(&self.mark_tag, mark)
+    }
+
+    /// Who may have signed a mark: holders of this key, and of those before it that are [recognised](Self::recognising).
+    pub fn mark_signers(&self) -> impl Iterator<Item = impl Fn(&[u8]) -> [u8; 16]> {
+        std::iter::once(&self.mark_tag)
+            .chain(&self.previous_mark_tags)
+            .map(|keyed| |mark: &[u8]| short_mac(keyed, mark))
     }
 
     /// Begins the keyed digest of a body.

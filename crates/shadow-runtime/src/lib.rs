@@ -25,6 +25,6 @@ pub mod units;
 pub use config::{ConfigError, Problem, ServiceArgs, ServiceConfig};
 pub use exit::Unreachable;
 pub use instance::{Instance, InvalidInstance};
-pub use masking::MaskingConfig;
+pub use masking::{MaskingConfig, MaskingMetrics, masking_counters};
 pub use secret::Secret;
 pub use service::{Service, run_service};

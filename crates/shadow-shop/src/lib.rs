@@ -2,11 +2,14 @@
 //!
 //! It stands where a user's own service stands: [`Shop`] serves both builds, [`Load`] plays their clients, [`seeded`] says what
 //! a rehearsal of the candidate must find under [`COMPARISON_RULES`] and [`MASKING_RULES`], no less and no more. The files are
-//! `stock` (what the shop knows, computed from IDs), `build` (how the builds differ), `shop` (routes), `seeded`, `load`.
+//! `stock` (what the shop knows, computed from IDs), `build` (how the builds differ), `shop` (routes), `asked` (what every answer
+//! carries), `seeded`, `load`.
 //!
-//! Guarantee: an answer is a pure function of build and request, but for `generated_at`, which always differs. So a replayed
-//! request is answered as the captured one was, though its private values were masked.
+//! Guarantee: an answer is a pure function of build and request, but for `generated_at` and, where [`Shop::volatile`] asked for
+//! them, for members that differ between any two pods. So a replayed request is answered as the captured one was, though its
+//! private values were masked.
 
+mod asked;
 mod build;
 mod load;
 mod seeded;

@@ -2,16 +2,17 @@
 
 use std::future::IntoFuture as _;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Map, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::asked::Asked;
 use crate::{Build, stock};
 
 /// The routes, as launches and masking declare them.
@@ -30,13 +31,20 @@ pub const ROUTES: &[&str] = &[
 /// One build of the shop.
 #[derive(Clone, Copy, Debug)]
 pub struct Shop {
-    build: Build,
+    pub(crate) build: Build,
+    pub(crate) pod: Option<&'static str>,
 }
 
 impl Shop {
     /// The shop as `build` serves it.
     pub const fn new(build: Build) -> Self {
-        Self { build }
+        Self { build, pod: None }
+    }
+
+    /// The same with volatile members in its answers (`served_by`, which is `pod`, `request_token`, `took_ms`, and `from_cache` in
+    /// some carts), as most services have them. Shops with the same pod have the same carts cached.
+    pub const fn volatile(self, pod: &'static str) -> Self {
+        Self { pod: Some(pod), ..self }
     }
 
     /// Serves on `listener` until `shutdown`, then finishes the answers under way.
@@ -58,30 +66,8 @@ impl Shop {
             .route("/users/{id}", get(user))
             .route("/reports/sales", get(report))
             .route("/health", get(async || Json(json!({ "status": "ok" }))))
-            .with_state(self.build)
+            .with_state(self)
     }
-}
-
-/// An answer with the time at which it was made.
-fn dated(status: StatusCode, answer: impl Serialize) -> Response {
-    match serde_json::to_value(answer) {
-        Ok(Value::Object(mut members)) => {
-            members.insert("generated_at".to_owned(), jiff::Timestamp::now().to_string().into());
-            (status, Json(members)).into_response()
-        }
-        _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-fn found(answer: Option<impl Serialize>) -> Response {
-    match answer {
-        Some(answer) => dated(StatusCode::OK, answer),
-        None => failed(StatusCode::NOT_FOUND, "not found"),
-    }
-}
-
-fn failed(status: StatusCode, error: &str) -> Response {
-    dated(status, json!({ "error": error }))
 }
 
 #[derive(Deserialize)]
@@ -94,15 +80,15 @@ const fn first_page() -> u32 {
     1
 }
 
-async fn products(State(build): State<Build>, Query(Page { page }): Query<Page>) -> Response {
-    let products = build.arrange(stock::page(page));
-    dated(StatusCode::OK, json!({ "page": page, "pages": stock::PRODUCTS.div_ceil(stock::PAGE), "products": products }))
+async fn products(asked: Asked, Query(Page { page }): Query<Page>) -> Response {
+    let (products, pages) = (asked.shop.build.arrange(stock::page(page)), stock::PRODUCTS.div_ceil(stock::PAGE));
+    asked.answer(StatusCode::OK, json!({ "page": page, "pages": pages, "products": products }))
 }
 
-async fn product(State(build): State<Build>, Path(id): Path<u32>) -> Response {
+async fn product(asked: Asked, Path(id): Path<u32>) -> Response {
     match stock::product(id) {
-        Some(product) => dated(StatusCode::OK, product),
-        None => failed(build.unknown_product(), "no such product"),
+        Some(product) => asked.answer(StatusCode::OK, product),
+        None => asked.failed(asked.shop.build.unknown_product(), "no such product"),
     }
 }
 
@@ -112,18 +98,22 @@ struct Search {
     q: String,
 }
 
-async fn search(State(build): State<Build>, Query(Search { q }): Query<Search>) -> Response {
-    if build.search_fails(&q) {
-        return failed(StatusCode::INTERNAL_SERVER_ERROR, "internal error");
+async fn search(asked: Asked, Query(Search { q }): Query<Search>) -> Response {
+    if asked.shop.build.search_fails(&q) {
+        return asked.failed(StatusCode::INTERNAL_SERVER_ERROR, "internal error");
     }
     let results = stock::search(&q);
-    dated(StatusCode::OK, json!({ "count": results.len(), "results": results }))
+    asked.answer(StatusCode::OK, json!({ "count": results.len(), "results": results }))
 }
 
-async fn cart(State(build): State<Build>, Path(id): Path<u32>) -> Response {
-    found(stock::cart(id).map(|lines| {
-        let total = build.cart_total(id, stock::total(&lines));
-        json!({ "id": id, "lines": lines, "total": total, "currency": "EUR" })
+async fn cart(asked: Asked, Path(id): Path<u32>) -> Response {
+    asked.found(stock::cart(id).map(|lines| {
+        let total = asked.shop.build.cart_total(id, stock::total(&lines));
+        let mut answer = json!({ "id": id, "lines": lines, "total": total, "currency": "EUR" });
+        if asked.has_cached(id) {
+            answer["from_cache"] = true.into();
+        }
+        answer
     }))
 }
 
@@ -134,31 +124,31 @@ struct Item {
 }
 
 /// A write as far as anyone can tell from outside; the demo's carts keep nothing.
-async fn add_item(Path(id): Path<u32>, Json(item): Json<Item>) -> Response {
+async fn add_item(asked: Asked, Path(id): Path<u32>, Json(item): Json<Item>) -> Response {
     match stock::cart(id).and(stock::line(item.product, item.quantity)) {
-        Some(line) => dated(StatusCode::CREATED, json!({ "cart": id, "line": line })),
-        None => failed(StatusCode::UNPROCESSABLE_ENTITY, "no such cart or product"),
+        Some(line) => asked.answer(StatusCode::CREATED, json!({ "cart": id, "line": line })),
+        None => asked.failed(StatusCode::UNPROCESSABLE_ENTITY, "no such cart or product"),
     }
 }
 
-async fn order(State(build): State<Build>, Path(id): Path<u32>) -> Response {
-    found(stock::order(id).map(|order| {
+async fn order(asked: Asked, Path(id): Path<u32>) -> Response {
+    asked.found(stock::order(id).map(|order| {
         let mut answer = Map::new();
         answer.insert("id".to_owned(), order.id.into());
         answer.insert("user".to_owned(), order.user.into());
         answer.insert("state".to_owned(), order.state.into());
-        answer.insert(build.order_total().to_owned(), stock::total(&order.lines).into());
+        answer.insert(asked.shop.build.order_total().to_owned(), stock::total(&order.lines).into());
         answer.insert("lines".to_owned(), json!(order.lines));
         answer
     }))
 }
 
-async fn user(Path(id): Path<u32>) -> Response {
-    found(stock::user(id))
+async fn user(asked: Asked, Path(id): Path<u32>) -> Response {
+    asked.found(stock::user(id))
 }
 
-async fn report(State(build): State<Build>) -> Response {
+async fn report(asked: Asked) -> Response {
     // Stands for work: the time passes whatever the load, so the two builds differ by the same on every machine.
-    tokio::time::sleep(build.report_takes()).await;
-    dated(StatusCode::OK, json!({ "year": 2025, "months": stock::sales() }))
+    tokio::time::sleep(asked.shop.build.report_takes()).await;
+    asked.answer(StatusCode::OK, json!({ "year": 2025, "months": stock::sales() }))
 }

@@ -32,7 +32,7 @@ pub(crate) fn mix(number: u64) -> u64 {
 }
 
 /// A number below `below` that depends on a record and on what it is wanted for.
-fn draw(id: u32, purpose: &str, below: u32) -> u32 {
+pub(crate) fn draw(id: u32, purpose: &str, below: u32) -> u32 {
     let seed = purpose.bytes().fold(u64::from(id), |seed, byte| mix(seed ^ u64::from(byte)));
     (seed % u64::from(below)) as u32
 }

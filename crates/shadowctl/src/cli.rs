@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, devstack, diff, launch, ledger, mask, pause, rate, report, schema, status};
+use crate::commands::{demo, devstack, diff, launch, ledger, mask, pause, rate, report, schema, status, verdict};
 use crate::kafka::KafkaArgs;
 use crate::sql::ClickHouseArgs;
 
@@ -17,6 +17,7 @@ Examples:
       shadowctl launch create checkout-v2 --service checkout --candidate http://10.0.3.7:8080 --sample 0.1
       shadowctl rate set checkout 200/s
       shadowctl report checkout-v2
+      shadowctl verdict checkout-v2
   Stop everything, now:
       shadowctl pause
 
@@ -24,6 +25,7 @@ Exit codes:
     0  done; the answer is yes
     1  the answer is no: refused, not there, not confirmed, not as expected
    64  wrong command line
+   66  there is nothing to judge (of `verdict`, which answers with 0, 1, 2 and 3)
    69  Kafka or ClickHouse did not answer
    70  anything else
   130  Ctrl-C";
@@ -58,6 +60,8 @@ pub(crate) enum Command {
     Ledger(ledger::LedgerArgs),
     /// What a launch has found so far
     Report(report::ReportArgs),
+    /// Whether a launch's candidate may go live
+    Verdict(verdict::VerdictArgs),
     /// ClickHouse's tables and views
     #[command(subcommand)]
     Schema(schema::SchemaCommand),

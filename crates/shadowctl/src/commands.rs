@@ -11,18 +11,21 @@ pub(crate) mod rate;
 pub(crate) mod report;
 pub(crate) mod schema;
 pub(crate) mod status;
+pub(crate) mod verdict;
+
+use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 use crate::kafka::Kafka;
 use crate::sql::Sql;
 
-/// Runs one command.
-pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
+/// Runs one command. Only a verdict has answers that are neither success nor failure.
+pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let Cli { kafka, clickhouse, command } = cli;
     let kafka = || Kafka::new(&kafka);
     let sql = || Sql::new(&clickhouse);
-    match command {
+    let done = match command {
         Command::Launch(command) => launch::run(&kafka()?, command).await,
         Command::Rate(command) => rate::run(&kafka()?, command).await,
         Command::Pause(args) => pause::run(&kafka()?, pause::Wanted::Paused, args).await,
@@ -30,10 +33,12 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Status(args) => status::run(&kafka()?, args).await,
         Command::Ledger(args) => ledger::run(sql, args).await,
         Command::Report(args) => report::run(&sql()?, args).await,
+        Command::Verdict(args) => return verdict::run(sql, args).await,
         Command::Schema(command) => schema::run(&sql()?, command).await,
         Command::Mask(args) => mask::run(args).await,
         Command::Diff(args) => diff::run(args).await,
         Command::Devstack(command) => devstack::run(command).await,
         Command::Demo(args) => demo::run(args).await,
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

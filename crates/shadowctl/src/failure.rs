@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Trouble = 2,
     /// The command line is wrong; trying again will not help.
     Usage = 64,
+    /// What was asked about is not there; of `verdict`, where 1 is an answer.
+    Missing = 66,
     /// Kafka or ClickHouse did not answer; trying again may help.
     Unreachable = 69,
     /// Anything else.
@@ -44,6 +46,14 @@ impl Failure {
 
     pub(crate) fn negative(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::of(Kind::Negative, cause, remedy)
+    }
+
+    /// For a command whose exit code 1 is an answer.
+    pub(crate) fn without_answer(mut self) -> Self {
+        if self.kind == Kind::Negative {
+            self.kind = Kind::Missing;
+        }
+        self
     }
 
     pub(crate) fn usage(cause: impl Into<String>, remedy: impl Into<String>) -> Self {

@@ -49,7 +49,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let _log = start_log();
     match drive(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             output::complain(&failure);
             failure.kind.into()
@@ -69,7 +69,7 @@ fn start_log() -> Option<telemetry::Log> {
     }
 }
 
-fn drive(cli: Cli) -> Result<(), Failure> {
+fn drive(cli: Cli) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::internal)?;
     let result = runtime.block_on(commands::run(cli));
     runtime.shutdown_timeout(LEFTOVERS);

@@ -20,7 +20,8 @@ fn sender(timeout: Duration) -> Sender {
     let (_, control) = watch::channel(Arc::new(ControlState::empty()));
     let limits =
         SendLimits { connect_timeout: Duration::from_secs(5), timeout, max_response_body: 1000, idle_connections: 1 };
-    Sender::new(limits, ProvingResolver { launch: samples::launch("http://127.0.0.1:1"), control }).unwrap()
+    Sender::new(limits, ProvingResolver { target: "http://127.0.0.1:1".parse().unwrap(), allow: vec![], control })
+        .unwrap()
 }
 
 /// A target that reads a request's head and then does what the test says.
@@ -167,7 +168,9 @@ async fn a_name_that_now_leads_to_production_is_refused_at_connect() {
     state.upstreams.insert("upstream/shop/a1".to_owned(), upstream);
     let (_, control) = watch::channel(Arc::new(state));
     let limits = sender(Duration::from_secs(20)).limits;
-    let sender = Sender::new(limits, ProvingResolver { launch: launch.clone(), control }).unwrap();
+    let sender =
+        Sender::new(limits, ProvingResolver { target: launch.candidate.clone(), allow: launch.allow.clone(), control })
+            .unwrap();
     let sent = sender.send(reqwest::Request::new(reqwest::Method::GET, launch.candidate), digester()).await;
     assert_eq!(sent.answer.err(), Some(FailureClass::TargetRefused));
 }

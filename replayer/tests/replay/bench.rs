@@ -7,23 +7,25 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use replayer::config::Config;
 use shadow_control::{
-    Change, Comparison, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus, Pause, Rate,
-    StatusBoard, ensure_shared_topics,
+    Change, Comparison, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus, MARK_HEADER, Pause,
+    Rate, StatusBoard, ensure_shared_topics,
 };
 use shadow_kafka::{
     Admin, Delivery, KafkaConfig, Outgoing, Producer, ProducerLimits, Tail, TailEvent, TailFrom, TopicSpec,
 };
 use shadow_record::{
-    AnyRecord, Body, CapturedExchange, LaunchName, Outcome, Request, RequestId, ServiceName, SkipReason, Source, State,
-    Status, Timestamp, decode, decode_any, encode, topics,
+    AnyRecord, Body, CapturedExchange, LaunchName, Outcome, ReplayedExchange, Request, RequestId, ServiceName,
+    SkipReason, Source, State, Status, Timestamp, decode, decode_any, encode, topics,
 };
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 /// Longest wait for anything; a scenario that needs it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -62,7 +64,7 @@ impl Bench {
         Launch {
             name: self.launch.clone(),
             service: self.service.clone(),
-            candidate: format!("http://{}/", candidate.address).parse().unwrap(),
+            candidate: candidate.url(),
             control: None,
             sample: 1.0,
             filters: Filters::default(),
@@ -243,6 +245,7 @@ pub(crate) struct Candidate {
     pub(crate) address: SocketAddr,
     asked: Arc<AtomicUsize>,
     hold: Arc<Notify>,
+    marks: Arc<Mutex<Vec<String>>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -257,10 +260,13 @@ impl Candidate {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (asked, hold) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-        let (counter, gate) = (asked.clone(), hold.clone());
-        let app = Router::new().fallback(move || {
-            let (counter, gate) = (counter.clone(), gate.clone());
+        let marks = Arc::new(Mutex::new(Vec::new()));
+        let (counter, gate, seen) = (asked.clone(), hold.clone(), marks.clone());
+        let app = Router::new().fallback(move |headers: HeaderMap| {
+            let (counter, gate, seen) = (counter.clone(), gate.clone(), seen.clone());
             async move {
+                let mark = headers.get(MARK_HEADER).map(|mark| mark.to_str().unwrap().to_owned());
+                seen.lock().unwrap().push(mark.unwrap_or_default());
                 counter.fetch_add(1, Ordering::SeqCst);
                 if answers == Answers::Held {
                     gate.notified().await;
@@ -269,7 +275,16 @@ impl Candidate {
             }
         });
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { address, asked, hold }
+        Self { address, asked, hold, marks }
+    }
+
+    pub(crate) fn url(&self) -> Url {
+        format!("http://{}/", self.address).parse().unwrap()
+    }
+
+    /// The marks of all requests so far.
+    pub(crate) fn marks(&self) -> Vec<String> {
+        self.marks.lock().unwrap().clone()
     }
 
     pub(crate) fn asked(&self) -> usize {
@@ -297,6 +312,8 @@ pub(crate) struct Account {
     covered: BTreeMap<i32, BTreeMap<i64, &'static str>>,
     pub(crate) duplicates: usize,
     pub(crate) attempts: BTreeSet<(i32, i64)>,
+    /// Everything but the ranges.
+    pub(crate) records: Vec<ReplayedExchange>,
 }
 
 impl Account {
@@ -313,7 +330,9 @@ impl Account {
                 if r.sent_at.is_some() {
                     self.attempts.insert((r.partition, r.offset));
                 }
-                (r.partition, r.low_watermark, r.offset, r.offset, label)
+                let spoken_of = (r.partition, r.low_watermark, r.offset, r.offset, label);
+                self.records.push(*r);
+                spoken_of
             }
             AnyRecord::SkippedRange(r) => (r.partition, r.low_watermark, r.first, r.last, r.reason.as_str()),
             other => panic!("{} does not belong here", other.name()),

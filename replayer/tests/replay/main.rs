@@ -6,11 +6,13 @@
 #![allow(clippy::unwrap_used, reason = "the lint allows it in tests, but knows them by their attribute")]
 
 mod bench;
+mod control_leg;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use bench::{Answers, Bench, Candidate, Log};
+use control_leg::*;
 use shadow_control::{Change, ControlRecord, LaunchStatus, Upstream};
 use shadow_devstack::{Devstack, KafkaChoice};
 use shadow_kafka::{Admin, TopicSpec};
@@ -58,6 +60,10 @@ fn main() -> ExitCode {
             what_retention_took_is_accounted_for,
             a_changed_candidate_goes_on_where_the_other_stopped,
             a_replayed_topic_of_another_shape_is_refused,
+            the_control_is_asked_for_its_sample_and_beside_the_candidate,
+            a_control_that_fails_changes_no_outcome,
+            a_pause_kills_the_control_too,
+            a_control_that_hangs_holds_up_no_partition,
         );
         stack.stop().await;
     });

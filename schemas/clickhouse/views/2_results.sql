@@ -144,7 +144,7 @@ SELECT
     countIf(primary_class != '' AND primary_class = candidate_class) AS agreeing,
     if(classified = 0, NULL, agreeing / classified) AS agreement,
     count(score_difference) AS scored,
-    if(scored = 0, NULL, sum(toInt64(round(least(abs(score_difference), 1e6) * 1e9))) / scored / 1e9) AS mean_absolute_score_difference
+    if(scored = 0, NULL, sum(toInt64(round(least(score_difference, 1e6) * 1e9))) / scored / 1e9) AS mean_absolute_score_difference
 FROM exchanges FINAL
 WHERE outcome = 'completed' AND (primary_class != '' OR candidate_class != '' OR score_difference IS NOT NULL)
 GROUP BY launch, service, route, class;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Refusal;
+use super::compile::Refusal;
 
 /// Rules that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

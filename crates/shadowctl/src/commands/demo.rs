@@ -4,7 +4,7 @@
 //! load -> capture agent -> shop (primary)
 //!              v
 //!            Kafka -> replayer -> shop (candidate, with seeded regressions)
-//!              v
+//!              v             '---> shop (control, the live build again)
 //!          comparator -> ClickHouse -> report
 //! ```
 //!
@@ -21,7 +21,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use shadow_devstack::{Devstack, Progress};
-use shadow_shop::{Load, LoadReport};
+use shadow_shop::{Build, Load, LoadReport, Seeded};
 use tokio_util::sync::CancellationToken;
 
 use self::progress::Meter;
@@ -44,6 +44,8 @@ Without Java or Maven, librdkafka's own broker stands in. The first run fetches 
 Examples:
   2,000 requests, then the report; exit code 0 when exactly the seeded regressions were found:
       shadowctl demo --requests 2000 --json report.json
+  The live build against itself, with the control at a launch's default sample; exit code 0 when nothing was found:
+      shadowctl demo --aa --requests 20000 --control-sample 0.1
   Until Ctrl-C, to look around meanwhile with SQL and `shadowctl status`:
       shadowctl demo
 
@@ -58,9 +60,26 @@ pub(crate) struct DemoArgs {
     /// Requests a second
     #[arg(long, value_name = "R", default_value = "500")]
     rate: NonZeroU32,
+    /// Rehearse the live build itself (A/A): nothing is seeded, so nothing may be found
+    #[arg(long)]
+    aa: bool,
+    /// Share of the candidate's requests that the control gets too; rare routes need many, or noise cannot be told from fault
+    #[arg(long, value_name = "SHARE", default_value = "1", value_parser = super::launch::share)]
+    control_sample: f64,
     /// After the report, keep everything running until Ctrl-C
     #[arg(long)]
     keep: bool,
+}
+
+impl DemoArgs {
+    fn candidate(&self) -> Build {
+        if self.aa { Build::Primary } else { Build::Candidate }
+    }
+
+    /// What must be found.
+    fn seeded(&self) -> Vec<Seeded> {
+        if self.aa { Vec::new() } else { shadow_shop::seeded() }
+    }
 }
 
 pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
@@ -92,7 +111,7 @@ async fn on_stack(stack: &mut Devstack, args: &DemoArgs, stop: &CancellationToke
         world = World::prepare(stack) => world?,
         () = stop.cancelled() => return Err(interrupted("topics and tables were being made")),
     };
-    let mut services = Services::start(&world).await?;
+    let mut services = Services::start(&world, args.candidate()).await?;
     let view = services.view();
     let ended = tokio::select! {
         ended = rehearse(&world, &view, args, stop) => ended,
@@ -121,7 +140,7 @@ async fn rehearse(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let launch = tokio::select! {
-        launch = world.launch(&view.candidate) => launch?,
+        launch = world.launch(view, args.control_sample) => launch?,
         () = stop.cancelled() => return Err(interrupted("the launch was being created")),
     };
     note(&world.guide(view, args.requests.is_none()));
@@ -175,7 +194,8 @@ async fn conclude(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let mut report = gather(&world.sql, launch, u32::MAX).await?;
-    let outcome = Outcome::of(&shadow_shop::seeded(), &report);
+    let latency = verdict::against_control(&world.sql, launch).await?;
+    let outcome = Outcome::of(&args.seeded(), &report, &latency);
     if let Some(path) = &args.json {
         let written = verdict::Written::of(world, load, &view.account(), &outcome, &report);
         std::fs::write(path, json(&written) + "\n").map_err(|error| cannot_write(path, &error))?;

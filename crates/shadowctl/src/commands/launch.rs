@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::kafka::{Kafka, launch_of};
 use crate::output::Output;
 
-pub(crate) use create::{CreateArgs, create};
+pub(crate) use create::{CreateArgs, create, share};
 pub(crate) use start::StartAt;
 
 #[derive(Debug, clap::Subcommand)]

@@ -34,7 +34,8 @@ Examples:
         | psql shadow -c '\\copy customers from stdin with (format csv, header)'
 
 The key is that of --key-file, SHADOW_MASKING_KEY or SHADOW_MASKING_KEY_FILE; without one a review uses a key that anyone knows,
-and seed data is refused.
+and seed data is refused. The key before it is that of --previous-key-file, SHADOW_MASKING_PREVIOUS_KEY or
+SHADOW_MASKING_PREVIOUS_KEY_FILE.
 
 Exit code 1: the body cannot be masked and would leave as digest and length, or a row cannot be read.")]
 pub(crate) struct MaskArgs {
@@ -44,6 +45,9 @@ pub(crate) struct MaskArgs {
     /// File with the masking key
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// File with the key before it, whose tokens stay as they are
+    #[arg(long, value_name = "FILE")]
+    previous_key_file: Option<PathBuf>,
     /// A declared route such as `GET /orders/{id}`; may be given several times
     #[arg(long = "route", value_name = "ROUTE")]
     routes: Vec<String>,
@@ -132,23 +136,35 @@ fn masker(args: &MaskArgs) -> Result<Masker, Failure> {
     };
     let routes = RouteTable::parse(&args.routes)
         .map_err(|error| Failure::usage(error.to_string(), "write it as `GET /orders/{id}`"))?;
-    Ok(Masker::new(key(args)?, rules, routes))
+    let masker = Masker::new(key(args)?, rules, routes);
+    Ok(match key_text(args.previous_key_file.as_ref(), "SHADOW_MASKING_PREVIOUS_KEY")? {
+        Some(text) => masker.recognising(&parsed(&text, "give the key that was used before")?),
+        None => masker,
+    })
 }
 
 fn key(args: &MaskArgs) -> Result<MaskKey, Failure> {
-    let file = args.key_file.clone().or_else(|| std::env::var_os("SHADOW_MASKING_KEY_FILE").map(PathBuf::from));
-    let text = match file {
-        Some(path) => Some(read_text(&path, "key")?),
-        None => std::env::var("SHADOW_MASKING_KEY").ok(),
-    };
+    let text = key_text(args.key_file.as_ref(), "SHADOW_MASKING_KEY")?;
     if text.is_none() && (args.csv || args.ndjson) {
         return Err(Failure::usage("seed data needs the key of the services", "name its file with --key-file"));
     }
     if text.is_none() {
         output::note("shadowctl: no key given, so this is masked under a key that anyone knows; do not publish it");
     }
-    MaskKey::parse(text.as_deref().unwrap_or(REVIEW_KEY))
-        .map_err(|error| Failure::usage(error.to_string(), "give the key of the services"))
+    parsed(text.as_deref().unwrap_or(REVIEW_KEY), "give the key of the services")
+}
+
+/// From the file named, else from that of the variable `<name>_FILE`, else from the variable.
+fn key_text(file: Option<&PathBuf>, variable: &str) -> Result<Option<String>, Failure> {
+    let file = file.cloned().or_else(|| std::env::var_os(format!("{variable}_FILE")).map(PathBuf::from));
+    match file {
+        Some(path) => read_text(&path, "key").map(Some),
+        None => Ok(std::env::var(variable).ok()),
+    }
+}
+
+fn parsed(text: &str, remedy: &str) -> Result<MaskKey, Failure> {
+    MaskKey::parse(text).map_err(|error| Failure::usage(error.to_string(), remedy))
 }
 
 fn read_text(path: &Path, what: &str) -> Result<String, Failure> {

@@ -10,3 +10,4 @@ mod mask;
 mod rates;
 mod support;
 mod tables;
+mod verdict;

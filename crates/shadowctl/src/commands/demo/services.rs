@@ -18,6 +18,9 @@ use crate::failure::Failure;
 /// How long services may take to drain: what `run_service` gives them as processes.
 const GRACE: Duration = Duration::from_secs(8);
 
+/// Primary, candidate and control.
+const SHOPS: usize = 3;
+
 /// Shops, agent, replayer and comparator, running.
 pub(super) struct Services {
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
@@ -33,6 +36,7 @@ pub(super) struct View {
     pub(super) primary: String,
     pub(super) agent: String,
     pub(super) candidate: String,
+    pub(super) control: String,
     agent_ledger: Arc<Agent>,
 }
 
@@ -44,22 +48,23 @@ impl View {
 }
 
 impl Services {
-    /// Starts everything on free ports of loopback.
+    /// Starts everything on free ports of loopback, with `candidate` as the next version.
     ///
     /// # Errors
     /// When a port cannot be had or a configuration is refused.
-    pub(super) async fn start(world: &World) -> Result<Self, Failure> {
+    pub(super) async fn start(world: &World, candidate: Build) -> Result<Self, Failure> {
         let [pipeline, shops] = [CancellationToken::new(), CancellationToken::new()];
         let mut tasks = JoinSet::new();
-        let mut shop = async |name: &'static str, build: Build| {
+        let mut shop = async |name: &'static str, pod: &'static str, build: Build| {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::internal)?;
             let url = format!("http://{}", listener.local_addr().map_err(Failure::internal)?);
-            let serving = Shop::new(build).serve(listener, shops.clone());
+            let serving = Shop::new(build).volatile(pod).serve(listener, shops.clone());
             tasks.spawn(async move { (name, serving.await.map_err(anyhow::Error::from)) });
             Ok::<_, Failure>(url)
         };
-        let primary = shop("primary shop", Build::Primary).await?;
-        let candidate = shop("candidate shop", Build::Candidate).await?;
+        let primary = shop("primary shop", "shop-7f9c", Build::Primary).await?;
+        let candidate = shop("candidate shop", "shop-c04d", candidate).await?;
+        let control = shop("control shop", "shop-b21e", Build::Primary).await?;
 
         let key = masking_key();
         let agent = Agent::start(agent(world, &primary, &key)?, pipeline.clone()).await.map_err(refused)?;
@@ -69,8 +74,8 @@ impl Services {
         let (comparator, stop) = (comparator(world)?, pipeline.clone());
         tasks.spawn(async move { ("comparator", comparator::run(comparator, stop).await) });
 
-        let view =
-            View { primary, agent: format!("http://{}", agent.address()), candidate, agent_ledger: agent.clone() };
+        let (address, agent_ledger) = (format!("http://{}", agent.address()), agent.clone());
+        let view = View { primary, agent: address, candidate, control, agent_ledger };
         Ok(Self { tasks, stages: [pipeline, shops], agent: Some(agent), view })
     }
 
@@ -97,8 +102,7 @@ impl Services {
             if let Some(agent) = self.agent.take().and_then(Arc::into_inner) {
                 agent.finish().await;
             }
-            // Two shops remain.
-            while self.tasks.len() > 2 && self.tasks.join_next().await.is_some() {}
+            while self.tasks.len() > SHOPS && self.tasks.join_next().await.is_some() {}
             shops.cancel();
             while self.tasks.join_next().await.is_some() {}
         };
@@ -125,7 +129,12 @@ fn masking_key() -> String {
 /// The same for agent and replayer.
 fn masking(world: &World, key: &str) -> MaskingConfig {
     let routes = ROUTES.iter().map(|route| (*route).to_owned()).collect();
-    MaskingConfig { key: Some(Secret::new(key)), rules_file: Some(world.masking_rules()), routes }
+    MaskingConfig {
+        key: Some(Secret::new(key)),
+        rules_file: Some(world.masking_rules()),
+        routes,
+        ..MaskingConfig::default()
+    }
 }
 
 fn agent(world: &World, primary: &str, key: &str) -> Result<capture_agent::Config, Failure> {

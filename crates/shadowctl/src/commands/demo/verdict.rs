@@ -1,4 +1,4 @@
-//! Whether a rehearsal of the shop found what was seeded, no less and no more. Pure.
+//! Whether a rehearsal of the shop found what was seeded, no less and no more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,12 +6,14 @@ use std::time::Duration;
 use capture_agent::Account;
 use serde::Serialize;
 use shadow_devstack::KafkaKind;
+use shadow_record::LaunchName;
 use shadow_shop::{Fault, LoadReport, Seeded};
 
 use super::world::World;
 use crate::commands::devstack;
-use crate::commands::report::Report;
+use crate::commands::report::{Latency, Report};
 use crate::failure::Failure;
+use crate::sql::Sql;
 use crate::table::Table;
 use crate::words::count;
 
@@ -39,6 +41,8 @@ impl Finding {
 pub(super) struct Outcome {
     as_expected: bool,
     regressions: Vec<Regression>,
+    /// Exchanges that differ in nothing but what a second copy of the live build differs in too.
+    noise: u64,
     /// Found, but not seeded.
     unexpected: Vec<Finding>,
 }
@@ -55,8 +59,10 @@ struct Regression {
 }
 
 impl Outcome {
-    pub(super) fn of(seeded: &[Seeded], report: &Report) -> Self {
-        let found = findings(report);
+    /// `latency` is the candidate's beside the control's, which was asked at the same moment: whatever else keeps the machine
+    /// busy slows both.
+    pub(super) fn of(seeded: &[Seeded], report: &Report, latency: &[Latency]) -> Self {
+        let found = findings(report, latency);
         let mut unexpected: BTreeSet<&Finding> = found.keys().collect();
         let mut regressions = Vec::new();
         for seeded in seeded {
@@ -74,7 +80,9 @@ impl Outcome {
         }
         let unexpected: Vec<Finding> = unexpected.into_iter().cloned().collect();
         let complete = regressions.iter().all(|regression| regression.missing.is_empty());
-        Self { as_expected: complete && unexpected.is_empty() && report.ledger.balanced == 1, regressions, unexpected }
+        let as_expected = complete && unexpected.is_empty() && report.ledger.balanced == 1;
+        let noise = report.match_rate.iter().map(|route| route.noise).sum();
+        Self { as_expected, regressions, noise, unexpected }
     }
 
     pub(super) fn render(&self) -> String {
@@ -88,15 +96,20 @@ impl Outcome {
                 regression.why.to_owned(),
             ]);
         }
-        let mut text = table.render();
+        let mut text = if self.regressions.is_empty() { String::new() } else { table.render() };
         let missing = self.regressions.iter().flat_map(|regression| &regression.missing);
         for (word, finding) in missing.map(|f| ("MISSING", f)).chain(self.unexpected.iter().map(|f| ("UNEXPECTED", f)))
         {
             let Finding { route, place, kind, transition } = finding;
             text.push_str(&format!("{word}: {route}  {place}  {kind}  {transition}\n"));
         }
-        if self.as_expected {
-            text.push_str(&format!("found exactly the {} seeded regressions\n", self.regressions.len()));
+        match self.regressions.len() {
+            _ if !self.as_expected => {}
+            0 => text.push_str("nothing was seeded and nothing was found\n"),
+            seeded => text.push_str(&format!("found exactly the {seeded} seeded regressions\n")),
+        }
+        if self.noise > 0 {
+            text.push_str(&format!("{} exchanges differ only in noise\n", count(self.noise)));
         }
         text
     }
@@ -121,12 +134,25 @@ impl Outcome {
 }
 
 /// Everything the report holds against the candidate, with how often.
-fn findings(report: &Report) -> BTreeMap<Finding, u64> {
+fn findings(report: &Report, latency: &[Latency]) -> BTreeMap<Finding, u64> {
     let differences = report.signatures.iter().map(|s| {
         let [route, place, kind, transition] = [&s.route, &s.place, &s.kind, &s.transition].map(Clone::clone);
         (Finding { route, place, kind, transition }, s.exchanges)
     });
-    differences.chain(report.slower().map(|latency| (Finding::slow(&latency.route), latency.pairs))).collect()
+    let slower = latency.iter().filter(|latency| latency.is_slower());
+    differences.chain(slower.map(|latency| (Finding::slow(&latency.route), latency.pairs))).collect()
+}
+
+/// Latency of the candidate and, in the place of the primary, of the control.
+///
+/// # Errors
+/// When ClickHouse does not answer.
+pub(super) async fn against_control(sql: &Sql, launch: &LaunchName) -> Result<Vec<Latency>, Failure> {
+    const QUERY: &str = "SELECT route, pairs, control_p10_ms AS primary_p10_ms, control_p50_ms AS primary_p50_ms, \
+         control_p90_ms AS primary_p90_ms, control_p99_ms AS primary_p99_ms, candidate_p10_ms, candidate_p50_ms, \
+         candidate_p90_ms, candidate_p99_ms, difference_p50_ms, difference_p90_ms, difference_p99_ms \
+         FROM control_latency WHERE launch = {launch:String}";
+    sql.rows(QUERY, &[("launch", launch.as_str())]).await
 }
 
 /// How a seeded regression must show.

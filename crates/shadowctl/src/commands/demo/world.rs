@@ -92,14 +92,18 @@ impl World {
     }
 
     /// Creates the launch of the candidate, as `shadowctl launch create` would.
-    pub(super) async fn launch(&self, candidate: &str) -> Result<LaunchName, Failure> {
+    pub(super) async fn launch(&self, view: &View, control_sample: f64) -> Result<LaunchName, Failure> {
+        let View { candidate, control, .. } = view;
         let args = CreateArgs {
             name: self.launch.clone(),
             service: self.service.clone(),
             candidate: candidate.parse().map_err(Failure::internal)?,
+            control: Some(control.parse().map_err(Failure::internal)?),
+            control_sample,
             sample: 1.0,
             from: StartAt::Latest,
             rules: Some(self.comparison_rules()),
+            gates: None,
             isolation: None,
             allow: Vec::new(),
             methods: Vec::new(),
@@ -122,11 +126,12 @@ impl World {
             kind => devstack::kind(kind).to_owned(),
         };
         let mut text = format!(
-            "primary    {}\nagent      {}  (send requests here)\ncandidate  {}\nKafka      {brokers}  ({broker})\n\
+            "primary    {}\nagent      {}  (send requests here)\ncandidate  {}\ncontrol    {}  (a second copy of the live build)\nKafka      {brokers}  ({broker})\n\
              ClickHouse {url}  (database {DATABASE})\ntopics     {}, {}\n",
             view.primary,
             view.agent,
             view.candidate,
+            view.control,
             topics::captured(&self.service),
             topics::replayed(&self.service, &self.launch),
         );

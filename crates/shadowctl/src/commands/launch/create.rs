@@ -2,15 +2,17 @@
 //! last its control record is written.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use shadow_control::{
-    Comparison, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus, ensure_shared_topics,
+    Comparison, Control, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus,
+    ensure_shared_topics,
 };
 use shadow_diff::Rules;
 use shadow_kafka::TopicSpec;
 use shadow_record::{LaunchName, Route, ServiceName, topics};
 use shadow_runtime::units::HumanDuration;
+use shadow_verdict::Gates;
 use url::Url;
 
 use super::{StartAt, change, start, target};
@@ -37,6 +39,12 @@ pub(crate) struct CreateArgs {
     /// Base URL of the candidate
     #[arg(long, value_name = "URL", value_parser = target::parse)]
     pub(crate) candidate: Url,
+    /// Base URL of a second copy of the live build, to tell noise from fault; it gets a sample of what the candidate gets
+    #[arg(long, value_name = "URL", value_parser = target::parse)]
+    pub(crate) control: Option<Url>,
+    /// Share of the candidate's requests that the control gets too, above 0 and up to 1
+    #[arg(long, value_name = "SHARE", default_value_t = Control::default_sample(), value_parser = share, requires = "control")]
+    pub(crate) control_sample: f64,
     /// Share of the captured exchanges to replay, above 0 and up to 1
     #[arg(long, default_value = "1", value_parser = share)]
     pub(crate) sample: f64,
@@ -46,7 +54,11 @@ pub(crate) struct CreateArgs {
     /// Comparison rules (TOML): what to ignore, which arrays have no order
     #[arg(long, value_name = "FILE")]
     pub(crate) rules: Option<PathBuf>,
-    /// How the candidate is kept from production's stores, in your words; without it only safe methods are replayed
+    /// Gates of the verdict (TOML): what must hold before the candidate may go live
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gates: Option<PathBuf>,
+    /// How the candidate, and the control, are kept from production's stores, in your words; without it only safe methods are
+    /// replayed
     #[arg(long, value_name = "TEXT")]
     pub(crate) isolation: Option<String>,
     /// Targets that are allowed, as `host` or `host:port`; repeatable
@@ -78,7 +90,7 @@ pub(crate) struct CreateArgs {
     pub(crate) output: Output,
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
         _ => Err("a share is a number above 0 and up to 1, such as 0.1".to_owned()),
@@ -105,7 +117,7 @@ pub(crate) struct Created {
 
 impl fmt::Display for Created {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Launch { name, service, candidate, sample, isolation, status, .. } = &self.launch;
+        let Launch { name, service, candidate, control, sample, isolation, status, .. } = &self.launch;
         let (state, next) = match status {
             LaunchStatus::Paused => ("paused", format!("`shadowctl launch resume {name}` lets it go")),
             _ => ("active", format!("`shadowctl report {name}` tells what it found")),
@@ -113,6 +125,9 @@ impl fmt::Display for Created {
         writeln!(f, "launch {name} created, {state} (control version {})", self.version)?;
         let (share, partitions) = (words::share(*sample), self.partitions);
         writeln!(f, "  replays {share} of {} ({partitions} partitions) to {candidate}", topics::captured(service))?;
+        if let Some(Control { url, sample }) = control {
+            writeln!(f, "  and {} of that to the control {url}", words::share(*sample))?;
+        }
         if isolation.is_none() {
             writeln!(f, "  safe methods only (GET, HEAD, OPTIONS, TRACE): no isolation was declared (--isolation)")?;
         }
@@ -126,11 +141,23 @@ impl fmt::Display for Created {
 /// When it exists, the captured topic does not, the rules do not hold, the candidate may not be a target, or Kafka does not
 /// answer.
 pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, Failure> {
-    let rules = args.rules.as_ref().map(read_rules).transpose()?;
-    if !target::is_allowed(&args.candidate, &args.allow) {
+    let rules = args.rules.as_deref().map(read_rules).transpose()?;
+    let gates = args.gates.as_deref().map(read_gates).transpose()?;
+    let control = args.control.map(|url| Control { url, sample: args.control_sample });
+    let targets: Vec<&Url> =
+        [&args.candidate].into_iter().chain(control.as_ref().map(|control| &control.url)).collect();
+    if let [candidate, control] = targets[..]
+        && target::host_port(candidate) == target::host_port(control)
+    {
         return Err(Failure::usage(
-            format!("{} is not among the allowed targets", args.candidate),
-            format!("add --allow {}, or leave --allow out", target::host_port(&args.candidate)),
+            format!("{control} is the candidate itself"),
+            "run a second copy of the live build for --control; docs/operations.md tells how",
+        ));
+    }
+    if let Some(refused) = targets.iter().find(|url| !target::is_allowed(url, &args.allow)) {
+        return Err(Failure::usage(
+            format!("{refused} is not among the allowed targets"),
+            format!("add --allow {}, or leave --allow out", target::host_port(refused)),
         ));
     }
     let state = kafka.control().await?;
@@ -140,7 +167,9 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
             format!("choose another name; `shadowctl launch show {}` shows it", args.name),
         ));
     }
-    target::refuse_upstream(&state, &args.candidate).await?;
+    for target in targets {
+        target::refuse_upstream(&state, target).await?;
+    }
     let start = start::offsets(kafka, &args.service, args.from).await?;
     let partitions = start.len();
 
@@ -151,7 +180,7 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
         name: args.name,
         service: args.service,
         candidate: args.candidate,
-        control: None,
+        control,
         sample: args.sample,
         filters: Filters {
             methods: args.methods.iter().map(|m| m.to_ascii_uppercase()).collect(),
@@ -161,7 +190,7 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
         allow: args.allow,
         comparison: if args.no_compare { Comparison::Off } else { Comparison::On },
         rules,
-        gates: None,
+        gates,
         start,
         status: if args.paused { LaunchStatus::Paused } else { LaunchStatus::Active },
         limits: LaunchLimits {
@@ -175,15 +204,67 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
     Ok(Created { launch, version, partitions })
 }
 
-/// Reads and checks a file of comparison rules.
-fn read_rules(path: &PathBuf) -> Result<String, Failure> {
+fn read_rules(path: &Path) -> Result<String, Failure> {
+    read_checked(path, "--rules", "correct the rules; docs/comparison.md explains them", Rules::parse)
+}
+
+fn read_gates(path: &Path) -> Result<String, Failure> {
+    read_checked(path, "--gates", "correct the gates; docs/verdict.md explains them", Gates::parse)
+}
+
+/// Reads the file that `flag` names; what `parse` refuses is not put on the control topic.
+fn read_checked<T, E: fmt::Display>(
+    path: &Path,
+    flag: &str,
+    remedy: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<String, Failure> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}"), "check the path of --rules"))?;
-    match Rules::parse(&text) {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("cannot read {shown}: {error}"), format!("check the path of {flag}"))
+    })?;
+    match parse(&text) {
         Ok(_) => Ok(text),
-        Err(error) => {
-            Err(Failure::usage(format!("{shown}: {error}"), "correct the rules; docs/comparison.md explains them"))
+        Err(error) => Err(Failure::usage(format!("{shown}: {error}"), remedy)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: CreateArgs,
+    }
+
+    fn parse(more: &str) -> Result<CreateArgs, clap::Error> {
+        let line = format!("create v2 --service shop --candidate http://c:1 {more}");
+        Line::try_parse_from(line.split_whitespace()).map(|line| line.args)
+    }
+
+    #[test]
+    fn a_control_gets_a_tenth_unless_told_otherwise() {
+        let args = parse("--control http://d:1").unwrap();
+        assert_eq!((args.control.unwrap().as_str(), args.control_sample), ("http://d:1/", 0.1));
+        assert_eq!(parse("--control http://d:1 --control-sample 0.5").unwrap().control_sample, 0.5);
+        assert!(parse("").unwrap().control.is_none());
+        for wrong in ["--control-sample 0.5", "--control http://d:1 --control-sample 0", "--control d:1"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn gates_are_refused_with_file_and_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[launch]\nmatch_rate = \"high\"\n").unwrap();
+        let failure = read_gates(file.path()).unwrap_err();
+        assert!(failure.cause.contains(&file.path().display().to_string()), "{failure}");
+        assert!(failure.cause.contains("line 2"), "{failure}");
+        std::fs::write(file.path(), "").unwrap();
+        assert_eq!(read_gates(file.path()).unwrap(), "");
     }
 }

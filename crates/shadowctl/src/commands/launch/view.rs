@@ -1,7 +1,7 @@
 //! Launches as people and programs see them.
 
 use serde::Serialize;
-use shadow_control::{Comparison, ControlState, Launch};
+use shadow_control::{Comparison, Control, ControlState, Launch};
 use shadow_record::topics;
 
 use super::status_word;
@@ -34,7 +34,26 @@ impl<'a> Shown<'a> {
     }
 
     pub(crate) fn render(&self) -> String {
-        let Launch { name, service, candidate, sample, filters, isolation, allow, comparison, rules, .. } = self.launch;
+        let Launch {
+            name,
+            service,
+            candidate,
+            control,
+            sample,
+            filters,
+            isolation,
+            allow,
+            comparison,
+            rules,
+            gates,
+            ..
+        } = self.launch;
+        let lines = |text: &Option<String>| {
+            text.as_ref().map_or("default".to_owned(), |text| format!("{} lines", text.lines().count()))
+        };
+        let control = control.as_ref().map_or("none".to_owned(), |Control { url, sample }| {
+            format!("{url}, {} of what the candidate gets", words::share(*sample))
+        });
         let list = |all: &[String], none: &str| if all.is_empty() { none.to_owned() } else { all.join(", ") };
         let start: Vec<String> = self.launch.start.iter().map(|(p, offset)| format!("{p}:{offset}")).collect();
         let change = &self.launch.change;
@@ -44,6 +63,7 @@ impl<'a> Shown<'a> {
             ("status", self.state()),
             ("service", service.to_string()),
             ("candidate", candidate.to_string()),
+            ("control", control),
             ("sample", words::share(*sample)),
             ("rate", words::rate(self.rate_per_second)),
             ("methods", list(&filters.methods, "all")),
@@ -51,7 +71,8 @@ impl<'a> Shown<'a> {
             ("isolation", isolated.unwrap_or_else(|| "none declared: safe methods only".to_owned())),
             ("allowed targets", list(allow, "any but production")),
             ("comparison", if *comparison == Comparison::On { "on" } else { "off" }.to_owned()),
-            ("rules", rules.as_ref().map_or("default".to_owned(), |text| format!("{} lines", text.lines().count()))),
+            ("rules", lines(rules)),
+            ("gates", lines(gates)),
             ("in flight", format!("up to {} for each replayer", limits.max_in_flight)),
             ("timeout", shadow_runtime::units::HumanDuration::from(limits.timeout()).to_string()),
             ("start offsets", start.join(" ")),
@@ -126,5 +147,10 @@ mod tests {
         let launch = state.launches.values().next().unwrap();
         insta::assert_snapshot!(Shown::of(&state, launch).render());
         insta::assert_snapshot!(crate::output::json(&Shown::of(&state, launch)));
+        let control = Some(Control { url: "http://d:1/".parse().unwrap(), sample: 0.25 });
+        let whole = Launch { control, gates: Some("a\nb".to_owned()), ..launch.clone() };
+        let shown = Shown::of(&state, &whole).render();
+        assert!(shown.contains("control          http://d:1/, 25 % of what the candidate gets\n"), "{shown}");
+        assert!(shown.contains("gates            2 lines\n"), "{shown}");
     }
 }

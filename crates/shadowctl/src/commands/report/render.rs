@@ -89,11 +89,6 @@ impl Report {
         format!("{head}\n{}", table.render())
     }
 
-    /// Routes on which the candidate is slower beyond doubt.
-    pub(crate) fn slower(&self) -> impl Iterator<Item = &Latency> {
-        self.latency.iter().filter(|latency| latency.is_slower())
-    }
-
     fn latencies(&self) -> String {
         if self.latency.is_empty() {
             return String::new();

@@ -32,11 +32,15 @@ fn report() -> Report {
     report
 }
 
+fn outcome(report: &Report) -> Outcome {
+    Outcome::of(&shadow_shop::seeded(), report, &report.latency)
+}
+
 #[test]
 fn exactly_the_seeded_regressions_are_what_is_expected() {
-    let outcome = Outcome::of(&shadow_shop::seeded(), &report());
-    assert!(outcome.verdict(Duration::ZERO).is_ok());
-    insta::assert_snapshot!(outcome.render());
+    let judged = outcome(&report());
+    assert!(judged.verdict(Duration::ZERO).is_ok());
+    insta::assert_snapshot!(judged.render());
 }
 
 #[test]
@@ -44,16 +48,16 @@ fn a_regression_that_was_not_found_is_named() {
     for index in 0..report().signatures.len() {
         let mut report = report();
         let gone = report.signatures.remove(index);
-        let outcome = Outcome::of(&shadow_shop::seeded(), &report);
-        assert_eq!(outcome.verdict(Duration::ZERO).unwrap_err().kind, Kind::Negative);
-        let text = outcome.render();
+        let judged = outcome(&report);
+        assert_eq!(judged.verdict(Duration::ZERO).unwrap_err().kind, Kind::Negative);
+        let text = judged.render();
         assert!(text.contains("MISSING") && text.contains(&gone.place), "{text}");
     }
     let mut fast = report();
     fast.latency.clear();
-    let outcome = Outcome::of(&shadow_shop::seeded(), &fast);
-    assert!(outcome.verdict(Duration::ZERO).unwrap_err().remedy.contains("2,000"));
-    assert!(outcome.verdict(Duration::from_secs(1)).unwrap_err().remedy.contains("--rate 100"));
+    let judged = outcome(&fast);
+    assert!(judged.verdict(Duration::ZERO).unwrap_err().remedy.contains("2,000"));
+    assert!(judged.verdict(Duration::from_secs(1)).unwrap_err().remedy.contains("--rate 100"));
 }
 
 #[test]
@@ -64,14 +68,25 @@ fn a_finding_that_was_not_seeded_is_named() {
         place: "$.status".into(),
         ..Default::default()
     });
-    let outcome = Outcome::of(&shadow_shop::seeded(), &report);
-    assert!(outcome.verdict(Duration::ZERO).is_err());
-    assert!(outcome.render().contains("UNEXPECTED: GET /health  $.status"));
+    let judged = outcome(&report);
+    assert!(judged.verdict(Duration::ZERO).is_err());
+    assert!(judged.render().contains("UNEXPECTED: GET /health  $.status"));
+}
+
+#[test]
+fn nothing_may_be_found_where_nothing_was_seeded() {
+    let mut report = report();
+    assert!(Outcome::of(&[], &report, &[]).verdict(Duration::ZERO).is_err());
+    report.signatures.clear();
+    assert!(Outcome::of(&[], &report, &report.latency).verdict(Duration::ZERO).is_err());
+    let clean = Outcome::of(&[], &report, &[]);
+    assert!(clean.verdict(Duration::ZERO).is_ok());
+    assert_eq!(clean.render(), "nothing was seeded and nothing was found\n");
 }
 
 #[test]
 fn no_account_that_does_not_balance_is_as_expected() {
     let mut report = report();
     report.ledger.balanced = 0;
-    assert!(Outcome::of(&shadow_shop::seeded(), &report).verdict(Duration::ZERO).is_err());
+    assert!(outcome(&report).verdict(Duration::ZERO).is_err());
 }

@@ -1,0 +1,252 @@
+//! Verdicts on rows in ClickHouse: words, exit codes, and that order statistics are what they are said to be.
+
+use serde_json::Value;
+use shadow_devstack::Devstack;
+
+use super::support::{Ran, bare, closed_port, run, run_bare, stack};
+
+/// One database for one test.
+struct Rows<'a> {
+    stack: &'a Devstack,
+    database: &'static str,
+    client: clickhouse::Client,
+}
+
+impl<'a> Rows<'a> {
+    async fn new(stack: &'a Devstack, database: &'static str) -> Self {
+        run(stack, &["schema", "apply", "--clickhouse-database", database]).await.ok();
+        let client = clickhouse::Client::default().with_url(stack.clickhouse_url()).with_database(database);
+        Self { stack, database, client }
+    }
+
+    async fn insert(&self, sql: &str) {
+        self.client.query(&sql.replace('?', "??")).execute().await.unwrap();
+    }
+
+    async fn launch(&self, launch: &str, control: &str, gates: &str) {
+        self.insert(&format!(
+            "INSERT INTO launches (launch, service, candidate, status, sample, control, gates) \
+             VALUES ('{launch}', 'shop', 'x', 'active', 1, '{control}', '{gates}')"
+        ))
+        .await;
+    }
+
+    /// `count` exchanges of a route, offsets from `first`; the primary takes 10.000 ms to 19.999 ms, evenly. `more` are pairs of
+    /// column and expression over `number`.
+    async fn exchanges(&self, launch: &str, route: &str, first: u64, count: u64, more: &[(&str, &str)]) {
+        let mut columns = vec![
+            ("launch", format!("'{launch}'")),
+            ("service", "'shop'".to_owned()),
+            ("route", format!("'{}'", route.replace('\'', "\\'"))),
+            ("captured_offset", format!("number + {first}")),
+            ("captured_at", format!("toDateTime64('2026-01-31 12:00:00', 6) + number + {first}")),
+            ("outcome", "'completed'".to_owned()),
+            ("result", "'matched'".to_owned()),
+            ("primary_status", "200".to_owned()),
+            ("candidate_status", "200".to_owned()),
+            ("primary_us", format!("10000 + intDiv(number * 10000, {count})")),
+            ("candidate_us", format!("10000 + intDiv(number * 10000, {count})")),
+        ];
+        for (column, expression) in more {
+            columns.retain(|(name, _)| name != column);
+            columns.push((column, (*expression).to_owned()));
+        }
+        let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+        let values: Vec<&str> = columns.iter().map(|(_, value)| value.as_str()).collect();
+        let sql =
+            format!("INSERT INTO exchanges ({}) SELECT {} FROM numbers({count})", names.join(", "), values.join(", "));
+        self.insert(&sql).await;
+    }
+
+    /// The account up to `offset`.
+    async fn accounted(&self, launch: &str, offset: u64) {
+        self.insert(&format!(
+            "INSERT INTO watermarks (launch, service, low_offset, high_offset) VALUES ('{launch}', 'shop', {offset}, {offset})"
+        ))
+        .await;
+    }
+
+    async fn verdict(&self, launch: &str, more: &[&str]) -> Ran {
+        let args = [&["verdict", launch, "--clickhouse-database", self.database][..], more].concat();
+        run(self.stack, &args).await
+    }
+
+    async fn judged(&self, launch: &str, code: i32) -> Value {
+        let ran = self.verdict(launch, &["--json"]).await;
+        assert_eq!(ran.code, code, "{ran:?}");
+        serde_json::from_str(&ran.out).unwrap()
+    }
+}
+
+fn gate<'a>(verdict: &'a Value, route: &str, gate: &str) -> &'a Value {
+    let wanted = |result: &&Value| result["gate"] == gate && result["route"].as_str().unwrap_or("") == route;
+    verdict["gates"].as_array().unwrap().iter().find(wanted).unwrap()
+}
+
+fn measure<'a>(verdict: &'a Value, route: &str, name: &str) -> &'a Value {
+    let wanted = |measure: &&Value| measure["measure"] == name && measure["route"].as_str().unwrap_or("") == route;
+    verdict["measures"].as_array().unwrap().iter().find(wanted).unwrap()
+}
+
+#[tokio::test]
+async fn a_candidate_passes_fails_or_lacks_evidence_and_the_exit_code_says_which() {
+    let Some(stack) = stack().await else { return };
+    let rows = Rows::new(stack, "verdict_codes").await;
+
+    rows.launch("good", "", "").await;
+    rows.exchanges("good", "GET /it's", 0, 5_000, &[]).await;
+    rows.accounted("good", 5_000).await;
+    let good = rows.judged("good", 0).await;
+    assert_eq!((&good["decision"], &good["gates_from"]), (&"pass".into(), &"defaults".into()));
+    assert_eq!(gate(&good, "GET /it's", "p50_ratio")["estimate"], 1.0, "{good}");
+
+    rows.launch("young", "", "").await;
+    let text = rows.verdict("young", &[]).await;
+    assert!(text.code == 2 && text.out.starts_with("young: INSUFFICIENT\nNothing of this launch"), "{text:?}");
+    rows.exchanges("young", "GET /a", 0, 500, &[]).await;
+    rows.accounted("young", 500).await;
+    let young = rows.judged("young", 2).await;
+    assert!(gate(&young, "GET /a", "match_rate")["needed"]["about"].as_u64().unwrap() > 3_000, "{young}");
+
+    rows.launch("bad", "", "").await;
+    let differing = [("result", "if(number % 10 = 0, 'differing', 'matched')")];
+    rows.exchanges("bad", "GET /a", 0, 1_000, &differing).await;
+    rows.accounted("bad", 1_000).await;
+    let bad = rows.verdict("bad", &[]).await;
+    assert!(bad.code == 1 && bad.out.starts_with("bad: FAIL\n2 of 6 gates fail: match_rate of the launch"), "{bad:?}");
+    assert_eq!(bad.err, "");
+
+    rows.launch("lost", "", "").await;
+    rows.exchanges("lost", "GET /a", 0, 5_000, &[]).await;
+    rows.accounted("lost", 5_001).await;
+    assert_eq!(rows.judged("lost", 3).await["decision"], "unbalanced");
+}
+
+#[tokio::test]
+async fn what_gives_no_verdict_never_looks_like_one() {
+    let Some(stack) = stack().await else { return };
+    let rows = Rows::new(stack, "verdict_none").await;
+    let unknown = rows.verdict("nobody", &[]).await;
+    assert!(unknown.code == 66 && unknown.err.contains("knows no launch nobody"), "{unknown:?}");
+    let elsewhere = run(stack, &["verdict", "nobody", "--clickhouse-database", "verdict_nowhere"]).await;
+    assert!(elsewhere.code == 66 && elsewhere.err.contains("schema apply"), "{elsewhere:?}");
+    let nobody = format!("http://{}", closed_port());
+    let away = run_bare(&["verdict", "nobody", "--clickhouse-url", &nobody]).await;
+    assert_eq!(away.code, 69, "{away:?}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("gates.toml");
+    std::fs::write(&file, "[routes]\nmatch_rate = 99.9").unwrap();
+    let wrong = rows.verdict("nobody", &["--gates", file.to_str().unwrap()]).await;
+    assert!(wrong.code == 64 && wrong.err.contains("line 2: 99.9 is not a share"), "{wrong:?}");
+    let missing = bare(&["verdict", "nobody", "--gates", "/nowhere"]).output().await.unwrap();
+    assert_eq!(missing.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn latencies_are_held_against_the_control_where_there_is_one() {
+    let Some(stack) = stack().await else { return };
+    let rows = Rows::new(stack, "verdict_latency").await;
+    // Every tenth request went to the control, which took 30 ms where the candidate took 36 ms; production is ten times faster.
+    let legs = [
+        ("control_status", "if(number % 10 = 0, 200, NULL)"),
+        ("control_us", "if(number % 10 = 0, 30000 + number, NULL)"),
+        ("candidate_us", "36000 + number"),
+        ("primary_us", "3000"),
+    ];
+    rows.launch("with", "http://control", "[routes]\np95_difference_ms = 5\n[launch]\np99_ratio = 2").await;
+    rows.exchanges("with", "GET /a", 0, 10_000, &legs).await;
+    rows.accounted("with", 10_000).await;
+    let with = rows.judged("with", 1).await;
+    assert_eq!((&with["reference"], &with["gates_from"]), (&"control".into(), &"launch".into()));
+    let median = gate(&with, "GET /a", "p50_ratio");
+    // Values 30.000, 30.010, ... 39.990 ms: the 500th is 34.990, and so on.
+    assert_eq!((&median["decision"], &median["sample"]), (&"pass".into(), &1_000.into()));
+    assert_eq!(measure(&with, "GET /a", "control_p50_ms")["estimate"], 34.99);
+    assert_eq!(measure(&with, "GET /a", "candidate_p95_ms")["estimate"], 45.49);
+    let interval = &measure(&with, "GET /a", "control_p50_ms")["interval"];
+    assert!(interval["low"].as_f64().unwrap() < 34.99 && interval["low"].as_f64().unwrap() > 33.0, "{interval}");
+    assert!(interval["high"].as_f64().unwrap() > 34.99 && interval["high"].as_f64().unwrap() < 37.0, "{interval}");
+    assert_eq!(gate(&with, "GET /a", "p95_difference_ms")["decision"], "fail", "it is 6 ms throughout");
+    assert_eq!(gate(&with, "", "p99_ratio")["decision"], "pass");
+
+    rows.launch("without", "", "").await;
+    rows.exchanges("without", "GET /a", 0, 10_000, &legs).await;
+    rows.accounted("without", 10_000).await;
+    let without = rows.judged("without", 1).await;
+    assert_eq!(gate(&without, "GET /a", "p50_ratio")["decision"], "fail", "41 ms against production's 3 ms");
+    assert_eq!(without["reference"], "primary");
+}
+
+#[tokio::test]
+async fn errors_are_paired_and_what_the_candidate_could_not_answer_is_left_out() {
+    let Some(stack) = stack().await else { return };
+    let rows = Rows::new(stack, "verdict_errors").await;
+    rows.launch("errors", "", "").await;
+    // Both fail on the first hundred; the candidate alone on the next thirty; clients went away from the next fifty.
+    let both = [("primary_status", "503"), ("candidate_status", "503")];
+    rows.exchanges("errors", "GET /a", 0, 100, &both).await;
+    rows.exchanges("errors", "GET /a", 100, 20, &[("candidate_status", "500")]).await;
+    let timeout = [("outcome", "'failed'"), ("reason", "'timeout'"), ("result", "''"), ("candidate_status", "NULL")];
+    rows.exchanges("errors", "GET /a", 120, 10, &timeout).await;
+    let aborted = [("primary_status", "NULL"), ("primary_error", "'client_aborted'")];
+    rows.exchanges("errors", "GET /a", 130, 50, &aborted).await;
+    let killed = [("outcome", "'failed'"), ("reason", "'killed'"), ("result", "''"), ("candidate_status", "NULL")];
+    rows.exchanges("errors", "GET /a", 180, 500, &killed).await;
+    rows.exchanges("errors", "GET /a", 680, 5_000, &[]).await;
+    rows.accounted("errors", 5_680).await;
+    let verdict = rows.judged("errors", 1).await;
+    let errors = gate(&verdict, "GET /a", "error_rate");
+    assert_eq!(
+        errors["reason"],
+        "Of 5,130 requests 30 failed on the candidate alone and 0 on the primary alone, more than chance explains."
+    );
+    let availability = measure(&verdict, "GET /a", "availability");
+    assert_eq!(availability["sample"], 5_180);
+    assert!((availability["estimate"].as_f64().unwrap() - 5_170.0 / 5_180.0).abs() < 1e-9, "{availability}");
+}
+
+#[tokio::test]
+async fn noise_counts_as_a_match_and_models_are_held_to_their_classes() {
+    let Some(stack) = stack().await else { return };
+    let rows = Rows::new(stack, "verdict_noise").await;
+    // One place flaps on every second request, on the control too.
+    let flapping = [
+        ("result", "if(number % 2 = 0, 'differing', 'matched')"),
+        ("result_without_differences", "if(number % 2 = 0, 'matched', '')"),
+        ("differences.signature", "if(number % 2 = 0, ['s'], [])"),
+        ("differences.place", "if(number % 2 = 0, ['$.at'], [])"),
+        ("differences.kind", "if(number % 2 = 0, ['value'], [])"),
+        ("differences.transition", "if(number % 2 = 0, ['changed'], [])"),
+        ("differences.example", "if(number % 2 = 0, [''], [])"),
+        ("differences.primary", "if(number % 2 = 0, ['1'], [])"),
+        ("differences.candidate", "if(number % 2 = 0, ['2'], [])"),
+        ("differences.count", "if(number % 2 = 0, [1], [])"),
+        ("differences.expected", "if(number % 2 = 0, [''], [])"),
+        ("control_status", "200"),
+        ("control_us", "10000 + number"),
+        ("candidate_us", "10000 + number"),
+        ("control_sent_at", "now64(6)"),
+        ("sent_at", "now64(6)"),
+        ("control_result", "if(number % 2 = 1, 'differing', 'matched')"),
+        ("control.signature", "if(number % 2 = 1, ['s'], [])"),
+        ("control.place", "if(number % 2 = 1, ['$.at'], [])"),
+        ("control.kind", "if(number % 2 = 1, ['value'], [])"),
+        ("control.transition", "if(number % 2 = 1, ['changed'], [])"),
+        ("primary_class", "if(number % 10 = 0, 'dog', 'cat')"),
+        ("candidate_class", "'cat'"),
+        ("score_difference", "if(number % 2 = 0, -0.01, 0.03)"),
+    ];
+    rows.launch("model", "http://control", "[launch]\nclass_agreement = 0.95\nscore_difference = 0.05").await;
+    rows.exchanges("model", "POST /classify", 0, 10_000, &flapping).await;
+    rows.accounted("model", 10_000).await;
+    let verdict = rows.judged("model", 1).await;
+    assert_eq!(gate(&verdict, "POST /classify", "match_rate")["decision"], "pass", "{verdict}");
+    let agreement = gate(&verdict, "", "class_agreement");
+    assert_eq!((&agreement["decision"], &agreement["estimate"]), (&"fail".into(), &0.9.into()));
+    let scores = gate(&verdict, "", "score_difference");
+    assert_eq!(scores["decision"], "pass");
+    assert!((scores["estimate"].as_f64().unwrap() - 0.02).abs() < 1e-9, "{scores}");
+    let dog = verdict["measures"].as_array().unwrap().iter().find(|measure| measure["class"] == "dog").unwrap();
+    assert_eq!((&dog["estimate"], &dog["sample"]), (&0.0.into(), &1_000.into()));
+}
