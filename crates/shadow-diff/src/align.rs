@@ -72,17 +72,16 @@ impl Matching {
         Self { pairs, ..loose }
     }
 
-    /// Whether what belongs together stands in the same order on both sides. Of several equal elements it may be any.
-    pub(crate) fn in_order(&self, ours: &[Item], theirs: &[Item]) -> bool {
-        let rises = |matching: &Self| {
-            let mut pairs: Vec<_> = matching.pairs.iter().map(|(a, b)| (a.index, b.index)).collect();
-            pairs.sort_unstable();
-            pairs.windows(2).all(|two| two[0].1 < two[1].1)
-        };
-        if rises(self) {
-            return true;
-        }
+    /// Whether what belongs together stands in the same order on both sides.
+    pub(crate) fn rises(&self) -> bool {
+        let mut pairs: Vec<_> = self.pairs.iter().map(|(a, b)| (a.index, b.index)).collect();
+        pairs.sort_unstable();
+        pairs.windows(2).all(|two| two[0].1 < two[1].1)
+    }
+
+    /// The same of all elements of two arrays, when it may be any of several equal ones that belongs to one.
+    pub(crate) fn may_rise(&self, ours: &[Item], theirs: &[Item]) -> bool {
         let reversed = |items: &[Item]| items.iter().rev().copied().collect::<Vec<_>>();
-        rises(&Self::by(reversed(ours), reversed(theirs), |item| item.loose))
+        self.rises() || Self::by(reversed(ours), reversed(theirs), |item| item.loose).rises()
     }
 }

@@ -9,7 +9,7 @@ use crate::document::Document;
 use crate::formats::{Content, Schema};
 use crate::path::JsonPath;
 use crate::rules::{Errors, Rule, Rules, Treatment};
-use crate::scope::{Scope, Work};
+use crate::scope::{MAX_WORK, Scope, Work};
 use crate::walk::{Walk, Walked};
 use crate::{excerpt, headers, measure};
 
@@ -39,12 +39,23 @@ pub fn compare_masked(
     rules: &Rules,
     at: Timestamp,
 ) -> Comparison {
+    counted(route, (primary, primary_masking), (candidate, candidate_masking), rules, at, &Work::up_to(MAX_WORK))
+}
+
+fn counted(
+    route: &str,
+    (primary, primary_masking): (&Response, Masking<'_>),
+    (candidate, candidate_masking): (&Response, Masking<'_>),
+    rules: &Rules,
+    at: Timestamp,
+    work: &Work,
+) -> Comparison {
     let mut pair = Pair {
         route,
         primary,
         candidate,
         rules,
-        work: &Work::default(),
+        work,
         findings: Findings::new(route),
         used: BTreeSet::new(),
         measured: None,
@@ -253,3 +264,6 @@ impl<'a> Pair<'a> {
 fn digests_agree(ours: &Body, theirs: &Body) -> bool {
     ours.digest == theirs.digest && ours.length == theirs.length && !ours.digest.is_empty()
 }
+
+#[cfg(test)]
+mod cost;

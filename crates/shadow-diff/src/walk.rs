@@ -118,8 +118,7 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
 
     fn run(&mut self) {
         while let Some(task) = self.tasks.pop() {
-            if self.work.exhausted() {
-                self.walked.truncated = true;
+            if self.walked.truncated {
                 self.tasks.clear();
                 return;
             }
@@ -138,6 +137,7 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
                     }
                     self.compare(ours, theirs);
                     self.tasks.extend(self.inside.drain(..).rev());
+                    self.walked.truncated |= self.work.exhausted();
                 }
             }
         }

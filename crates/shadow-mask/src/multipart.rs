@@ -131,9 +131,11 @@ impl Scope<'_> {
         masked.extend_from_slice(b"\r\n");
         if let Some(content_type) = content_type {
             let essence = content_type.split(';').next().unwrap_or_default().trim();
-            let public = [content_type, essence].into_iter().find(|value| self.is_public(value.as_bytes()));
-            if let Some(public) = public {
-                masked.extend_from_slice(format!("Content-Type: {public}\r\n").as_bytes());
+            let public = |value: &str| self.is_public(value.as_bytes()).then(|| value.to_owned());
+            // Without its type or charset a part would be read otherwise when it is masked again.
+            let general = || crate::body::general_type(content_type.as_bytes());
+            if let Some(written) = public(content_type).or_else(general).or_else(|| public(essence)) {
+                masked.extend_from_slice(format!("Content-Type: {written}\r\n").as_bytes());
             }
         }
         masked.extend_from_slice(b"\r\n");

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, devstack, diff, launch, ledger, mask, pause, rate, report, schema, status, verdict};
+use crate::commands::{
+    demo, devstack, diff, launch, ledger, mask, noise, pause, rate, report, rules, schema, status, verdict,
+};
 use crate::kafka::KafkaArgs;
 use crate::sql::ClickHouseArgs;
 
@@ -62,6 +64,12 @@ pub(crate) enum Command {
     Report(report::ReportArgs),
     /// Whether a launch's candidate may go live
     Verdict(verdict::VerdictArgs),
+    /// What differs between two copies of the live build, and what is decided about it
+    #[command(subcommand)]
+    Noise(noise::NoiseCommand),
+    /// Comparison rules
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// ClickHouse's tables and views
     #[command(subcommand)]
     Schema(schema::SchemaCommand),

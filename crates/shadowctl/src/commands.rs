@@ -6,9 +6,11 @@ pub(crate) mod diff;
 pub(crate) mod launch;
 pub(crate) mod ledger;
 pub(crate) mod mask;
+pub(crate) mod noise;
 pub(crate) mod pause;
 pub(crate) mod rate;
 pub(crate) mod report;
+pub(crate) mod rules;
 pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod verdict;
@@ -34,6 +36,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Ledger(args) => ledger::run(sql, args).await,
         Command::Report(args) => report::run(&sql()?, args).await,
         Command::Verdict(args) => return verdict::run(sql, args).await,
+        Command::Noise(command) => noise::run(&sql()?, command).await,
+        Command::Rules(command) => rules::run(&sql()?, command).await,
         Command::Schema(command) => schema::run(&sql()?, command).await,
         Command::Mask(args) => mask::run(args).await,
         Command::Diff(args) => return diff::run(args).await,

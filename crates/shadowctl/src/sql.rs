@@ -90,6 +90,18 @@ impl Sql {
         })
     }
 
+    /// Runs a statement that has no rows to give; its `{name:Type}` parameters are filled from `parameters`.
+    ///
+    /// # Errors
+    /// When ClickHouse does not answer or refuses.
+    pub(crate) async fn execute(&self, sql: &str, parameters: &[(&str, &str)]) -> Result<(), Failure> {
+        let mut query = self.client.clone().with_database(&self.database).query_raw(sql);
+        for (name, value) in parameters {
+            query = query.param(name, value);
+        }
+        query.execute().await.map_err(|error| self.failure(&error))
+    }
+
     /// Says what to do about an error, by what ClickHouse calls it.
     pub(crate) fn failure(&self, error: &clickhouse::error::Error) -> Failure {
         use clickhouse::error::Error;

@@ -18,6 +18,9 @@ impl<'a> Walk<'a, '_, '_> {
     pub(super) fn arrays(&mut self, a: Id, b: Id) {
         self.work.add(4 * (self.ours.document.count(a) + self.theirs.document.count(b)));
         let (ours, theirs) = self.counting(a, b);
+        if self.work.exhausted() {
+            return;
+        }
         let order = self.scope.here().find_map(|rule| match &rule.treatment {
             Treatment::Order(order) => Some((rule, order)),
             _ => None,
@@ -27,7 +30,7 @@ impl<'a> Walk<'a, '_, '_> {
             (None, None) => self.in_order(ours, theirs),
             (None, Some((rule, ArrayOrder::Multiset))) => {
                 let matching = Matching::by_meaning(ours.clone(), theirs.clone(), |a, b| self.loosen(a, b));
-                if !matching.in_order(&ours, &theirs) {
+                if !matching.rises() {
                     self.decided(rule);
                 }
                 self.matched(matching);
@@ -69,6 +72,9 @@ impl<'a> Walk<'a, '_, '_> {
         let mut sides = [ours, theirs];
         for (side, left_out) in sides.iter_mut().zip(&mut left_out) {
             side.retain(|item| {
+                if self.work.exhausted() {
+                    return true;
+                }
                 let rule = self.scope.ignores(Child::Index(item.index));
                 if let Some(rule) = rule {
                     left_out.push(item.strict);
@@ -91,12 +97,15 @@ impl<'a> Walk<'a, '_, '_> {
         let (mut left, mut right) =
             (ours[start..ours.len() - end].to_vec(), theirs[start..theirs.len() - end].to_vec());
         self.loosen(&mut left, &mut right);
+        if self.work.exhausted() {
+            return;
+        }
         let in_place = left.iter().zip(&right).filter(|(a, b)| a.loose != b.loose).count();
         let matching = Matching::by(left.clone(), right.clone(), |item| item.loose);
         if left.len() == right.len() && in_place == matching.ours.len() {
             return self.pairs(left.iter().zip(&right));
         }
-        if !matching.in_order(&left, &right) {
+        if !matching.may_rise(&left, &right) {
             self.reordered(&left, &right);
         }
         self.matched(matching);
@@ -116,12 +125,14 @@ impl<'a> Walk<'a, '_, '_> {
         let (mut left, mut right) = (once(&ours), once(&theirs));
         let mut matching = Matching::by_meaning(left.clone(), right.clone(), |a, b| self.loosen(a, b));
         let repeated = left.len() < ours.len() || right.len() < theirs.len();
-        if repeated || !matching.in_order(&left, &right) {
+        if repeated || !matching.rises() {
             self.decided(rule);
         }
-        if matching.ours.len() + matching.theirs.len() == 0 || !self.loosen(&mut left, &mut right) {
+        let none_left = matching.ours.is_empty() && matching.theirs.is_empty();
+        if none_left || !self.loosen(&mut left, &mut right) {
             return self.matched(matching);
         }
+        self.loosen(&mut matching.ours, &mut matching.theirs);
         let first = |items: &[Item]| items.iter().rev().map(|item| (item.loose, *item)).collect::<HashKeyed<_>>();
         let (of_ours, of_theirs) = (first(&left), first(&right));
         let mut again = Vec::new();
@@ -174,7 +185,7 @@ impl<'a> Walk<'a, '_, '_> {
         };
         let matching = Matching::by_meaning(with.clone(), their_with.clone(), loosen);
         let rest = Matching::by_meaning(without.clone(), their_without.clone(), |a, b| self.loosen(a, b));
-        let moved = !matching.in_order(&with, &their_with) || !rest.in_order(&without, &their_without);
+        let moved = !matching.rises() || !rest.rises();
         if moved || !matching.ours.is_empty() || !matching.theirs.is_empty() {
             self.decided(rule);
         }
@@ -198,14 +209,8 @@ impl<'a> Walk<'a, '_, '_> {
         let more = matching.ours[paired..].iter().map(|&item| (item, their_first));
         let their_more = matching.theirs[paired..].iter().map(|&item| (first, item));
         let all: Vec<_> = pairs.into_iter().chain(more).chain(their_more).collect();
-        // A representative may be walked often: that is no longer linear, so it counts.
-        let sizes = all.iter().map(|(a, b)| self.size(a.id, b.id)).sum();
-        self.work.add(sizes);
+        // A representative may be compared often, which the work's budget ends.
         self.pairs(all.iter().map(|(a, b)| (a, b)));
-    }
-
-    fn size(&self, a: Id, b: Id) -> usize {
-        (self.ours.document.end(a) - a + self.theirs.document.end(b) - b) as usize
     }
 
     /// Compares what belongs together, and what is left as well as it can be told.

@@ -3,5 +3,6 @@
 mod cases;
 mod formats;
 mod leaks;
+mod mutations;
 mod properties;
 mod support;

@@ -93,7 +93,7 @@ fn compared(args: &DiffArgs) -> Result<Answer, Failure> {
 
 impl Answer {
     fn of(route: String, rules: &Rules, primary: &Response, candidate: &Response) -> Self {
-        let Comparison { result, differences, omitted, rules_used, measured } =
+        let Comparison { result, differences, omitted, rules_used, measured, .. } =
             compare(&route, primary, candidate, rules, Timestamp::now());
         let (used, unused): (Vec<_>, Vec<_>) = rules.list().partition(|(index, _)| rules_used.contains(index));
         let words = |rules: Vec<(u16, String)>| rules.into_iter().map(|(_, words)| words).collect();

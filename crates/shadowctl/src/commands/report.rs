@@ -2,6 +2,7 @@
 
 mod query;
 mod render;
+mod signatures;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use shadow_record::LaunchName;
 
 use super::ledger::LaunchLedger;
+use super::noise::NoiseRow;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::sql::Sql;
@@ -51,6 +53,13 @@ pub(crate) struct Report {
     pub(crate) signatures: Vec<SignatureRow>,
     /// Signatures in all, of which `signatures` lists the most frequent.
     pub(crate) signatures_total: u64,
+    /// Signatures that count as a match, because two copies of the live build differ there too.
+    pub(crate) noise: Vec<NoiseRow>,
+    pub(crate) expected_changes: Vec<ExpectedChange>,
+    /// Rules that decided nothing in any compared exchange, in words that let a person find them.
+    pub(crate) unused_rules: Vec<String>,
+    pub(crate) trend: Vec<TrendRow>,
+    pub(crate) agreement: Vec<Agreement>,
 }
 
 /// The launch as the comparator knows it.
@@ -61,6 +70,12 @@ pub(crate) struct LaunchRow {
     pub(crate) candidate: String,
     pub(crate) status: String,
     pub(crate) sample: f64,
+    /// Empty without a control.
+    pub(crate) control: String,
+    pub(crate) control_sample: f64,
+    /// TOML, empty for the default ones.
+    #[serde(skip_serializing)]
+    pub(crate) rules: String,
 }
 
 /// Outcomes by reason, over all routes.
@@ -80,6 +95,8 @@ pub(crate) struct MatchRate {
     pub(crate) differing: u64,
     pub(crate) noise: u64,
     pub(crate) expected: u64,
+    /// Of the differing ones: more evidence may show them to be noise.
+    pub(crate) undecided: u64,
     pub(crate) compared: u64,
     pub(crate) match_rate: Option<f64>,
 }
@@ -136,4 +153,56 @@ pub(crate) struct SignatureRow {
     pub(crate) example_request_ids: Vec<Option<String>>,
     pub(crate) example_primary: String,
     pub(crate) example_candidate: String,
+    /// `fault` when that is proven against the control, else `undecided`.
+    pub(crate) standing: String,
+    /// Exchanges of the route that were compared with the control too, and how many of these show the signature on the control.
+    pub(crate) pairs: u64,
+    pub(crate) control_differing: u64,
+    /// 1 when only replays older than `stale_from_s` show it, and none of `fresh_exchanges` does.
+    pub(crate) only_stale: u8,
+    pub(crate) stale_from_s: u64,
+    pub(crate) fresh_exchanges: u64,
+    /// The request attribute that predicts it best.
+    #[serde(default)]
+    pub(crate) driver: Option<Driver>,
+}
+
+/// A request attribute that goes together with a signature: a row of the view `drivers`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Driver {
+    pub(crate) signature: String,
+    pub(crate) attribute: String,
+    /// `=`, `present` or `absent`.
+    pub(crate) is: String,
+    pub(crate) value: String,
+    /// Part of the signature's exchanges that have it.
+    pub(crate) share: f64,
+    /// How many times more often those with it show the signature than all of the route.
+    pub(crate) lift: f64,
+}
+
+/// How often an expected change showed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ExpectedChange {
+    pub(crate) name: String,
+    pub(crate) exchanges: u64,
+}
+
+/// What was compared of the traffic captured from `since` (seconds since 1970) to the next row's, and how much of it differed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TrendRow {
+    pub(crate) since: i64,
+    pub(crate) compared: u64,
+    pub(crate) differing: u64,
+}
+
+/// How often both sides name the same class, and how far their scores are apart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Agreement {
+    pub(crate) route: String,
+    pub(crate) class: String,
+    pub(crate) classified: u64,
+    pub(crate) agreeing: u64,
+    pub(crate) scored: u64,
+    pub(crate) mean_absolute_score_difference: Option<f64>,
 }

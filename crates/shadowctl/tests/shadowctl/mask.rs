@@ -64,6 +64,14 @@ async fn tables_and_records_are_seeded_under_the_key_alone_so_that_look_ups_meet
     let record = r#"{"id":12345678,"email":"alice@example.org"}"#;
     let (_, out, _) = mask(&["--ndjson"], Some(KEY), record).await;
     assert_eq!(out, format!("{{\"id\":{},\"email\":\"{}\"}}\n", rows[1][0], rows[1][1]));
+    // Under the next key, what was masked under this one stays only if this one is named.
+    let previous = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(previous.path(), KEY).unwrap();
+    let (next, seeded) = ("the next example key of 32 chars", rows[1].join(","));
+    let named = ["--csv", "--previous-key-file", previous.path().to_str().unwrap()];
+    let masked_again = async |args: &[&str]| mask(args, Some(next), &format!("id,email,note\n{seeded}\n")).await.1;
+    assert_eq!(masked_again(&named).await, format!("id,email,note\n{seeded}\n"));
+    assert!(!masked_again(&["--csv"]).await.contains(&seeded));
     let (code, _, err) = mask(&["--csv"], None, table).await;
     assert!(code == 64 && err.contains("--key-file"), "{err}");
     let (code, out, err) = mask(&["--csv"], Some(KEY), "a,b\n1,2\n3\n").await;

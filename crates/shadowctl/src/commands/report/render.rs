@@ -2,24 +2,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Latency, Report, SLOWER_FACTOR, SLOWER_MS};
-use crate::table::Table;
-use crate::words::{count, millis, percent, share};
+use shadow_record::Timestamp;
 
-/// Longest excerpt of an example, in characters.
-const EXCERPT: usize = 32;
+use super::{Report, SLOWER_FACTOR, SLOWER_MS};
+use crate::table::Table;
+use crate::words::{count, millis, percent, share, when};
+
+/// Most rows of noise and of unused rules.
+const MOST: usize = 20;
 
 impl Report {
     /// The report as text.
     pub(crate) fn render(&self) -> String {
-        let sections = [self.account(), self.match_rates(), self.signatures(), self.latencies(), self.answers()];
+        let mut sections = vec![self.account(), self.match_rates(), self.signatures(), self.noise()];
+        sections.extend([self.expected(), self.agreements(), self.latencies(), self.answers()]);
+        sections.retain(|section| !section.is_empty());
         sections.join("\n")
     }
 
     fn account(&self) -> String {
         let (launch, ledger) = (&self.launch, &self.ledger);
+        let control = match launch.control.as_str() {
+            "" => "no control".to_owned(),
+            url => format!("control {url} for {}", share(launch.control_sample)),
+        };
         let mut text = format!(
-            "launch {} of {}: {} ({}, sample {})\n",
+            "launch {} of {}: {} ({}, sample {}, {control})\n",
             launch.launch,
             launch.service,
             launch.candidate,
@@ -52,41 +60,99 @@ impl Report {
         if compared == 0 {
             return "match rate: nothing has been compared yet\n".to_owned();
         }
-        let mut table = Table::new(&["route", ">completed", ">compared", ">differing", ">match rate"]);
+        let mut table =
+            Table::new(&["route", ">completed", ">compared", ">noise", ">expected", ">differing", ">match rate"]);
         for rate in &self.match_rate {
             table.row([
                 rate.route.clone(),
                 count(rate.completed),
                 count(rate.compared),
+                count(rate.noise),
+                count(rate.expected),
                 count(rate.differing),
                 percent(rate.compared - rate.differing, rate.compared),
             ]);
         }
-        format!("match rate {} of {} compared\n{}", percent(equal, compared), count(compared), table.render())
+        let rate = percent(equal, compared);
+        format!("match rate {rate} of {} compared\n{}{}", count(compared), self.trends(), table.render())
     }
 
-    fn signatures(&self) -> String {
-        if self.signatures_total == 0 {
-            return "signatures: no differences\n".to_owned();
+    /// How the share of differing exchanges went over the time of capture.
+    fn trends(&self) -> String {
+        let [first, .., last] = self.trend.as_slice() else { return String::new() };
+        let steps: Vec<_> = self.trend.iter().map(|step| percent(step.differing, step.compared)).collect();
+        let at = |seconds: i64| when(Timestamp(seconds * 1_000_000));
+        format!(
+            "  differing over time: {} (from {}, last step from {})\n",
+            steps.join(", "),
+            at(first.since),
+            at(last.since)
+        )
+    }
+
+    /// What counts as a match although it differs.
+    fn noise(&self) -> String {
+        if self.noise.is_empty() {
+            return match self.launch.control.is_empty() {
+                true => "noise: unknown without a control, so every difference above may be noise\n".to_owned(),
+                false => "noise: none known\n".to_owned(),
+            };
         }
-        let mut table = Table::new(&[">exchanges", "route", "place", "kind", "transition", "primary", "candidate"]);
-        for s in &self.signatures {
+        let mut table =
+            Table::new(&[">control", ">candidate", ">of pairs", "basis", "route", "place", "kind", "transition"]);
+        for row in self.noise.iter().take(MOST) {
             table.row([
-                count(s.exchanges),
-                s.route.clone(),
-                s.place.clone(),
-                s.kind.clone(),
-                s.transition.clone(),
-                excerpt(&s.example_primary),
-                excerpt(&s.example_candidate),
+                count(row.control_differing),
+                count(row.candidate_differing),
+                count(row.pairs),
+                row.basis.clone(),
+                row.route.clone(),
+                row.place.clone(),
+                row.kind.clone(),
+                row.transition.clone(),
             ]);
         }
-        let shown = self.signatures.len() as u64;
-        let head = match self.signatures_total {
-            total if total > shown => format!("signatures: {} of {}, most frequent first", count(shown), count(total)),
-            total => format!("signatures: {}", count(total)),
-        };
-        format!("{head}\n{}", table.render())
+        let more = self.noise.len().saturating_sub(MOST);
+        let more = if more > 0 { format!("and {} more\n", count(more as u64)) } else { String::new() };
+        format!(
+            "noise: {} (two copies of the live build differ here too)\n{}{more}",
+            count(self.noise.len() as u64),
+            table.render()
+        )
+    }
+
+    /// Expected changes, and rules that were of no use.
+    fn expected(&self) -> String {
+        let mut text = String::new();
+        if !self.expected_changes.is_empty() {
+            let mut table = Table::new(&[">exchanges", "expected change"]);
+            for change in &self.expected_changes {
+                table.row([count(change.exchanges), change.name.clone()]);
+            }
+            text.push_str(&table.render());
+        }
+        for rule in self.unused_rules.iter().take(MOST) {
+            text.push_str(&format!("warning: a rule decided nothing so far: {rule}\n"));
+        }
+        text
+    }
+
+    fn agreements(&self) -> String {
+        if self.agreement.is_empty() {
+            return String::new();
+        }
+        let mut table = Table::new(&["route", "class", ">classified", ">agreement", ">scored", ">mean difference"]);
+        for of in &self.agreement {
+            table.row([
+                of.route.clone(),
+                if of.class.is_empty() { "-".to_owned() } else { of.class.clone() },
+                count(of.classified),
+                percent(of.agreeing, of.classified),
+                count(of.scored),
+                of.mean_absolute_score_difference.map_or_else(|| "-".to_owned(), |mean| format!("{mean:.4}")),
+            ]);
+        }
+        format!("agreement by the primary's class, and the mean absolute difference of scores\n{}", table.render())
     }
 
     fn latencies(&self) -> String {
@@ -148,16 +214,4 @@ impl Report {
         let all: BTreeSet<&str> = self.errors.iter().map(|error| error.route.as_str()).collect();
         format!("answers that differ in class ({} of {} routes)\n{}", by_route.len(), all.len(), table.render())
     }
-}
-
-/// The beginning of an example; a dash where the side has nothing.
-fn excerpt(text: &str) -> String {
-    if text.is_empty() {
-        return "-".to_owned();
-    }
-    let mut shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(EXCERPT).collect();
-    if text.chars().count() > EXCERPT {
-        shown.push('…');
-    }
-    shown
 }

@@ -10,6 +10,9 @@ fn report() -> Report {
             candidate: "http://127.0.0.1:4711/".into(),
             status: "active".into(),
             sample: 1.0,
+            control: "http://127.0.0.1:4712/".into(),
+            control_sample: 0.1,
+            rules: String::new(),
         },
         ledger: LaunchLedger {
             launch: "shop-v2".into(),
@@ -29,6 +32,7 @@ fn report() -> Report {
             completed: 100,
             matched: 60,
             differing: 40,
+            undecided: 40,
             compared: 100,
             match_rate: Some(0.6),
             ..Default::default()
@@ -67,9 +71,46 @@ fn report() -> Report {
             transition: "number->absent".into(),
             exchanges: 40,
             example_primary: "1234567890".repeat(5),
+            standing: "undecided".into(),
+            pairs: 11,
+            only_stale: 1,
+            stale_from_s: 600,
+            fresh_exchanges: 70,
+            driver: Some(Driver {
+                attribute: "header:accept-language".into(),
+                is: "=".into(),
+                value: "de".into(),
+                share: 0.9873,
+                lift: 7.96,
+                ..Default::default()
+            }),
             ..Default::default()
         }],
         signatures_total: 3,
+        noise: vec![NoiseRow {
+            route: "GET /orders/{id}".into(),
+            place: "$.printed_at".into(),
+            kind: "value".into(),
+            transition: "changed".into(),
+            pairs: 11,
+            control_differing: 11,
+            candidate_differing: 10,
+            basis: "frozen".into(),
+            ..Default::default()
+        }],
+        expected_changes: vec![ExpectedChange { name: "cents".into(), exchanges: 12 }],
+        unused_rules: vec!["line 3, [[ignore]] on every route: $.nowhere".into()],
+        trend: [(0, 50, 30), (3600, 40, 10), (7200, 10, 0)]
+            .map(|(since, compared, differing)| TrendRow { since: 1_767_323_040 + since, compared, differing })
+            .to_vec(),
+        agreement: vec![Agreement {
+            route: "POST /spam".into(),
+            class: "ham".into(),
+            classified: 10,
+            agreeing: 9,
+            scored: 10,
+            mean_absolute_score_difference: Some(0.01234),
+        }],
     }
 }
 
@@ -119,4 +160,23 @@ fn a_route_is_slower_only_by_both_measures() {
 fn a_busy_machine_hides_a_slower_route_only_where_it_delays_the_fastest_tenth_too() {
     assert!(is_slower((116.0, 61.9), (14.0, 60.4)));
     assert!(!is_slower((58.0, 0.2), (2.0, 0.1)));
+}
+
+#[test]
+fn without_a_control_no_standing_is_claimed() {
+    let mut report = Report { noise: vec![], ..report() };
+    report.launch.control = String::new();
+    report.signatures[0].pairs = 0;
+    let text = report.render();
+    assert!(text.contains("unknown without a control") && !text.contains("undecided"), "{text}");
+}
+
+#[test]
+fn rules_that_decided_nothing_are_named_once_there_was_something_to_decide() {
+    let rules = "[[ignore]]\njson = [\"$.a\"]\n[[ignore]]\njson = [\"$.b\"]";
+    let launch = LaunchRow { rules: rules.into(), ..Default::default() };
+    let compared = |compared| [MatchRate { compared, ..Default::default() }];
+    let unused = query::unused(&launch, &[0].into(), &compared(3));
+    assert!(unused.len() == 1 && unused[0].contains("line 3") && unused[0].contains("$.b"), "{unused:?}");
+    assert!(query::unused(&launch, &[].into(), &compared(0)).is_empty());
 }
