@@ -20,7 +20,7 @@ from deepdiff import DeepDiff
 FOUR = {
     "exclude_regex_paths": [re.compile(r"^root\['generated_at'\]$"), re.compile(r"\['trace'\]$")],
     "ignore_order": True,
-    "math_epsilon": 0.01,
+    "significant_digits": 2,
 }
 BATCHES, BATCH = 15, 3
 
