@@ -2,7 +2,8 @@
 //!
 //! Stands beside sending, under the same pass of the gate and the same place in flight. Guarantees: whatever the control does,
 //! the candidate's outcome and its times stay what they were; the kill switch cancels it like the candidate's request; it never
-//! outlasts the launch's time-out, and once the candidate has answered it never holds up a partition that is to be given up.
+//! outlasts the launch's time-out, and once the candidate has answered it holds up a partition that is to be given up for no more
+//! than half of the drain.
 
 use shadow_control::{Launch, Leg};
 use shadow_record::{ControlAnswer, FailureClass, Timestamp};
@@ -37,6 +38,8 @@ pub(crate) async fn send(
     let given_up = async {
         answered.cancelled().await;
         due.partition.stopping().await;
+        // The rest of the drain is for publishing what the candidate has answered.
+        tokio::time::sleep(line.drain / 2).await;
     };
     line.ledger.sending_to_control();
     let sent_at = Timestamp::now();

@@ -83,7 +83,7 @@ impl Publisher {
     /// The record of an outcome. `attempt` is 0 when nothing was to be sent.
     pub fn outcome(&self, place: Place, low_watermark: i64, request_id: Option<RequestId>, attempt: Attempt) -> Bytes {
         let Attempt { times, outcome, control } = attempt;
-        let mut record = ReplayedExchange {
+        let record = ReplayedExchange {
             launch: self.launch.clone(),
             partition: place.partition,
             offset: place.offset,
@@ -101,22 +101,7 @@ impl Publisher {
             ruleset: self.ruleset.clone(),
             key_id: self.key_id.clone(),
         };
-        let encoded = encode(&record);
-        if encoded.len() <= LARGEST {
-            return encoded;
-        }
-        // The candidate's answer is what the launch is about, so the control's is the first to go.
-        if let Some(ControlAnswer { answer: Ok(response), .. }) = &mut record.control {
-            withhold_body(response);
-            let encoded = encode(&record);
-            if encoded.len() <= LARGEST {
-                return encoded;
-            }
-        }
-        if let Outcome::Completed(response) = &mut record.outcome {
-            withhold_body(response);
-        }
-        encode(&record)
+        fitting(record)
     }
 
     /// The record of a skipped range.
@@ -176,6 +161,26 @@ pub(crate) fn micros(duration: Duration) -> i64 {
     duration.as_micros() as i64
 }
 
+/// Encodes a record such that the broker takes it. The candidate's answer is what the launch is about, so the body of the control's
+/// is the first to go.
+fn fitting(mut record: ReplayedExchange) -> Bytes {
+    let encoded = encode(&record);
+    if encoded.len() <= LARGEST {
+        return encoded;
+    }
+    if let Some(ControlAnswer { answer: Ok(response), .. }) = &mut record.control {
+        withhold_body(response);
+        let encoded = encode(&record);
+        if encoded.len() <= LARGEST {
+            return encoded;
+        }
+    }
+    if let Outcome::Completed(response) = &mut record.outcome {
+        withhold_body(response);
+    }
+    encode(&record)
+}
+
 /// Leaves digest and length of the body, and headers only where they are no hoard.
 fn withhold_body(response: &mut Response) {
     (response.body.content, response.body.withheld) = (None, Some(Withheld::Truncated));
@@ -188,5 +193,63 @@ fn refusal(delivery: Delivery) -> Option<String> {
     match delivery {
         Delivery::Acknowledged { .. } => None,
         Delivery::Rejected(why) | Delivery::InDoubt(why) => Some(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shadow_record::{Body, Header, decode};
+
+    use super::*;
+
+    fn answer(bytes: usize) -> Response {
+        let content = Some(Bytes::from(vec![b'x'; bytes]));
+        let body = Body { content, length: bytes as i64, digest: Bytes::from_static(b"digest"), withheld: None };
+        Response { status: 200, headers: vec![Header::of("content-type", "text/plain")], body }
+    }
+
+    /// Whether the bodies of candidate and control are left in the record.
+    fn kept(of_candidate: usize, of_control: usize) -> (bool, bool) {
+        let control = ControlAnswer {
+            sent_at: Timestamp(1),
+            first_byte_us: Some(1),
+            total_us: Some(2),
+            answer: Ok(answer(of_control)),
+        };
+        let encoded = fitting(ReplayedExchange {
+            launch: "v2".parse().unwrap(),
+            partition: 0,
+            offset: 0,
+            low_watermark: 0,
+            appended_at: Timestamp(1),
+            request_id: None,
+            replayer: "r1".to_owned(),
+            attempt: 1,
+            intended_at: None,
+            sent_at: None,
+            first_byte_us: None,
+            total_us: None,
+            outcome: Outcome::Completed(answer(of_candidate)),
+            control: Some(control),
+            ruleset: "1".to_owned(),
+            key_id: "k".to_owned(),
+        });
+        assert!(encoded.len() <= LARGEST);
+        let record: ReplayedExchange = decode(&encoded).unwrap();
+        let Outcome::Completed(candidate) = record.outcome else { panic!("{:?}", record.outcome) };
+        let control = record.control.unwrap().answer.unwrap();
+        for response in [&candidate, &control] {
+            assert_eq!((response.status, response.headers.len(), response.body.digest.len()), (200, 1, 6));
+            assert_eq!(response.body.content.is_none(), response.body.withheld == Some(Withheld::Truncated));
+        }
+        (candidate.body.content.is_some(), control.body.content.is_some())
+    }
+
+    #[test]
+    fn a_record_too_large_for_the_broker_loses_the_controls_body_first() {
+        assert_eq!(kept(1 << 20, 1 << 20), (true, true));
+        assert_eq!(kept(2 << 20, 2 << 20), (true, false));
+        assert_eq!(kept(1 << 20, 4 << 20), (true, false));
+        assert_eq!(kept(4 << 20, 1 << 20), (false, false));
     }
 }

@@ -14,6 +14,37 @@ use super::{BINARY, Candidate, Service, kafka_of, sql, stack, stack_in, until};
 /// A killed member is missed after two seconds, not ten: the tests kill many. The devstack's broker allows it.
 const QUICK_GROUPS: &str = "properties = { \"session.timeout.ms\" = \"2000\", \"heartbeat.interval.ms\" = \"300\" }\n";
 
+/// Every view that speaks of a launch: its name, its columns without those that depend on when and how fast it was replayed, and how
+/// its rows are ordered.
+const VIEWS: &[(&str, &str, &str)] = &[
+    ("noise", "* EXCEPT launch", "ORDER BY ALL"),
+    (
+        "judged",
+        "partition, captured_offset, request_id, route, outcome, reason, result, verdict_result, differences.signature, \
+         differences.standing, control_result, control.signature, rules_used, attributes, paired",
+        "ORDER BY partition, captured_offset",
+    ),
+    ("match_rate", "* EXCEPT launch", "ORDER BY ALL"),
+    ("coverage", "* EXCEPT launch", "ORDER BY ALL"),
+    ("errors", "* EXCEPT launch", "ORDER BY ALL"),
+    ("agreement", "* EXCEPT launch", "ORDER BY ALL"),
+    ("latency", "route, pairs", "ORDER BY ALL"),
+    ("control_latency", "route, pairs", "ORDER BY ALL"),
+    ("staleness", "route, sum(compared), sum(differing), sum(pairs)", "GROUP BY route ORDER BY ALL"),
+    ("trend", "* EXCEPT launch", "ORDER BY ALL"),
+    ("signatures", "* EXCEPT (launch, stale_from_s, fresh_exchanges, only_stale)", "ORDER BY ALL"),
+    ("differences", "* EXCEPT (launch, staleness_us)", "ORDER BY ALL"),
+    ("signature_trend", "* EXCEPT launch", "ORDER BY ALL"),
+    ("expected_changes", "* EXCEPT launch", "ORDER BY ALL"),
+    ("rule_use", "* EXCEPT launch", "ORDER BY ALL"),
+    ("drivers", "* EXCEPT launch", "ORDER BY ALL"),
+    ("ledger_partition", "* EXCEPT launch", "ORDER BY ALL"),
+    ("ledger_launch", "* EXCEPT launch", "ORDER BY ALL"),
+];
+
+/// Views of agents, not of launches.
+const NOT_OF_A_LAUNCH: &[&str] = &["ledger_agent"];
+
 /// What the comparator's views say of one launch, without times.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Views(pub Vec<(&'static str, String)>);
@@ -127,19 +158,20 @@ impl Rig {
 
     /// Every view of one launch.
     pub async fn views(&self, launch: &LaunchName) -> Views {
+        let all =
+            sql(&self.stack, "SELECT name FROM system.tables WHERE database = 'shadow' AND engine = 'View'").await;
+        let known = |view: &str| NOT_OF_A_LAUNCH.contains(&view) || VIEWS.iter().any(|(name, ..)| *name == view);
+        let forgotten: Vec<&str> = all.lines().filter(|view| !known(view)).collect();
+        assert!(forgotten.is_empty(), "views that nothing here reads: {forgotten:?}");
+        self.views_in("shadow", launch).await
+    }
+
+    /// The same where the views stand in another database.
+    pub async fn views_in(&self, database: &str, launch: &LaunchName) -> Views {
         let mut views = Vec::new();
-        for (view, columns, order) in [
-            ("match_rate", "* EXCEPT launch", "route"),
-            ("coverage", "* EXCEPT launch", "route"),
-            ("errors", "* EXCEPT launch", "route, side, class"),
-            ("latency", "route, pairs", "route"),
-            ("signatures", "* EXCEPT (launch, first_seen, last_seen)", "signature"),
-            ("differences", "partition, captured_offset, request_id, signature, place, primary, candidate", "ALL"),
-            ("ledger_partition", "* EXCEPT launch", "partition"),
-            ("ledger_launch", "* EXCEPT launch", "service"),
-        ] {
-            let query = format!("SELECT {columns} FROM shadow.{view} WHERE launch = '{launch}' ORDER BY {order}");
-            views.push((view, sql(&self.stack, &query).await));
+        for (view, columns, order) in VIEWS {
+            let query = format!("SELECT {columns} FROM {database}.{view} WHERE launch = '{launch}' {order}");
+            views.push((*view, sql(&self.stack, &query).await));
         }
         Views(views)
     }

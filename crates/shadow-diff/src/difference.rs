@@ -24,7 +24,7 @@ pub struct Comparison {
     /// Differing places whose signature is beyond [`MAX_DIFFERENCES`].
     pub omitted: u32,
     /// The rules that decided something, in ascending order: those without which more would differ. [`Rules::list`] names them.
-    /// None for identical bytes.
+    /// None for identical bytes, but for a measure.
     ///
     /// [`Rules::list`]: crate::Rules::list
     pub rules_used: Vec<u16>,

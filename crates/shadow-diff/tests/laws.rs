@@ -1,5 +1,7 @@
 //! Laws of the comparison, over random documents.
 
+#![allow(clippy::unwrap_used)]
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -114,6 +116,69 @@ proptest! {
         left.body.content = Some(Bytes::from(a.clone()));
         let result = compare(ROUTE, &left, &response(Some(&b), ""), &Rules::default(), AT).result;
         prop_assert!(a != b.as_bytes() || result == CompareResult::Matched);
+    }
+}
+
+/// Tables that hold on the places of random documents, one of them for each kind of rule about places.
+const RULES: &[&str] = &[
+    "[[ignore]]\njson = [\"$..a\"]\n",
+    "[[unordered]]\njson = [\"$\", \"$.b\", \"$[*]\"]\n",
+    "[[unordered]]\njson = [\"$..c\"]\nas = \"set\"\n",
+    "[[keyed]]\njson = [\"$..d\"]\nkey = \"b\"\n",
+    "[[tolerance]]\njson = [\"$..*\"]\nabsolute = 50\n",
+    "[[pattern]]\njson = [\"$..b\"]\npattern = \"[a-m]*\"\n",
+    "[[normalize]]\njson = [\"$..*\"]\ncase = true\nwhitespace = true\nnumber_type = true\n",
+    "[[timestamp]]\njson = [\"$..c\"]\nwithin = \"1h\"\n",
+    "[[uuid]]\njson = [\"$..*\"]\n",
+    "[[null_is_missing]]\njson = [\"$..*\"]\n",
+    "[[shape]]\njson = [\"$..d\", \"$[0]\"]\n",
+];
+
+fn rules() -> impl Strategy<Value = Vec<&'static str>> {
+    prop::sample::subsequence(RULES, 0..=RULES.len())
+}
+
+/// What a comparison says of one pair whichever side is which, and however the rules and bodies are written.
+fn said(a: &Response, b: &Response, rules: &str) -> (CompareResult, Vec<(String, &'static str, u32)>) {
+    let found = compare(ROUTE, a, b, &Rules::parse(rules).unwrap(), AT);
+    let differences = found.differences.into_iter().map(|d| (d.place, d.kind.as_str(), d.count));
+    (found.result, differences.collect())
+}
+
+proptest! {
+    #[test]
+    fn a_document_equals_itself_under_any_rules_and_needs_none_of_them(doc in document(), rules in rules()) {
+        let other = response(Some(&respelt(&doc)), "");
+        let found = compare(ROUTE, &of(&doc), &other, &Rules::parse(&rules.concat()).unwrap(), AT);
+        prop_assert_eq!((found.result, found.rules_used), (CompareResult::Matched, vec![]));
+    }
+
+    #[test]
+    fn whichever_side_is_which_a_difference_is_found_or_not(a in document(), b in document(), rules in rules()) {
+        let rules = rules.concat();
+        let (forth, back) = (said(&of(&a), &of(&b), &rules), said(&of(&b), &of(&a), &rules));
+        prop_assert_eq!(forth.0, back.0);
+    }
+
+    #[test]
+    fn saying_a_rule_twice_changes_nothing(a in document(), b in document(), rules in rules()) {
+        let (once, twice) = (rules.concat(), rules.iter().map(|rule| rule.repeat(2)).collect::<String>());
+        prop_assert_eq!(said(&of(&a), &of(&b), &once), said(&of(&a), &of(&b), &twice));
+    }
+
+    #[test]
+    fn the_spelling_of_a_document_changes_nothing(a in document(), b in document(), rules in rules()) {
+        let rules = rules.concat();
+        let spelt = response(Some(&respelt(&a)), "");
+        prop_assert_eq!(said(&of(&a), &of(&b), &rules), said(&spelt, &of(&b), &rules));
+    }
+
+    #[test]
+    fn a_rule_that_only_ignores_or_equates_never_makes_more_differ(a in document(), b in document(), rules in rules()) {
+        let plain = compare(ROUTE, &of(&a), &of(&b), &Rules::default(), AT);
+        let found = compare(ROUTE, &of(&a), &of(&b), &Rules::parse(&rules.concat()).unwrap(), AT);
+        prop_assert!(plain.result != CompareResult::Matched || found.result == CompareResult::Matched);
+        prop_assert!(!found.rules_used.is_empty() || found.result == plain.result);
     }
 }
 

@@ -25,13 +25,39 @@ WITH
             launch,
             service,
             route,
-            arrayFilter((d, name) -> name = '', arrayZip(differences.signature, differences.place, differences.kind, differences.transition), differences.expected) AS by_candidate,
-            arrayZip(control.signature, control.place, control.kind, control.transition) AS by_control
+            arrayFilter((d, name) -> name = '', arrayZip(differences.signature, differences.place, differences.kind::Array(String), differences.transition), differences.expected) AS by_candidate,
+            arrayZip(control.signature, control.place, control.kind::Array(String), control.transition) AS by_control
         FROM exchanges FINAL
         WHERE control_result IN ('matched', 'differing', 'expected') AND result IN ('matched', 'differing', 'expected')
             AND control_differences_omitted = 0 AND differences_omitted = 0
     ),
-    routes AS (SELECT launch, service, route, count() AS pairs FROM paired GROUP BY launch, service, route),
+    -- Every pair counts once under the empty signature, so that one pass gives the pairs of the route too.
+    counted AS
+    (
+        SELECT
+            launch,
+            service,
+            route,
+            d,
+            countIf(has(by_control, d)) AS control_differing,
+            countIf(has(by_candidate, d)) AS candidate_differing,
+            countIf(NOT has(by_control, d)) AS only_candidate,
+            countIf(NOT has(by_candidate, d)) AS only_control
+        FROM paired
+        ARRAY JOIN arrayDistinct(arrayConcat([('', '', '', '')], by_candidate, by_control)) AS d
+        GROUP BY launch, service, route, d
+    ),
+    of_routes AS
+    (
+        SELECT
+            launch,
+            service,
+            route,
+            sumIf(only_candidate, d.1 = '') AS pairs,
+            groupArrayIf((d.1, d.2, d.3, d.4, control_differing, candidate_differing, only_candidate, only_control), d.1 != '') AS signatures
+        FROM counted
+        GROUP BY launch, service, route
+    ),
     overrulings AS
     (
         SELECT service, signature, argMax((decision, expires_at, route, place, kind, transition, version), version) AS newest
@@ -53,27 +79,27 @@ WITH
             launch,
             service,
             route,
-            d.1 AS signature,
-            d.2 AS place,
-            toString(d.3) AS kind,
-            d.4 AS transition,
-            countIf(has(by_control, d)) AS control_differing,
-            countIf(has(by_candidate, d)) AS candidate_differing,
-            countIf(NOT has(by_control, d)) AS only_candidate,
-            countIf(NOT has(by_candidate, d)) AS only_control,
+            pairs,
+            s.1 AS signature,
+            s.2 AS place,
+            s.3 AS kind,
+            s.4 AS transition,
+            s.5 AS control_differing,
+            s.6 AS candidate_differing,
+            s.7 AS only_candidate,
+            s.8 AS only_control,
             '' AS overruled,
             toDateTime64(0, 6, 'UTC') AS overruled_until,
             toDateTime64(0, 6, 'UTC') AS frozen_until,
             0::UInt64 AS version
-        FROM paired
-        ARRAY JOIN arrayDistinct(arrayConcat(by_candidate, by_control)) AS d
-        GROUP BY launch, service, route, signature, place, kind, transition
+        FROM of_routes
+        ARRAY JOIN signatures AS s
         UNION ALL
-        SELECT l.launch, l.service, o.newest.3, o.signature, o.newest.4, toString(o.newest.5), o.newest.6, 0, 0, 0, 0, toString(o.newest.1), o.newest.2, toDateTime64(0, 6, 'UTC'), o.newest.7
+        SELECT l.launch, l.service, o.newest.3, 0, o.signature, o.newest.4, toString(o.newest.5), o.newest.6, 0, 0, 0, 0, toString(o.newest.1), o.newest.2, toDateTime64(0, 6, 'UTC'), o.newest.7
         FROM launches_of AS l INNER JOIN overrulings AS o ON o.service = l.service
         WHERE o.newest.1 != 'live'
         UNION ALL
-        SELECT l.launch, l.service, f.newest.3, f.signature, f.newest.4, toString(f.newest.5), f.newest.6, 0, 0, 0, 0, '', toDateTime64(0, 6, 'UTC'), f.newest.2, f.newest.7
+        SELECT l.launch, l.service, f.newest.3, 0, f.signature, f.newest.4, toString(f.newest.5), f.newest.6, 0, 0, 0, 0, '', toDateTime64(0, 6, 'UTC'), f.newest.2, f.newest.7
         FROM launches_of AS l INNER JOIN frozen AS f ON f.service = l.service
     ),
     weighed AS
@@ -86,6 +112,7 @@ WITH
             place,
             kind,
             transition,
+            max(pairs) AS pairs,
             sum(control_differing) AS control_differing,
             sum(candidate_differing) AS candidate_differing,
             sum(only_candidate) AS only_candidate,
@@ -98,31 +125,30 @@ WITH
         GROUP BY launch, service, route, signature, place, kind, transition
     )
 SELECT
-    w.launch AS launch,
-    w.service AS service,
-    w.route AS route,
-    w.signature AS signature,
-    w.place AS place,
-    w.kind AS kind,
-    w.transition AS transition,
-    r.pairs AS pairs,
-    w.control_differing AS control_differing,
-    w.candidate_differing AS candidate_differing,
-    w.only_candidate AS only_candidate,
-    w.only_control AS only_control,
+    launch,
+    service,
+    route,
+    signature,
+    place,
+    kind,
+    transition,
+    pairs,
+    control_differing,
+    candidate_differing,
+    only_candidate,
+    only_control,
     round((only_candidate + only_control) * log(2) + lgamma(only_candidate + 1) + lgamma(only_control + 1) - lgamma(only_candidate + only_control + 2), 6) AS log_evidence,
     multiIf(
         only_candidate > only_control AND log_evidence >= proven, 'fault',
         pairs >= least_pairs AND control_differing >= least_differing AND (only_candidate <= only_control OR log_evidence < suspect), 'noise',
         'undecided') AS evidence,
-    multiIf(w.overruled != '', w.overruled, evidence != 'undecided', evidence, w.frozen_until > 0, 'noise', 'undecided') AS decision,
-    multiIf(w.overruled != '', 'overruled', evidence != 'undecided', 'live', w.frozen_until > 0, 'frozen', '') AS basis,
-    w.overruled AS overruled,
-    w.overruled_until AS overruled_until,
-    w.frozen_until AS frozen_until,
-    w.version AS version
-FROM weighed AS w
-LEFT JOIN routes AS r ON r.launch = w.launch AND r.service = w.service AND r.route = w.route;
+    multiIf(overruled != '', overruled, evidence != 'undecided', evidence, frozen_until > 0, 'noise', 'undecided') AS decision,
+    multiIf(overruled != '', 'overruled', evidence != 'undecided', 'live', frozen_until > 0, 'frozen', '') AS basis,
+    overruled,
+    overruled_until,
+    frozen_until,
+    version
+FROM weighed;
 
 -- Every exchange with what the comparison says once noise is known. differences.standing tells of every listed difference whether
 -- it is expected, noise, fault (proven against the control) or undecided. verdict_result is as result, but a differing exchange

@@ -50,10 +50,11 @@ const EXPECTED: &str =
 const RULE_USE: &str = "SELECT DISTINCT rule FROM rule_use WHERE launch = {launch:String}";
 
 /// At most eight steps of equal length, which is a whole number of minutes.
-const TREND: &str = "WITH (SELECT (toUnixTimestamp(min(minute)), toUnixTimestamp(max(minute))) FROM trend WHERE launch = {launch:String}) AS span, \
-         60 * (intDiv(intDiv(span.2 - span.1, 60), 8) + 1) AS step \
-     SELECT span.1 + step * intDiv(toUnixTimestamp(minute) - span.1, step) AS since, sum(trend.compared) AS compared, sum(trend.differing) AS differing \
-     FROM trend WHERE launch = {launch:String} GROUP BY since ORDER BY since";
+const TREND: &str = "SELECT first + step * intDiv(row.1 - first, step) AS since, sum(row.2) AS compared, sum(row.3) AS differing \
+     FROM (SELECT groupArray((at, compared, differing)) AS rows, min(at) AS first, 60 * (intDiv(intDiv(max(at) - first, 60), 8) + 1) AS step \
+         FROM (SELECT toInt64(toUnixTimestamp(minute)) AS at, sum(compared) AS compared, sum(differing) AS differing \
+             FROM trend WHERE launch = {launch:String} GROUP BY at)) \
+     ARRAY JOIN rows AS row GROUP BY since ORDER BY since";
 
 const AGREEMENT: &str = "SELECT route, class, classified, agreeing, scored, mean_absolute_score_difference FROM agreement \
      WHERE launch = {launch:String} ORDER BY route, class";
