@@ -73,11 +73,6 @@ impl Failure {
         Self { kind: Kind::Trouble, ..self }
     }
 
-    /// An exit code for an answer that was shown and says it all.
-    pub(crate) fn silent(kind: Kind) -> Self {
-        Self::of(kind, "", "")
-    }
-
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
         Self::of(Kind::Internal, format!("{cause:#}"), "")
     }
