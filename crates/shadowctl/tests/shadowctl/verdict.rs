@@ -272,7 +272,7 @@ async fn a_report_is_one_page_that_holds_everything_it_shows() {
         ("control_status", "200"),
         ("control_us", "9000 + number"),
         ("control_result", "'matched'"),
-        ("sent_at", "captured_at"),
+        ("sent_at", "toDateTime64('2026-01-31 12:00:01', 6) + number"),
         ("staleness_us", "number * 1000"),
     ];
     rows.launch("paged", "http://control", "").await;
