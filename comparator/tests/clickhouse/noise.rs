@@ -59,6 +59,7 @@ async fn standings(place: &Place, launch: &str) -> String {
 }
 
 /// What the views cost; run by hand, for docs/benchmarks.md.
+#[allow(clippy::print_stdout, reason = "the figures are what it is run for")]
 pub(crate) async fn what_each_view_takes_over_a_million_exchanges(place: Place) {
     let places = [
         flapping("$.rarely", 0.01, 0.0),
