@@ -44,6 +44,7 @@ fn main() {
         ("members reordered", reversed(&document).to_string(), CompareResult::Matched),
         ("elements reordered", reordered.to_string(), CompareResult::Differing),
     ];
+    let mut timed = Vec::new();
     for (rules_name, rules) in [("none", Rules::default()), ("four", Rules::parse(RULES).expect("valid rules"))] {
         for (name, other, result) in &pairs {
             let result = match (rules_name, *name) {
@@ -57,12 +58,19 @@ fn main() {
             let (compared, parsed) = race(rounds, || drop(black_box(once())), || drop(black_box(parse())));
             let (bytes, ratio) = (plain.len(), parsed.as_secs_f64() / compared.as_secs_f64());
             let rate = |time: Duration| 1.0 / time.as_secs_f64();
+            timed.push(json!({
+                "name": name, "rules": rules_name, "primary": plain, "candidate": other, "seconds": compared.as_secs_f64(),
+            }));
             println!(
                 "{name:>24} {bytes:>6} {rules_name:>12} {:>13.0} {:>13.0} {ratio:>7.2}",
                 rate(compared),
                 rate(parsed)
             );
         }
+    }
+    // For `against_deepdiff.py`, which times the same pairs.
+    if let Some(file) = std::env::var_os("SHADOW_DIFF_PAIRS") {
+        std::fs::write(file, Value::from(timed).to_string()).expect("the file of pairs can be written");
     }
 }
 

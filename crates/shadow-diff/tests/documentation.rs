@@ -13,3 +13,13 @@ fn every_rules_block_of_the_page_parses() {
         Rules::parse(block).unwrap();
     }
 }
+
+#[test]
+fn the_rules_of_the_shop_and_of_the_worked_example_parse() {
+    for rules in [
+        include_str!("../../shadow-shop/rules/comparison.toml"),
+        include_str!("../../../docs/examples/datasette/comparison.toml"),
+    ] {
+        assert!(Rules::parse(rules).unwrap().list().count() > 0);
+    }
+}

@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::kafka::Kafka;
 use crate::sql::Sql;
 
-/// Runs one command. Only a verdict has answers that are neither success nor failure.
+/// Runs one command. Only a verdict and a comparison have answers that are neither success nor failure.
 pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let Cli { kafka, clickhouse, command } = cli;
     let kafka = || Kafka::new(&kafka);
@@ -40,7 +40,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Rules(command) => rules::run(&sql()?, command).await,
         Command::Schema(command) => schema::run(&sql()?, command).await,
         Command::Mask(args) => mask::run(args).await,
-        Command::Diff(args) => diff::run(args).await,
+        Command::Diff(args) => return diff::run(args).await,
         Command::Devstack(command) => devstack::run(command).await,
         Command::Demo(args) => demo::run(args).await,
     };

@@ -69,13 +69,8 @@ impl Failure {
     }
 
     /// The same, as `diff` exits with it.
-    pub(crate) fn as_trouble(self) -> Self {
+    pub(crate) fn into_trouble(self) -> Self {
         Self { kind: Kind::Trouble, ..self }
-    }
-
-    /// An exit code for an answer that was shown and says it all.
-    pub(crate) fn silent(kind: Kind) -> Self {
-        Self::of(kind, "", "")
     }
 
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {

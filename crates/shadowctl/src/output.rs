@@ -49,7 +49,6 @@ pub(crate) fn complain(failure: &Failure) {
     let Failure { kind, cause, remedy } = failure;
     match (kind, remedy.as_str()) {
         (Kind::Interrupted, _) => note(cause),
-        _ if cause.is_empty() => {}
         (_, "") => note(&format!("shadowctl: {cause}")),
         (_, remedy) => note(&format!("shadowctl: {cause}\n  what to do: {remedy}")),
     }

@@ -20,7 +20,9 @@ fn failure(control: &ControlAnswer) -> Option<FailureClass> {
 pub(crate) async fn the_control_is_asked_for_its_sample_and_beside_the_candidate(brokers: &str) {
     let mut bench = Bench::new(brokers, "sampled", 2).await;
     let (candidate, control) = (Candidate::start(Answers::AtOnce).await, Candidate::start(Answers::AtOnce).await);
-    let launch = with_control(&bench, &candidate, control.url(), 0.3);
+    let mut launch = with_control(&bench, &candidate, control.url(), 0.3);
+    // So that there is a place for each of the sample.
+    launch.limits.max_in_flight = 1000;
     bench.put(launch.clone()).await;
     bench.capture_requests(200).await;
     let replayer = bench.replayer("sampled-1");
@@ -121,4 +123,20 @@ pub(crate) async fn a_control_that_hangs_holds_up_no_partition(brokers: &str) {
     let again = bench.outcomes().await;
     replayer.stop().await;
     assert_eq!((again.duplicates, candidate.asked()), (0, 6));
+}
+
+pub(crate) async fn a_control_that_hangs_takes_no_place_from_the_candidate(brokers: &str) {
+    let mut bench = Bench::new(brokers, "crowded", 1).await;
+    let (candidate, control) = (Candidate::start(Answers::AtOnce).await, Candidate::start(Answers::Held).await);
+    let mut launch = with_control(&bench, &candidate, control.url(), 1.0);
+    launch.limits.max_in_flight = 2;
+    launch.limits.timeout_ms = 600_000;
+    bench.put(launch).await;
+    bench.capture_requests(40).await;
+    let replayer = bench.replayer("crowded-1");
+    candidate.asked_at_least(40).await;
+    bench.heartbeat("crowded-1", |s| s.counters.get("control_crowded") == Some(&38)).await;
+    replayer.stop().await;
+    assert_eq!(control.asked(), 2);
+    assert_eq!(bench.outcomes().await.counts(), [("completed", 40)].into());
 }

@@ -96,7 +96,7 @@ fn todays_records_are_resolved_against_every_earlier_schema() {
         let record = from_json(name);
         let AnyRecord::ReplayedExchange(today) = &record else { panic!("{name} has no expectation here") };
         let bytes = encode_any(&record);
-        let schema = &*CODEC.known[&bytes[MARKER.len()..HEADER]].schema;
+        let schema = CODEC.known[&bytes[MARKER.len()..HEADER]].schema;
         let reader = GenericDatumReader::builder(schema).reader_schema(parse(old)).build().unwrap();
         let read = reader.read_value(&mut &bytes[HEADER..]).unwrap();
         let read: ReplayedExchange = from_value(&read).unwrap();

@@ -2,14 +2,16 @@
 
 mod read;
 mod render;
+pub(super) mod rules;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use serde::Serialize;
 use shadow_diff::{CompareResult, Comparison, Difference, Measured, Rules, compare};
 use shadow_record::{Response, Route, Timestamp};
 
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::output::Output;
 
 #[derive(Debug, clap::Args)]
@@ -63,13 +65,13 @@ struct Answer {
     rules_unused: Vec<String>,
 }
 
-pub(crate) async fn run(args: DiffArgs) -> Result<(), Failure> {
+pub(crate) async fn run(args: DiffArgs) -> Result<ExitCode, Failure> {
     // Whatever goes wrong is trouble: 1 says that the answers differ, and nothing else.
-    let answer = compared(&args).map_err(Failure::as_trouble)?;
-    args.output.show(&answer, render::people).map_err(Failure::as_trouble)?;
+    let answer = compared(&args).map_err(Failure::into_trouble)?;
+    args.output.show(&answer, render::people).map_err(Failure::into_trouble)?;
     match answer.result {
-        CompareResult::Matched | CompareResult::Expected => Ok(()),
-        CompareResult::Differing => Err(Failure::silent(Kind::Negative)),
+        CompareResult::Matched | CompareResult::Expected => Ok(ExitCode::SUCCESS),
+        CompareResult::Differing => Ok(ExitCode::FAILURE),
         CompareResult::Truncated => Err(Failure::trouble(
             "a body holds more than is compared",
             "ignore a part of it by a rule, or compare smaller answers",
@@ -82,18 +84,11 @@ pub(crate) async fn run(args: DiffArgs) -> Result<(), Failure> {
 }
 
 fn compared(args: &DiffArgs) -> Result<Answer, Failure> {
-    let rules = rules(args)?;
+    let rules =
+        args.rules.as_deref().map_or_else(|| Ok(Rules::default()), |path| rules::read(path).map(|(_, rules)| rules))?;
     Route::parse(&args.route).map_err(|error| Failure::usage(error.to_string(), ""))?;
     let (primary, candidate) = read::answers(args)?;
     Ok(Answer::of(args.route.clone(), &rules, &primary, &candidate))
-}
-
-fn rules(args: &DiffArgs) -> Result<Rules, Failure> {
-    let Some(path) = &args.rules else { return Ok(Rules::default()) };
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::usage(format!("the rules file `{}` cannot be read: {error}", path.display()), "check the path")
-    })?;
-    Rules::parse(&text).map_err(|error| Failure::usage(format!("`{}`: {error}", path.display()), "correct that line"))
 }
 
 impl Answer {

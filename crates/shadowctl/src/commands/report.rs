@@ -14,6 +14,7 @@ use shadow_record::LaunchName;
 
 use super::ledger::LaunchLedger;
 use super::noise::NoiseRow;
+use super::verdict;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::sql::Sql;
@@ -45,7 +46,8 @@ pub(crate) async fn run(sql: &Sql, args: ReportArgs) -> Result<(), Failure> {
         return html::write(sql, &args.launch, path).await;
     }
     let report = gather(sql, &args.launch, args.top).await?;
-    args.output.show(&report, Report::render)
+    let said = verdict::gather(sql, &args.launch, None).await?;
+    args.output.show(&report, |report| format!("{}\n{}", report.render(), said.line()))
 }
 
 /// What a launch has found.

@@ -49,6 +49,15 @@ pub(crate) struct Answer {
     pub(crate) verdict: Verdict,
 }
 
+impl Answer {
+    /// The verdict in one line, for a report.
+    pub(crate) fn line(&self) -> String {
+        let Self { launch, verdict, .. } = self;
+        let word = verdict.decision.as_str();
+        format!("verdict {word}: {} (`shadowctl verdict {launch}` tells more)\n", verdict.reason)
+    }
+}
+
 /// Where the gates came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -102,6 +102,24 @@ async fn other_formats_are_compared_by_their_structure() {
 }
 
 #[tokio::test]
+async fn messages_are_read_by_the_descriptor_set_that_the_rules_name() {
+    let files = Files::new();
+    // file "a.proto" { message M { int32 n = 1; } }
+    files.put(
+        "m.bin",
+        b"\x0a\x21\x0a\x07a.proto\x22\x0e\x0a\x01M\x12\x09\x0a\x01n\x18\x01\x20\x01\x28\x05\x62\x06proto3",
+    );
+    let rules = files.put("rules.toml", "[[protobuf]]\nmessage = \"M\"\ndescriptor_file = \"m.bin\"\n");
+    let (live, next) = (files.put("live.bin", b"\x08\x05"), files.put("next.bin", b"\x08\x06"));
+    let args = ["--content-type", "application/x-protobuf", "--rules", rules.to_str().unwrap()];
+    let ran = diff(&args, [&live, &next]).await;
+    assert!(ran.code == 1 && ran.out.contains("$.n  value  changed"), "{ran:?}");
+    let rules = files.put("rules.toml", "[[protobuf]]\nmessage = \"M\"\ndescriptor_file = \"absent.bin\"\n");
+    let ran = diff(&["--rules", rules.to_str().unwrap()], [&live, &next]).await;
+    assert!(ran.code == 2 && ran.err.contains("line 3") && ran.err.contains("absent.bin"), "{ran:?}");
+}
+
+#[tokio::test]
 async fn one_answer_may_come_from_standard_input() {
     let files = Files::new();
     let live = files.put("live.json", LIVE);

@@ -115,6 +115,8 @@ async fn a_candidate_passes_fails_or_lacks_evidence_and_the_exit_code_says_which
     let bad = rows.verdict("bad", &[]).await;
     assert!(bad.code == 1 && bad.out.starts_with("bad: FAIL\n2 of 6 gates fail: match_rate of the launch"), "{bad:?}");
     assert_eq!(bad.err, "");
+    let report = run(stack, &["report", "bad", "--clickhouse-database", rows.database]).await.ok();
+    assert!(report.contains("\nverdict fail: 2 of 6 gates fail: match_rate of the launch"), "{report}");
 
     rows.launch("lost", "", "").await;
     rows.exchanges("lost", "GET /a", 0, 5_000, &[]).await;
@@ -272,7 +274,7 @@ async fn a_report_is_one_page_that_holds_everything_it_shows() {
         ("control_status", "200"),
         ("control_us", "9000 + number"),
         ("control_result", "'matched'"),
-        ("sent_at", "captured_at"),
+        ("sent_at", "toDateTime64('2026-01-31 12:00:01', 6) + number"),
         ("staleness_us", "number * 1000"),
     ];
     rows.launch("paged", "http://control", "").await;

@@ -8,7 +8,6 @@ use shadow_control::{
     Comparison, Control, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus,
     ensure_shared_topics,
 };
-use shadow_diff::Rules;
 use shadow_kafka::TopicSpec;
 use shadow_record::{LaunchName, Route, ServiceName, topics};
 use shadow_runtime::units::HumanDuration;
@@ -16,6 +15,7 @@ use shadow_verdict::Gates;
 use url::Url;
 
 use super::{StartAt, change, start, target};
+use crate::commands::diff::rules;
 use crate::failure::Failure;
 use crate::kafka::Kafka;
 use crate::output::Output;
@@ -205,7 +205,7 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
 }
 
 fn read_rules(path: &Path) -> Result<String, Failure> {
-    read_checked(path, "--rules", "correct the rules; docs/comparison.md explains them", Rules::parse)
+    rules::read(path).map(|(text, _)| text)
 }
 
 fn read_gates(path: &Path) -> Result<String, Failure> {

@@ -69,7 +69,7 @@ pub(super) fn differences(line: &Line<'_>) -> Markup {
     let y = |ms: f64| (HEIGHT - BELOW) * (high + room - ms) / (high - low + 2.0 * room);
     let mut ticks = vec![0.0];
     ticks.extend([low, high].into_iter().filter(|ms| ms.abs() > (high - low) * 0.15));
-    frame(std::slice::from_ref(line), y, &ticks, &|ms| format!("{ms:.3} ms", ms = round3(ms)))
+    frame(std::slice::from_ref(line), y, &ticks, &|ms| format!("{} ms", round3(ms)))
 }
 
 fn frame(lines: &[Line<'_>], y: impl Fn(f64) -> f64, ticks: &[f64], label: &dyn Fn(f64) -> String) -> Markup {
@@ -80,7 +80,7 @@ fn frame(lines: &[Line<'_>], y: impl Fn(f64) -> f64, ticks: &[f64], label: &dyn 
         svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" {
             @for tick in ticks {
                 line.grid x1=(LEFT) x2=(WIDTH) y1=(n(y(*tick))) y2=(n(y(*tick))) {}
-                text.tick x=(LEFT - 4.0) y=(n(y(*tick) + 3.0)) text-anchor="end" { (label(*tick)) }
+                text.tick x=(LEFT - 4.0) y=(n((y(*tick) + 3.0).max(8.0))) text-anchor="end" { (label(*tick)) }
             }
             @for (level, name) in [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")] {
                 line.grid x1=(n(x(level))) x2=(n(x(level))) y1="0" y2=(HEIGHT - BELOW) {}
@@ -103,7 +103,7 @@ fn nines(level: f64) -> f64 {
 fn decades(low: f64, high: f64) -> Vec<f64> {
     let exponents = low.log10().floor() as i32..=high.log10().ceil() as i32;
     let all = exponents.flat_map(|exponent| [1.0, 2.0, 5.0].map(|digit| round3(digit * 10_f64.powi(exponent))));
-    let within: Vec<f64> = all.filter(|tick| *tick >= low * 0.95 && *tick <= high * 1.05).collect();
+    let within: Vec<f64> = all.filter(|tick| *tick >= low && *tick <= high).collect();
     let every = within.len().div_ceil(6).max(1);
     within.into_iter().step_by(every).collect()
 }

@@ -31,7 +31,8 @@ fn hostile() -> Page {
                 service: text(),
                 candidate: text(),
                 control: text(),
-                rules: "[[expected]]\nname = '</td><script>'\nowner = '</td><script>'\nexpires = '2020-01-01'".to_owned(),
+                rules: "[[expected]]\nname = '</td><script>'\nowner = '</td><script>'\nexpires = '2020-01-01'"
+                    .to_owned(),
                 ..LaunchRow::default()
             },
             ledger: LaunchLedger { launch: "shop-v2".into(), captured: 100, completed: 100, ..LaunchLedger::default() },
@@ -51,7 +52,13 @@ fn hostile() -> Page {
                 ..SignatureRow::default()
             }],
             signatures_total: 1,
-            noise: vec![NoiseRow { route: text(), place: text(), kind: text(), transition: text(), ..NoiseRow::default() }],
+            noise: vec![NoiseRow {
+                route: text(),
+                place: text(),
+                kind: text(),
+                transition: text(),
+                ..NoiseRow::default()
+            }],
             expected_changes: vec![ExpectedChange { name: text(), exchanges: 3 }],
             ..Report::default()
         },

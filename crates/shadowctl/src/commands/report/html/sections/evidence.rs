@@ -91,7 +91,8 @@ pub(in super::super) fn routes(report: &Report) -> Markup {
 
 pub(in super::super) fn latency(page: &Page) -> Markup {
     let against = page.answer.reference;
-    let curves = page.findings.curves.iter().filter(|curve| curve.pairs > 0);
+    let (whole, routes): (Vec<&Curve>, Vec<&Curve>) =
+        page.findings.curves.iter().filter(|curve| curve.pairs > 0).partition(|curve| curve.scope.is_empty());
     let measures = |route: Option<&str>| -> Vec<&Measure> {
         let all = page.answer.verdict.measures.iter();
         all.filter(|m| m.route.as_deref() == route && m.measure.ends_with("_ms")).collect()
@@ -110,7 +111,7 @@ pub(in super::super) fn latency(page: &Page) -> Markup {
                     @if against == Reference::Control { li { span.swatch.line-control {} "control" } }
                     li { span.swatch.line-candidate {} "candidate" }
                 }
-                div.plots { @for curve in curves { (curve_card(curve, against)) } }
+                div.plots { @for curve in whole { (curve_card(curve, against)) } }
                 @let whole = measures(None);
                 @if !whole.is_empty() {
                     div.scroll { table {
@@ -124,6 +125,12 @@ pub(in super::super) fn latency(page: &Page) -> Markup {
                             }
                         } }
                     } }
+                }
+                @if !routes.is_empty() {
+                    details {
+                        summary { "By route: the " (routes.len()) " with the most requests" }
+                        div.plots { @for curve in routes { (curve_card(curve, against)) } }
+                    }
                 }
             }
         }
@@ -160,7 +167,10 @@ pub(in super::super) fn time(findings: &Findings) -> Markup {
             h2 { "Over time" }
             @if let (Some(first), Some(last)) = (findings.trend.first(), findings.trend.last()) {
                 p.muted { "Share of compared requests with a fault, by when they were captured: " (clock(first.minute)) " to " (clock(last.minute)) " UTC." }
-                (plot::columns(&shares(&findings.trend)))
+                @let columns = shares(&findings.trend);
+                @if columns.len() < 3 {
+                    p { "Too short a time for a plot: " (columns.iter().map(|(_, said)| said.as_str()).collect::<Vec<_>>().join(", then ")) "." }
+                } @else { (plot::columns(&columns)) }
             } @else { p { "Nothing has been compared yet." } }
             h3 { "By age" }
             p.muted { "A fault that only old requests show may be data that moved on between capture and replay, not the candidate." }

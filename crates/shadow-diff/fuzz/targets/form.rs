@@ -1,0 +1,6 @@
+//! Two bodies of the type `application/x-www-form-urlencoded`.
+#![no_main]
+
+mod common;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| common::bodies("application/x-www-form-urlencoded", input, ""));
