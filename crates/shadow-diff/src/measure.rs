@@ -9,13 +9,18 @@ use crate::value::Scalar;
 /// Most characters of a class.
 const MAX_CLASS: usize = 64;
 
+/// A score that the candidate does not tell is as wrong as one between 0 and 1 can be: leaving it out would make a candidate that
+/// lost its hard cases look better.
+const LOST_SCORE: f64 = 1.0;
+
 /// Reads both answers; a class or score that neither has is not measured.
 pub(crate) fn measure(rule: &Measure, ours: &Document, theirs: &Document) -> Option<Measured> {
     let class = rule.class.as_ref().map(|path| (class(ours, path), class(theirs, path)));
     let class = class.filter(|(ours, theirs)| !ours.is_empty() || !theirs.is_empty());
-    let scores = rule.score.as_ref().and_then(|path| Some((score(ours, path)?, score(theirs, path)?)));
-    let score_difference =
-        scores.map(|(ours, theirs)| (ours - theirs).abs()).filter(|difference| difference.is_finite());
+    let score_difference = rule.score.as_ref().and_then(|path| match (score(ours, path)?, score(theirs, path)) {
+        (ours, Some(theirs)) => Some((ours - theirs).abs()).filter(|difference| difference.is_finite()),
+        (_, None) => Some(LOST_SCORE),
+    });
     (class.is_some() || score_difference.is_some()).then_some(Measured { class, score_difference })
 }
 

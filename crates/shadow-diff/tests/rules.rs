@@ -261,6 +261,12 @@ fn a_model_is_measured_by_class_and_score() {
     let same = bodies(rules, r#"{"label":"cat","score":0.75}"#, r#"{"label":"cat","score":0.75}"#);
     assert_eq!((same.result, same.measured.unwrap().score_difference), (CompareResult::Matched, Some(0.0)));
     assert_eq!(bodies(rules, r#"{"label":"cat"}"#, "{}").measured.unwrap().class.unwrap().1, "");
+    assert_eq!(
+        bodies(rules, r#"{"score":0.75}"#, r#"{"score":null}"#).measured.unwrap().score_difference,
+        Some(1.0),
+        "a score that was lost is no score that agrees"
+    );
+    assert!(bodies(rules, "{}", r#"{"score":0.75}"#).measured.is_none(), "a new one is not measured");
     assert!(bodies(rules, "{}", "[]").measured.is_none());
     assert!(bodies(rules, r#"{"score":"high"}"#, r#"{"score":1}"#).measured.is_none());
 }
