@@ -11,32 +11,87 @@ pub struct Evidence {
     pub balanced: Option<bool>,
     /// Requests that the launch has to account for.
     pub captured: u64,
-    /// All routes together.
+    /// Where the launch stands.
+    pub state: State,
+    /// Versions of the comparison rules that decided any row.
+    pub rules_versions: u64,
+    /// All routes together, and requests without a route.
     pub launch: ScopeEvidence,
-    /// Each route, in the order in which they first appeared: a route's share of the risk depends on its place, so a route
-    /// keeps its place from look to look.
+    /// Each route of which a request was captured, whether any was sent or not, in any order.
     pub routes: Vec<(String, ScopeEvidence)>,
+}
+
+/// Where a launch stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Replaying.
+    #[default]
+    Active,
+    /// Stopped by a person.
+    Paused,
+    /// Stopped by the kill switch, which an agent turns too when a replayed request reached production, or by a guard.
+    Halted,
+    /// Ended: the candidate went live.
+    Promoted,
+    /// Ended: the candidate was withdrawn.
+    RolledBack,
 }
 
 /// What a route, or all of them together, has shown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScopeEvidence {
+    /// Requests that were captured one by one, whatever became of them: also those that were not sent.
+    pub captured: u64,
     /// Requests of which an outcome of the candidate is known: answered or failed.
     pub sent: u64,
     /// Of those, answered in some way.
     pub answered: u64,
     /// Answers that could be compared in full.
     pub compared: u64,
-    /// Of those, the ones with a difference that is neither noise nor expected.
+    /// Answers that nothing was done to compare.
+    pub uncompared: u64,
+    /// Answers to another request than the one that was captured.
+    pub conflicts: u64,
+    /// Of the compared ones, those with a difference that is neither noise nor expected.
     pub differing: u64,
+    /// Of those, the ones with a difference that is proven to be a fault.
+    pub faulty: u64,
+    /// Of the differing ones, those of which every unexpected difference may still turn out to be noise.
+    pub undecided: u64,
+    /// Of the compared ones, those that differ in nothing but noise.
+    pub noise: u64,
+    /// What the control has shown; `None` for a launch without one.
+    pub control: Option<ControlEvidence>,
     /// Errors of both sides, request by request.
     pub pairs: Pairs,
+    /// How the candidate failed where the primary did not: classes and how often, most frequent first.
+    pub failures: Vec<(String, u64)>,
     /// Latencies; `None` when no request has both.
     pub latencies: Option<Latencies>,
     /// Agreement of a model's classes, by the primary's class.
     pub classes: Vec<ClassCounts>,
     /// Differences of a model's scores.
     pub scores: Scores,
+}
+
+/// What a second copy of the live build has shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControlEvidence {
+    /// Requests of which its outcome and the primary's status are known.
+    pub asked: u64,
+    /// Of those, the ones that it did not answer.
+    pub failed: u64,
+    /// Of those, the ones that it answered with another class of status than the primary.
+    pub other_status: u64,
+    /// Exchanges that were compared in full with both the candidate and the control.
+    pub pairs: u64,
+    /// Of those, only the candidate differs unexpectedly from the primary, whether in noise or not.
+    pub only_candidate: u64,
+    /// Only the control does.
+    pub only_control: u64,
+    /// Errors of candidate and control; `only_primary` counts the control's.
+    pub errors: Pairs,
 }
 
 /// Errors of both sides: server errors, and requests without an answer.
@@ -70,11 +125,13 @@ impl std::fmt::Display for Reference {
     }
 }
 
-/// Order statistics of the latencies of requests that have both, milliseconds.
+/// Order statistics of the latencies of requests that have both, milliseconds. What timed out is infinitely slow.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Latencies {
     /// Whose latency `reference` is.
     pub against: Reference,
+    /// The primary's own median of the same requests, where that is not the reference.
+    pub primary_p50_ms: Option<f64>,
     /// The candidate's.
     pub candidate: Ranked,
     /// The primary's or the control's.
@@ -101,11 +158,58 @@ pub struct Scores {
     pub pairs: u64,
     /// Sum of the differences' absolute values, each cut at 1.
     pub absolute_sum: f64,
+    /// How many were cut.
+    pub cut: u64,
+}
+
+/// A control that answers otherwise than the primary more often than this tells nothing about the candidate.
+pub(crate) const CONTROL_MAY_DEVIATE: f64 = 0.01;
+
+impl ControlEvidence {
+    /// Unexpected differences of both sides, request by request.
+    pub(crate) fn excess(&self) -> PairedErrors {
+        PairedErrors::new(self.pairs, self.only_candidate, self.only_control)
+    }
+
+    /// Requests that it did not answer as the primary did.
+    pub(crate) fn deviations(&self) -> Proportion {
+        Proportion::new(self.asked, self.failed + self.other_status)
+    }
+
+    /// Whether it is shown not to be a copy of the live build, or not to work.
+    pub(crate) fn deviates(&self, alpha: f64) -> bool {
+        self.deviations().is_above(CONTROL_MAY_DEVIATE, alpha)
+    }
 }
 
 impl ScopeEvidence {
+    /// Whether its control is no measure of anything.
+    pub(crate) fn control_deviates(&self, alpha: f64) -> bool {
+        self.control.is_some_and(|control| control.deviates(alpha))
+    }
+
+    /// Without what only the control of `part` would prove.
+    pub(crate) fn without_proof_of(&mut self, part: &Self) {
+        self.faulty = self.faulty.saturating_sub(part.faulty);
+        if let (Some(own), Some(part)) = (&mut self.control, &part.control) {
+            own.pairs = own.pairs.saturating_sub(part.pairs);
+            own.only_candidate = own.only_candidate.saturating_sub(part.only_candidate);
+            own.only_control = own.only_control.saturating_sub(part.only_control);
+        }
+    }
+
     pub(crate) fn mismatches(&self) -> Proportion {
         Proportion::new(self.compared, self.differing)
+    }
+
+    /// Answers with a difference that is a fault for sure.
+    pub(crate) fn faults(&self) -> Proportion {
+        Proportion::new(self.compared, self.faulty)
+    }
+
+    /// What is left if everything that is undecided turns out to be noise.
+    pub(crate) fn decided_mismatches(&self) -> Proportion {
+        Proportion::new(self.compared, self.differing.saturating_sub(self.undecided))
     }
 
     pub(crate) fn unanswered(&self) -> Proportion {

@@ -10,6 +10,8 @@
 //! [routes]                   # each route by itself
 //! p99_ratio = 3.0
 //! required_share = 0.01      # routes with less of the traffic do not hold up a pass
+//! judged = 0.95              # but the judged ones have to hold so much of it together
+//! except = ["POST /pay"]     # and these do not count
 //!
 //! [[route]]                  # one route
 //! route = "GET /search"
@@ -37,6 +39,10 @@ pub struct Gates {
     pub(crate) routes: ScopeGates,
     pub(crate) overrides: Vec<RouteGates>,
     pub(crate) required_share: f64,
+    /// Least share of the captured traffic on routes that could be judged; `None`: not asked for.
+    pub(crate) judged: Option<f64>,
+    /// Routes that a pass does without.
+    pub(crate) except: Vec<String>,
 }
 
 /// Gates on one route.
@@ -56,6 +62,10 @@ pub struct ScopeGates {
     pub error_rate: Option<ErrorRate>,
     /// Limits on latency.
     pub latency: Vec<LatencyGate>,
+    /// Least share of answers that could be compared in full.
+    pub comparable: Option<f64>,
+    /// Where there is noise: how much more often than the control the candidate may differ, of all pairs.
+    pub noise_excess: Option<f64>,
     /// Least share of requests that the candidate answers in any way.
     pub availability: Option<f64>,
     /// Least share of captured requests that were compared; of the launch only.
@@ -107,6 +117,8 @@ pub(crate) enum Gate {
     MatchRate(f64),
     ErrorRate(ErrorRate),
     Latency(LatencyGate),
+    Comparable(f64),
+    NoiseExcess(f64),
     Availability(f64),
     Coverage(f64),
     ClassAgreement(f64),
@@ -114,7 +126,7 @@ pub(crate) enum Gate {
 }
 
 /// What people replace a service by unless they say otherwise: 99.9 % of answers match, the median is within twice the
-/// reference's, errors are no more frequent.
+/// reference's, errors are no more frequent, and nearly all answers could be compared.
 impl Default for ScopeGates {
     fn default() -> Self {
         let median = Limit::Ratio { factor: 2.0, slack_ms: DEFAULT_SLACK_MS };
@@ -122,6 +134,8 @@ impl Default for ScopeGates {
             match_rate: Some(0.999),
             error_rate: Some(ErrorRate { allowed: 0.0, margin: 0.001 }),
             latency: vec![LatencyGate { quantile: Quantile::P50, limit: median }],
+            comparable: Some(0.99),
+            noise_excess: Some(0.02),
             availability: None,
             coverage: None,
             class_agreement: None,
@@ -133,6 +147,9 @@ impl Default for ScopeGates {
 /// What one network hop more or less costs: a ratio of fractions of a millisecond says nothing.
 const DEFAULT_SLACK_MS: f64 = 1.0;
 
+/// Imagining larger samples costs a thousand times what judging does.
+const FORESEEN_ROUTES: usize = 200;
+
 impl Default for Gates {
     fn default() -> Self {
         Self {
@@ -141,6 +158,8 @@ impl Default for Gates {
             routes: ScopeGates::default(),
             overrides: Vec::new(),
             required_share: 0.01,
+            judged: Some(0.95),
+            except: Vec::new(),
         }
     }
 }
@@ -177,9 +196,28 @@ impl Gates {
         self.overrides.iter().filter(|named| named.required == Some(true)).map(|named| named.route.as_str())
     }
 
-    /// Whether a pass needs this route, which had `share` of the traffic.
+    /// Routes that have gates of their own.
+    pub(crate) fn named_routes(&self) -> impl Iterator<Item = &str> {
+        self.overrides.iter().map(|named| named.route.as_str())
+    }
+
+    /// Whether a pass needs this route, which had `share` of the captured traffic.
     pub(crate) fn requires(&self, route: &str, share: f64) -> bool {
-        self.named(route).and_then(|named| named.required).unwrap_or(share >= self.required_share)
+        let own = self.named(route).and_then(|named| named.required);
+        own.unwrap_or(share >= self.required_share && !self.excepts(route))
+    }
+
+    /// Whether a pass does without this route, however much of the traffic it has.
+    pub(crate) fn excepts(&self, route: &str) -> bool {
+        match self.named(route).and_then(|named| named.required) {
+            Some(required) => !required,
+            None => self.except.iter().any(|except| except == route),
+        }
+    }
+
+    /// Whether it is told how much more evidence a route needs: with very many routes, only of those that a pass needs.
+    pub(crate) fn foresees(&self, routes: usize, required: bool) -> bool {
+        required || routes <= FORESEEN_ROUTES
     }
 
     pub(crate) fn alpha(&self) -> f64 {
@@ -199,7 +237,7 @@ impl ScopeGates {
     /// How many gates can fail.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.list().filter(|gate| !matches!(gate, Gate::Coverage(_))).count()
+        self.list().filter(Gate::can_fail).count()
     }
 
     /// In the order in which they are shown.
@@ -208,6 +246,8 @@ impl ScopeGates {
         let first = self.match_rate.map(Gate::MatchRate).into_iter().chain(self.error_rate.map(Gate::ErrorRate));
         first
             .chain(latency)
+            .chain(self.comparable.map(Gate::Comparable))
+            .chain(self.noise_excess.map(Gate::NoiseExcess))
             .chain(self.availability.map(Gate::Availability))
             .chain(self.coverage.map(Gate::Coverage))
             .chain(self.class_agreement.map(Gate::ClassAgreement))
@@ -216,12 +256,19 @@ impl ScopeGates {
 }
 
 impl Gate {
+    /// What is no fault of the candidate's only holds up a pass.
+    fn can_fail(&self) -> bool {
+        !matches!(self, Self::Coverage(_) | Self::Comparable(_) | Self::NoiseExcess(_))
+    }
+
     /// As the gates file calls it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::MatchRate(_) => "match_rate",
             Self::ErrorRate(_) => "error_rate",
             Self::Latency(gate) => gate.name(),
+            Self::Comparable(_) => "comparable",
+            Self::NoiseExcess(_) => "noise_excess",
             Self::Availability(_) => "availability",
             Self::Coverage(_) => "coverage",
             Self::ClassAgreement(_) => "class_agreement",

@@ -2,12 +2,17 @@
 //!
 //! A gate passes when its interval, at the gates' confidence, lies wholly on the right side of the limit; it fails when a wider
 //! interval, at that gate's part of the shared risk ([`Spending`](crate::Spending)), lies wholly on the wrong side; otherwise
-//! the evidence is insufficient. The launch fails if any gate fails, and passes only if every required one passes.
+//! the evidence is insufficient. The launch fails if any gate fails, and passes only if every required one passes and nothing
+//! else speaks against it (`sentences`).
 
 mod latency;
+mod matches;
 mod measures;
+mod models;
 mod needed;
 mod rates;
+mod routes;
+mod sentences;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -21,7 +26,7 @@ use crate::interval::Interval;
 pub use measures::Measure;
 pub use needed::Needed;
 
-use words::{count, percent, plural};
+use words::percent;
 
 /// What is said about a launch, or by a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -117,9 +122,11 @@ pub struct GateResult {
 pub struct Lacking {
     /// The route.
     pub route: String,
-    /// Requests that were sent to the candidate.
+    /// Requests that were captured.
+    pub captured: u64,
+    /// Of those, the ones that were sent to the candidate.
     pub sent: u64,
-    /// Their share of all that were sent.
+    /// Share of all that was captured one by one.
     pub share: f64,
     /// Whether it holds up a pass.
     pub required: bool,
@@ -134,7 +141,9 @@ pub struct Verdict {
     pub reason: String,
     /// Of a pass, and that no gate at all fails falsely.
     pub confidence: f64,
-    /// Every gate: the launch's, then each route's in the order in which they appeared.
+    /// What else has to be known of this verdict, in sentences.
+    pub notes: Vec<String>,
+    /// Every gate: the launch's, then each route's.
     pub gates: Vec<GateResult>,
     /// Routes on which some gate can neither pass nor fail yet.
     pub lacking: Vec<Lacking>,
@@ -143,6 +152,7 @@ pub struct Verdict {
 }
 
 /// What a gate is judged on.
+#[derive(Clone, Copy)]
 struct Case<'a> {
     evidence: &'a ScopeEvidence,
     /// Risk of a false pass.
@@ -150,6 +160,26 @@ struct Case<'a> {
     /// Risk of a false fail.
     fail: f64,
     confidence: f64,
+    /// Whether to tell how much more is needed.
+    foresee: bool,
+}
+
+impl Case<'_> {
+    /// What an open gate needs; `grown` decides on a sample so many times as large, `clean` on so many good requests alone.
+    fn needed(
+        &self,
+        decision: Decision,
+        sample: u64,
+        grown: impl Fn(f64) -> Decision,
+        clean: impl Fn(u64) -> Decision,
+    ) -> Needed {
+        match (decision, sample) {
+            (Decision::Insufficient, _) if !self.foresee => Needed::NotForeseen,
+            (Decision::Insufficient, 0) => Needed::from_nothing(|requests| clean(requests) != Decision::Insufficient),
+            (Decision::Insufficient, _) => Needed::after(sample, |factor| grown(factor) != Decision::Insufficient),
+            _ => Needed::Nothing,
+        }
+    }
 }
 
 /// What came of it, without where and whether required.
@@ -167,70 +197,87 @@ struct Finding {
 /// Judges a launch.
 #[must_use]
 pub fn judge(gates: &Gates, evidence: &Evidence) -> Verdict {
-    let (spending, pass) = (gates.spending(), gates.alpha());
-    let launch = Case {
-        evidence: &evidence.launch,
-        pass,
-        fail: spending.launch(gates.launch.count()),
-        confidence: gates.confidence,
-    };
-    let mut results = results(&launch, &gates.launch, evidence, None, true);
-    let mut lacking = Vec::new();
-    let whole = evidence.launch.sent.max(1) as f64;
-    let unseen = gates.demanded().filter(|name| evidence.routes.iter().all(|(route, _)| route != name));
+    let (spending, pass, confidence) = (gates.spending(), gates.alpha(), gates.confidence);
+    let whole = provable(evidence, pass);
+    let fail = spending.launch(gates.launch.count());
+    let launch = Case { evidence: &whole, pass, fail, confidence, foresee: true };
+    let mut results = results(&launch, &gates.launch, evidence.captured, None, true);
+    let mut of_routes = Vec::new();
+    let mut judged = routes::Judged::new(gates, evidence.launch.captured);
+    let seen = evidence.routes.len();
+    let unseen: Vec<&str> =
+        gates.named_routes().filter(|name| evidence.routes.iter().all(|(route, _)| route != name)).collect();
     let nothing = ScopeEvidence::default();
-    let routes = evidence.routes.iter().map(|(route, evidence)| (route.as_str(), evidence));
-    for (order, (route, of_route)) in routes.chain(unseen.map(|route| (route, &nothing))).enumerate() {
+    let demanded = gates.demanded().filter(|name| unseen.contains(name)).map(|name| (name, &nothing));
+    for (route, of_route) in evidence.routes.iter().map(|(route, of)| (route.as_str(), of)).chain(demanded) {
         let asked = gates.route(route);
-        let share = of_route.sent as f64 / whole;
+        let share = of_route.captured as f64 / evidence.launch.captured.max(1) as f64;
         let required = gates.requires(route, share);
-        let fail = spending.route(order, asked.count());
-        let case = Case { evidence: of_route, pass, fail, confidence: gates.confidence };
-        let of_route_results = self::results(&case, asked, evidence, Some(route), required);
-        if of_route_results.iter().any(|result| result.decision == Decision::Insufficient) {
-            lacking.push(Lacking { route: route.to_owned(), sent: of_route.sent, share, required });
-        }
-        results.extend(of_route_results);
+        let fail = spending.route(seen, asked.count());
+        let case = Case { evidence: of_route, pass, fail, confidence, foresee: gates.foresees(seen, required) };
+        let found = self::results(&case, asked, evidence.captured, Some(route), required);
+        judged.route(route, of_route, share, required, &found);
+        of_routes.extend(found);
     }
-    let decision = decide(evidence.balanced, &results);
+    results.extend(judged.result());
+    results.extend(of_routes);
+    let lacking = judged.lacking;
+    let hindrance = sentences::hindrance(evidence);
+    let decision = decide(evidence.balanced, &results, hindrance.is_some());
     Verdict {
         decision,
-        reason: reason(decision, evidence, &results, &lacking),
-        confidence: gates.confidence,
+        reason: sentences::reason(decision, evidence, &results, &lacking, hindrance),
+        confidence,
+        notes: sentences::notes(gates, evidence, &unseen),
         measures: measures::measures(evidence, pass),
         gates: results,
         lacking,
     }
 }
 
-fn results(
-    case: &Case<'_>,
-    asked: &ScopeGates,
-    evidence: &Evidence,
-    route: Option<&str>,
-    required: bool,
-) -> Vec<GateResult> {
-    let result = |gate: Gate| {
-        let Finding { decision, asked, unit, estimate, interval, sample, needed, reason } = find(gate, case, evidence);
-        let (route, gate) = (route.map(str::to_owned), gate.name());
-        GateResult { route, gate, decision, required, asked, unit, estimate, interval, sample, needed, reason }
-    };
-    asked.list().map(result).collect()
+/// The launch as a whole, without what routes whose control is no measure would prove.
+fn provable(evidence: &Evidence, pass: f64) -> ScopeEvidence {
+    let mut whole = evidence.launch.clone();
+    for (_, route) in evidence.routes.iter().filter(|(_, route)| route.control_deviates(pass)) {
+        whole.without_proof_of(route);
+    }
+    whole
 }
 
-fn find(gate: Gate, case: &Case<'_>, evidence: &Evidence) -> Finding {
-    match gate {
-        Gate::MatchRate(least) => rates::match_rate(case, least),
-        Gate::ErrorRate(asked) => rates::error_rate(case, asked),
-        Gate::Latency(asked) => latency::latency(case, asked),
-        Gate::Availability(least) => rates::availability(case, least),
-        Gate::Coverage(least) => rates::coverage(case.evidence.compared, evidence.captured, least),
-        Gate::ClassAgreement(least) => rates::class_agreement(case, least),
-        Gate::ScoreDifference(most) => rates::score_difference(case, most),
+fn results(case: &Case<'_>, asked: &ScopeGates, captured: u64, route: Option<&str>, required: bool) -> Vec<GateResult> {
+    let result = |gate: &'static str, finding: Finding| finding.of(gate, route, required);
+    let own = asked.list().filter_map(|gate| Some(result(gate.name(), find(gate, case, captured)?)));
+    let control = case.evidence.control.filter(|control| asked.match_rate.is_some() && control.deviates(case.pass));
+    own.chain(control.map(|control| result("control", matches::deviating(case, &control)))).collect()
+}
+
+impl Finding {
+    fn of(self, gate: &'static str, route: Option<&str>, required: bool) -> GateResult {
+        let Self { decision, asked, unit, estimate, interval, sample, needed, reason } = self;
+        let route = route.map(str::to_owned);
+        GateResult { route, gate, decision, required, asked, unit, estimate, interval, sample, needed, reason }
     }
 }
 
-fn decide(balanced: Option<bool>, results: &[GateResult]) -> Decision {
+/// `None`: the gate is about something that this scope does not have.
+fn find(gate: Gate, case: &Case<'_>, captured: u64) -> Option<Finding> {
+    Some(match gate {
+        Gate::MatchRate(least) => matches::match_rate(case, least),
+        Gate::ErrorRate(asked) => rates::error_rate(case, asked),
+        Gate::Latency(asked) => latency::latency(case, asked),
+        Gate::Comparable(least) => rates::comparable(case, least),
+        Gate::NoiseExcess(most) => {
+            let control = case.evidence.control.filter(|control| !control.deviates(case.pass));
+            matches::noise_excess(case, &control.filter(|_| case.evidence.noise > 0)?, most)
+        }
+        Gate::Availability(least) => rates::availability(case, least),
+        Gate::Coverage(least) => rates::coverage(case.evidence.compared, captured, least),
+        Gate::ClassAgreement(least) => models::class_agreement(case, least),
+        Gate::ScoreDifference(most) => models::score_difference(case, most),
+    })
+}
+
+fn decide(balanced: Option<bool>, results: &[GateResult], hindered: bool) -> Decision {
     let mut required = results.iter().filter(|result| result.required).peekable();
     if balanced == Some(false) {
         Decision::Unbalanced
@@ -238,63 +285,9 @@ fn decide(balanced: Option<bool>, results: &[GateResult]) -> Decision {
         Decision::Fail
     } else if balanced.is_none() || required.peek().is_none() || !required.all(|r| r.decision == Decision::Pass) {
         Decision::Insufficient
+    } else if hindered {
+        Decision::Insufficient
     } else {
         Decision::Pass
     }
-}
-
-/// Gates named in the sentence on a launch; the others are counted.
-const NAMED: usize = 3;
-
-fn reason(decision: Decision, evidence: &Evidence, results: &[GateResult], lacking: &[Lacking]) -> String {
-    let required = results.iter().filter(|result| result.required).count();
-    match decision {
-        Decision::Unbalanced => {
-            "The ledger does not balance: some captured request is unaccounted for or counted twice, so nothing is shown."
-                .to_owned()
-        }
-        Decision::Fail => {
-            let failing: Vec<&GateResult> = results.iter().filter(|r| r.decision == Decision::Fail).collect();
-            let verb = if failing.len() == 1 { "fails" } else { "fail" };
-            format!("{} of {} {verb}: {}.", failing.len(), plural(results.len(), "gate"), names(&failing))
-        }
-        Decision::Pass => {
-            let optional: Vec<&Lacking> = lacking.iter().filter(|route| !route.required).collect();
-            let all = format!("All {} pass", plural(required, "required gate"));
-            if optional.is_empty() {
-                return format!("{all}.");
-            }
-            let share: f64 = optional.iter().map(|route| route.share).sum();
-            let routes = plural(optional.len(), "route");
-            format!("{all}; {routes} with {} of the traffic could not be judged.", percent(share))
-        }
-        Decision::Insufficient if evidence.captured == 0 || evidence.balanced.is_none() => {
-            "Nothing of this launch was accounted for yet.".to_owned()
-        }
-        Decision::Insufficient if required == 0 => "No gate is asked for, so nothing can be shown.".to_owned(),
-        Decision::Insufficient => {
-            let open = |r: &&GateResult| r.required && r.decision == Decision::Insufficient;
-            let open: Vec<&GateResult> = results.iter().filter(open).collect();
-            let verb = if open.len() == 1 { "lacks" } else { "lack" };
-            let more = match Needed::of_all(open.iter().map(|result| result.needed)) {
-                Needed::About(more) => format!("; about {} more comparable requests would decide", count(more)),
-                Needed::AtLeast(more) => format!("; at least {} more comparable requests are needed", count(more)),
-                Needed::Nothing | Needed::Unknown => String::new(),
-            };
-            let all = plural(required, "required gate");
-            format!("{} of {all} {verb} evidence: {}{more}.", open.len(), names(&open))
-        }
-    }
-}
-
-fn names(results: &[&GateResult]) -> String {
-    let name = |result: &&GateResult| match &result.route {
-        Some(route) => format!("{} of {route}", result.gate),
-        None => format!("{} of the launch", result.gate),
-    };
-    let mut names: Vec<String> = results.iter().take(NAMED).map(name).collect();
-    if results.len() > NAMED {
-        names.push(format!("{} more", results.len() - NAMED));
-    }
-    names.join(", ")
 }

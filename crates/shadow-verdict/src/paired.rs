@@ -63,6 +63,16 @@ impl PairedErrors {
         self.pairs > 0.0 && self.divergence(&self.observed(), &self.likeliest(difference)) >= self.reach(alpha)
     }
 
+    /// Whether the whole interval is above `difference`.
+    pub(crate) fn is_above(&self, difference: f64, alpha: f64) -> bool {
+        self.estimate().is_some_and(|observed| observed > difference) && self.rules_out(difference, alpha)
+    }
+
+    /// Whether the whole interval is at or below `difference`.
+    pub(crate) fn is_at_most(&self, difference: f64, alpha: f64) -> bool {
+        self.estimate().is_some_and(|observed| observed <= difference) && self.rules_out(difference, alpha)
+    }
+
     /// The same rates in a sample `factor` times as large.
     pub(crate) fn times(&self, factor: f64) -> Self {
         let Self { pairs, only_candidate, only_primary } = *self;
@@ -189,7 +199,7 @@ mod tests {
             prop_assert!(-1.0 <= interval.low && interval.high <= 1.0);
             let within = f64::midpoint(interval.low, interval.high);
             prop_assert!(!errors.rules_out(within, 0.05));
-            prop_assert!(interval.high > 0.999 || errors.rules_out(interval.high * 1.001 + 1e-9, 0.05));
+            prop_assert!(interval.high > 0.999 || errors.rules_out(interval.high + interval.high.abs() * 0.001 + 1e-9, 0.05));
             prop_assert!(interval.low < -0.999 || errors.rules_out(interval.low - interval.low.abs() * 0.001 - 1e-9, 0.05));
         }
     }

@@ -54,6 +54,16 @@ impl Proportion {
         ln_evidence(events, trials - events, rate, RARE) >= -alpha.ln()
     }
 
+    /// Whether the whole interval is above `rate`.
+    pub(crate) fn is_above(&self, rate: f64, alpha: f64) -> bool {
+        self.estimate().is_some_and(|observed| observed > rate) && self.rules_out(rate, alpha)
+    }
+
+    /// Whether the whole interval is at or below `rate`.
+    pub(crate) fn is_at_most(&self, rate: f64, alpha: f64) -> bool {
+        self.estimate().is_some_and(|observed| observed <= rate) && self.rules_out(rate, alpha)
+    }
+
     /// The same rate in a sample `factor` times as large.
     pub(crate) fn times(&self, factor: f64) -> Self {
         Self { trials: self.trials * factor, events: self.events * factor }

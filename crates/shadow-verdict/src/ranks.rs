@@ -114,17 +114,18 @@ impl Wanted {
     #[must_use]
     pub fn for_launch(gates: &Gates, values: u64) -> Self {
         let asked = gates.launch();
-        Self::of(asked, gates.alpha(), gates.spending().launch(asked.count()), values)
+        Self::of(asked, gates.alpha(), gates.spending().launch(asked.count()), values, true)
     }
 
-    /// For the route that appeared as the `order`th, from 0.
+    /// For one of so many `routes`, which had `share` of the captured traffic.
     #[must_use]
-    pub fn for_route(gates: &Gates, route: &str, order: usize, values: u64) -> Self {
+    pub fn for_route(gates: &Gates, route: &str, routes: usize, share: f64, values: u64) -> Self {
         let asked = gates.route(route);
-        Self::of(asked, gates.alpha(), gates.spending().route(order, asked.count()), values)
+        let foresee = gates.foresees(routes, gates.requires(route, share));
+        Self::of(asked, gates.alpha(), gates.spending().route(routes, asked.count()), values, foresee)
     }
 
-    fn of(asked: &ScopeGates, pass: f64, fail: f64, values: u64) -> Self {
+    fn of(asked: &ScopeGates, pass: f64, fail: f64, values: u64, foresee: bool) -> Self {
         let mut wanted = BTreeSet::new();
         if values == 0 {
             return Self(wanted);
@@ -132,7 +133,8 @@ impl Wanted {
         for quantile in [Quantile::P50, Quantile::P95, Quantile::P99] {
             wanted.insert(Rank::from_smallest(quantile.rank(values)));
             // How much more is needed is told for gates only.
-            let growth = if asked.latency.iter().any(|gate| gate.quantile == quantile) { &GROWTH[..] } else { &[] };
+            let asked = foresee && asked.latency.iter().any(|gate| gate.quantile == quantile);
+            let growth = if asked { &GROWTH[..] } else { &[] };
             // A ratio needs two samples, each of which gets half of the risk.
             for alpha in [pass, pass / 2.0, fail, fail / 2.0] {
                 let grown = growth.iter().map(|growth| grown_ranks(quantile, values, alpha, *growth));
@@ -157,7 +159,7 @@ mod tests {
 
     fn wanted(values: u64) -> Wanted {
         let gates = Gates::parse("[launch]\np95_ratio = 2\np99_ratio = 2").unwrap();
-        Wanted::of(gates.launch(), 0.05, 0.001, values)
+        Wanted::of(gates.launch(), 0.05, 0.001, values, true)
     }
 
     fn sample(values: u32) -> Vec<f64> {

@@ -20,8 +20,17 @@ impl Output {
     /// # Errors
     /// When stdout cannot be written; a reader that went away is none.
     pub(crate) fn show<T: Serialize>(self, answer: &T, people: impl FnOnce(&T) -> String) -> Result<(), Failure> {
-        if self.json { print(&json(answer)) } else { print(&people(answer)) }
+        if self.json { print(&json(answer)) } else { print(&printable(&people(answer))) }
     }
+}
+
+/// Text without what would steer a terminal: routes, places and values come from traffic. Line ends stay.
+pub(crate) fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 
 /// An answer as indented JSON.
@@ -51,5 +60,15 @@ pub(crate) fn complain(failure: &Failure) {
         (Kind::Interrupted, _) => note(cause),
         (_, "") => note(&format!("shadowctl: {cause}")),
         (_, remedy) => note(&format!("shadowctl: {cause}\n  what to do: {remedy}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_comes_from_traffic_steers_the_terminal() {
+        assert_eq!(printable("GET /\u{1b}[2J\r\u{202e}x\u{9b}1m\tä\n"), "GET / [2J  x 1m ä\n");
     }
 }

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::output::printable;
+
 /// On which side the text of a column stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
@@ -27,10 +29,11 @@ impl Table {
         Self { head: columns.iter().map(column).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row with one cell for each column.
+    /// Adds a row with one cell for each column; what would break the line or steer a terminal becomes a space.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         debug_assert_eq!(N, self.head.len(), "one cell for each column");
-        self.rows.push(cells.into());
+        let one_line = |cell: String| printable(&cell).replace('\n', " ");
+        self.rows.push(cells.map(one_line).into());
     }
 
     /// The table as text.
@@ -70,6 +73,13 @@ pub(crate) fn pairs(pairs: &[(&str, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_stays_on_its_line() {
+        let mut table = Table::new(&["route", ""]);
+        table.row(["GET /\n\u{1b}[2J".into(), "x".into()]);
+        assert_eq!(table.render(), "route\nGET /  [2J  x\n");
+    }
 
     #[test]
     fn columns_align_and_lines_have_no_trailing_spaces() {

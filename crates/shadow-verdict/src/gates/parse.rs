@@ -37,7 +37,8 @@ const FACTOR: Range = Range { low: 0.0, high: 1e6, open: true, words: "a factor 
 const CONFIDENCE: Range = Range { low: 0.5, high: 1.0, open: true, words: "a probability above 0.5 and below 1" };
 
 const KEYS: &str = "match_rate, error_rate, error_rate_margin, p50_ratio, p95_ratio, p99_ratio, p50_difference_ms, \
-                    p95_difference_ms, p99_difference_ms, latency_slack_ms, availability, class_agreement, score_difference";
+                    p95_difference_ms, p99_difference_ms, latency_slack_ms, comparable, noise_excess, availability, \
+                    class_agreement, score_difference";
 
 type Value<'a> = Spanned<DeValue<'a>>;
 
@@ -54,9 +55,16 @@ pub(super) fn parse(text: &str) -> Result<Gates, GatesError> {
             "confidence" => gates.confidence = lines.number(value, CONFIDENCE)?,
             "launch" => gates.launch = launch(&lines, lines.table(value)?)?,
             "routes" => {
-                gates.routes = scope(&lines, lines.table(value)?, ScopeGates::default(), &["required_share"])?;
-                if let Some(share) = lines.table(value)?.get("required_share") {
+                let table = lines.table(value)?;
+                gates.routes = scope(&lines, table, ScopeGates::default(), &["required_share", "judged", "except"])?;
+                if let Some(share) = table.get("required_share") {
                     gates.required_share = lines.number(share, RATE)?;
+                }
+                if let Some(share) = table.get("judged") {
+                    gates.judged = lines.setting(share, SHARE)?;
+                }
+                if let Some(routes) = table.get("except") {
+                    gates.except = lines.texts(routes)?;
                 }
             }
             // After the gates of all routes are known.
@@ -137,6 +145,8 @@ fn scope(
             "p95_difference_ms" => differences[1] = lines.setting(value, MS)?,
             "p99_difference_ms" => differences[2] = lines.setting(value, MS)?,
             "latency_slack_ms" => slack_ms = lines.number(value, MS)?,
+            "comparable" => gates.comparable = lines.setting(value, SHARE)?,
+            "noise_excess" => gates.noise_excess = lines.setting(value, SHARE)?,
             "availability" => gates.availability = lines.setting(value, SHARE)?,
             "class_agreement" => gates.class_agreement = lines.setting(value, SHARE)?,
             "score_difference" => gates.score_difference = lines.setting(value, SHARE)?,
@@ -146,6 +156,15 @@ fn scope(
                 return Err(lines.error(key.span().start, problem));
             }
         }
+    }
+    if let Some(allowed) = allowed.filter(|allowed| allowed + margin >= 1.0) {
+        let at = ["error_rate", "error_rate_margin"]
+            .into_iter()
+            .find_map(|key| table.get(key))
+            .map_or(0, |v| v.span().start);
+        let problem =
+            format!("error_rate {allowed} and error_rate_margin {margin} together allow every request to fail");
+        return Err(lines.error(at, problem));
     }
     gates.error_rate = allowed.map(|allowed| ErrorRate { allowed, margin });
     gates.latency.clear();
@@ -181,8 +200,30 @@ impl Lines<'_> {
         }
     }
 
+    /// A list of routes.
+    fn texts(&self, value: &Value<'_>) -> Result<Vec<String>, GatesError> {
+        let wrong = |at: usize| self.error(at, "except is a list of routes, as in [\"POST /pay\"]".to_owned());
+        let DeValue::Array(list) = value.get_ref() else { return Err(wrong(value.span().start)) };
+        if list.len() > MAX_ROUTES {
+            return Err(self.error(value.span().start, format!("more than {MAX_ROUTES} routes are excepted")));
+        }
+        let text = |value: &Value<'_>| match value.get_ref() {
+            DeValue::String(route) => Ok(route.to_string()),
+            _ => Err(wrong(value.span().start)),
+        };
+        list.iter().map(text).collect()
+    }
+
     fn number(&self, value: &Value<'_>, range: Range) -> Result<f64, GatesError> {
         let shown = match value.get_ref() {
+            DeValue::Integer(number) if number.radix() != 10 => {
+                let problem = format!(
+                    "{} in base {} is not taken here; write it as a decimal number",
+                    number.as_str(),
+                    number.radix()
+                );
+                return Err(self.error(value.span().start, problem));
+            }
             DeValue::Integer(number) => number.as_str().to_owned(),
             DeValue::Float(number) => number.as_str().to_owned(),
             DeValue::String(word) => format!("{word:?}"),

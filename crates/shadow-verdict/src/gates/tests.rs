@@ -5,7 +5,7 @@ fn no_file_is_a_sensible_set_of_gates() {
     let gates = Gates::parse("").unwrap();
     assert_eq!(gates, Gates::default());
     let names: Vec<&str> = gates.route("GET /").list().map(|gate| gate.name()).collect();
-    assert_eq!(names, ["match_rate", "error_rate", "p50_ratio"]);
+    assert_eq!(names, ["match_rate", "error_rate", "p50_ratio", "comparable", "noise_excess"]);
     assert_eq!(gates.launch().count(), 3);
 }
 
@@ -57,6 +57,16 @@ fn every_error_names_its_line_and_what_would_be_right() {
     assert!(problem("[[route]]\nroute = 'GET /'\nrequired = 1").starts_with("gates, line 3: required is true or"));
     assert!(problem("[route]\nroute = 'GET /'").starts_with("gates, line 1: gates on one route are written [[route]]"));
     assert!(problem("launch = 3").starts_with("gates, line 1: this is a table"));
+    let said = problem("[routes]\np50_ratio = 0x10");
+    assert_eq!(said, "gates, line 2: 10 in base 16 is not taken here; write it as a decimal number");
+    let said = problem("[routes]\nerror_rate = 0.999\nerror_rate_margin = 0.5");
+    assert!(
+        said.starts_with("gates, line 2: error_rate 0.999 and error_rate_margin 0.5 together allow every"),
+        "{said}"
+    );
+    assert!(problem("[routes]\nexcept = 'POST /pay'").starts_with("gates, line 2: except is a list of routes, as in"));
+    assert!(problem("[routes]\nexcept = [3]").starts_with("gates, line 2: except is a list of routes"));
+    assert!(problem("[launch]\njudged = 0.5").starts_with("gates, line 2: unknown key"), "it is about the routes");
     assert!(problem("\n= 1").starts_with("gates, line 2: "));
 }
 
@@ -64,5 +74,17 @@ fn every_error_names_its_line_and_what_would_be_right() {
 fn coverage_cannot_fail_and_takes_no_share_of_the_risk() {
     let gates = Gates::parse("[launch]\ncoverage = 0.5").unwrap();
     assert_eq!(gates.launch().count(), ScopeGates::default().count());
-    assert_eq!(gates.launch().list().count(), 4);
+    assert_eq!(gates.launch().list().count(), 6);
+}
+
+#[test]
+fn a_route_that_is_excepted_holds_up_nothing_unless_it_is_required_by_name() {
+    let gates = Gates::parse(
+        "[routes]\nexcept = ['POST /pay', 'POST /buy']\njudged = 0.8\n[[route]]\nroute = 'POST /buy'\nrequired = true",
+    )
+    .unwrap();
+    assert_eq!(gates.judged, Some(0.8));
+    assert!(gates.excepts("POST /pay") && !gates.requires("POST /pay", 0.5));
+    assert!(!gates.excepts("POST /buy") && gates.requires("POST /buy", 0.0));
+    assert!(!gates.excepts("GET /"));
 }

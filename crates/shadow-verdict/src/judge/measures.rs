@@ -6,6 +6,7 @@ use super::Unit;
 use super::latency::{measure_name, percentile};
 use crate::evidence::{Evidence, ScopeEvidence};
 use crate::interval::Interval;
+use crate::paired::PairedErrors;
 use crate::proportion::Proportion;
 use crate::quantile::Quantile;
 
@@ -62,9 +63,33 @@ fn scope(all: &mut Vec<Measure>, route: Option<&String>, evidence: &ScopeEvidenc
         });
     };
     share("availability", None, evidence.unanswered(), evidence.sent);
+    if let Some(control) = &evidence.control {
+        let quiet = evidence.compared.saturating_sub(evidence.noise);
+        share("noise_share", None, Proportion::new(evidence.compared, quiet), evidence.compared);
+        let answered = control.asked.saturating_sub(control.failed);
+        share("control_failed", None, Proportion::new(control.asked, answered), control.asked);
+    }
     for class in &evidence.classes {
         let events = Proportion::new(class.pairs, class.pairs.saturating_sub(class.agreeing));
         share("class_agreement", Some(&class.class), events, class.pairs);
+    }
+    if let Some(control) = &evidence.control {
+        let errors = control.errors;
+        let to_control = PairedErrors::new(errors.pairs, errors.only_candidate, errors.only_primary);
+        for (measure, excess, sample) in [
+            ("noise_excess", control.excess(), control.pairs),
+            ("error_rate_against_control", to_control, errors.pairs),
+        ] {
+            all.push(Measure {
+                route: route.cloned(),
+                measure: measure.to_owned(),
+                class: None,
+                unit: Unit::Share,
+                estimate: excess.estimate(),
+                interval: excess.interval(alpha),
+                sample,
+            });
+        }
     }
     if evidence.scores.pairs > 0 {
         let scores = evidence.score_differences();

@@ -14,6 +14,8 @@ pub enum Needed {
     AtLeast(u64),
     /// What was observed is too near the limit to tell: more than a thousand times the sample.
     Unknown,
+    /// Nobody computed it: a pass does not need this route, and there are very many.
+    NotForeseen,
 }
 
 /// A sample more than so many times as large is not imagined.
@@ -58,7 +60,7 @@ impl Needed {
     /// Of several gates that all have to decide: the one that needs most.
     pub(super) fn of_all(needed: impl Iterator<Item = Self>) -> Self {
         let weight = |needed: &Self| match needed {
-            Self::Nothing => (0, 0),
+            Self::Nothing | Self::NotForeseen => (0, 0),
             Self::About(more) | Self::AtLeast(more) => (1, *more),
             Self::Unknown => (2, 0),
         };
@@ -67,7 +69,7 @@ impl Needed {
 }
 
 /// Up to two digits.
-fn rounded(number: u64) -> u64 {
+pub(super) fn rounded(number: u64) -> u64 {
     let mut unit = 1_u64;
     while number / unit >= 100 {
         unit *= 10;

@@ -1,28 +1,24 @@
-//! Gates on shares: matches, errors, answers, agreement.
+//! Gates on shares: errors, answers, and how much could be compared and judged at all.
 
-use super::needed::Needed;
+use super::needed::{Needed, rounded};
 use super::words::{count, more, percent};
 use super::{Asked, Case, Decision, Finding, Unit};
+use crate::evidence::{Pairs, ScopeEvidence};
 use crate::gates::ErrorRate;
 use crate::interval::Interval;
 use crate::proportion::Proportion;
 
 /// A share that may not be too small, judged by the rate of its opposite.
-struct Share<'a> {
+pub(super) struct Share<'a> {
     /// Of the opposite: of mismatches, of unanswered requests.
-    events: Proportion,
-    trials: u64,
+    pub(super) events: Proportion,
+    pub(super) trials: u64,
     /// Least share of what is good.
-    least: f64,
+    pub(super) least: f64,
     /// What was tried: "compared requests".
-    what: &'a str,
+    pub(super) what: &'a str,
     /// What the good ones did: "matched".
-    did: &'a str,
-}
-
-pub(super) fn match_rate(case: &Case<'_>, least: f64) -> Finding {
-    let events = case.evidence.mismatches();
-    share(case, &Share { events, trials: case.evidence.compared, least, what: "compared requests", did: "matched" })
+    pub(super) did: &'a str,
 }
 
 pub(super) fn availability(case: &Case<'_>, least: f64) -> Finding {
@@ -30,17 +26,12 @@ pub(super) fn availability(case: &Case<'_>, least: f64) -> Finding {
     share(case, &Share { events, trials: case.evidence.sent, least, what: "sent requests", did: "were answered" })
 }
 
-pub(super) fn class_agreement(case: &Case<'_>, least: f64) -> Finding {
-    let (trials, events) = case.evidence.disagreements();
-    share(case, &Share { events, trials, least, what: "answers with a class", did: "agreed" })
-}
-
-fn share(case: &Case<'_>, share: &Share<'_>) -> Finding {
+pub(super) fn share(case: &Case<'_>, share: &Share<'_>) -> Finding {
     let Share { events, trials, least, what, did } = *share;
-    let decide = |events: Proportion| decide(events.interval(case.pass), events.interval(case.fail), 1.0 - least);
+    let decide = |events: Proportion| decide(case, events, 1.0 - least);
     let decision = decide(events);
-    let needed =
-        needed(decision, trials, |factor| decide(events.times(factor)), |clean| decide(Proportion::new(clean, 0)));
+    let clean = |clean| decide(Proportion::new(clean, 0));
+    let needed = case.needed(decision, trials, |factor| decide(events.times(factor)), clean);
     let bad = events.interval(case.pass);
     let interval = Interval { low: 1.0 - bad.high, high: 1.0 - bad.low };
     let estimate = events.estimate().map(|rate| 1.0 - rate);
@@ -73,36 +64,15 @@ fn share(case: &Case<'_>, share: &Share<'_>) -> Finding {
     Finding { decision, asked, unit: Unit::Share, estimate, interval, sample: trials, needed, reason }
 }
 
-pub(super) fn score_difference(case: &Case<'_>, most: f64) -> Finding {
-    let (scores, sample) = (case.evidence.score_differences(), case.evidence.scores.pairs);
-    let decide = |scores: Proportion| decide(scores.interval(case.pass), scores.interval(case.fail), most);
-    let decision = decide(scores);
-    let needed =
-        needed(decision, sample, |factor| decide(scores.times(factor)), |clean| decide(Proportion::new(clean, 0)));
-    let (estimate, interval) = (scores.estimate(), scores.interval(case.pass));
-    let more = more(needed, "answers with a score");
-    let reason = match estimate {
-        None => format!("There are no answers with a score yet{more}."),
-        Some(mean) => format!(
-            "Scores differ by {mean:.4} on average of {}, {:.4} to {:.4} is plausible and {most} is asked{more}.",
-            count(sample),
-            interval.low,
-            interval.high
-        ),
-    };
-    Finding { decision, asked: Asked::AtMost(most), unit: Unit::Share, estimate, interval, sample, needed, reason }
-}
-
 pub(super) fn error_rate(case: &Case<'_>, asked: ErrorRate) -> Finding {
     let (errors, pairs) = (case.evidence.errors(), case.evidence.pairs);
     let ErrorRate { allowed, margin } = asked;
     let decide = |errors: crate::PairedErrors| {
         // Against a tolerance of zero the coin between the sides is the sharper test.
-        let above =
-            if allowed == 0.0 { errors.shows_increase(case.fail) } else { errors.interval(case.fail).low > allowed };
+        let above = if allowed == 0.0 { errors.shows_increase(case.fail) } else { errors.is_above(allowed, case.fail) };
         if above {
             Decision::Fail
-        } else if errors.interval(case.pass).high <= allowed + margin {
+        } else if errors.is_at_most(allowed + margin, case.pass) {
             Decision::Pass
         } else {
             Decision::Insufficient
@@ -110,12 +80,13 @@ pub(super) fn error_rate(case: &Case<'_>, asked: ErrorRate) -> Finding {
     };
     let decision = decide(errors);
     let clean = |clean| decide(crate::PairedErrors::new(clean, 0, 0));
-    let needed = needed(decision, pairs.pairs, |factor| decide(errors.times(factor)), clean);
+    let needed = case.needed(decision, pairs.pairs, |factor| decide(errors.times(factor)), clean);
     let (estimate, interval) = (errors.estimate(), errors.interval(case.pass));
     let counts = format!(
-        "Of {} requests {} failed on the candidate alone and {} on the primary alone",
+        "Of {} requests {} failed on the candidate alone{} and {} on the primary alone",
         count(pairs.pairs),
         count(pairs.only_candidate),
+        classes(&case.evidence.failures),
         count(pairs.only_primary)
     );
     let high = percent(interval.high);
@@ -133,58 +104,81 @@ pub(super) fn error_rate(case: &Case<'_>, asked: ErrorRate) -> Finding {
             format!("{counts}: an increase by up to {high} is plausible, and {margin} has to be excluded{more}.")
         }
     };
+    let reason = match case.evidence.control.map(|control| control.errors).filter(|errors| errors.pairs > 0) {
+        Some(Pairs { pairs, only_candidate, only_primary }) => format!(
+            "{} Of {} that the control got too, {} failed on the candidate alone and {} on the control alone.",
+            reason,
+            count(pairs),
+            count(only_candidate),
+            count(only_primary)
+        ),
+        None => reason,
+    };
     let asked = Asked::AtMost(allowed + margin);
     Finding { decision, asked, unit: Unit::Share, estimate, interval, sample: pairs.pairs, needed, reason }
 }
 
-/// The share of what was captured is known exactly. Too little of it is no fault of the candidate's, so this never fails.
+/// Classes of failures named in a sentence.
+const NAMED: usize = 4;
+
+/// " (20 status 500, 3 timeout)"
+fn classes(failures: &[(String, u64)]) -> String {
+    if failures.is_empty() {
+        return String::new();
+    }
+    let named: Vec<String> =
+        failures.iter().take(NAMED).map(|(class, failed)| format!("{} {class}", count(*failed))).collect();
+    let more = if failures.len() > NAMED { ", ..." } else { "" };
+    format!(" ({}{more})", named.join(", "))
+}
+
+/// Answers that cannot be compared say nothing, however many they are; they are no fault either, so this never fails.
+pub(super) fn comparable(case: &Case<'_>, least: f64) -> Finding {
+    let ScopeEvidence { answered, compared, uncompared, .. } = *case.evidence;
+    let mut finding = exact(compared, answered, least, "answers were compared in full");
+    if finding.decision == Decision::Insufficient && answered > 0 {
+        // Further answers add to both sides of the share.
+        let missing = (least * answered as f64 - compared as f64) / (1.0 - least);
+        finding.needed = Needed::AtLeast(rounded(missing.ceil() as u64));
+    }
+    if answered > 0 && uncompared == answered {
+        finding.reason = format!("None of {} answers was compared: the launch's comparison is off.", count(answered));
+    } else if answered == 0 {
+        finding.reason = "There are no answers to compare yet.".to_owned();
+    }
+    finding
+}
+
+/// Too little of the captured traffic compared is no fault of the candidate's, so this never fails.
 pub(super) fn coverage(compared: u64, captured: u64, least: f64) -> Finding {
-    let estimate = (captured > 0).then(|| compared as f64 / captured as f64);
+    exact(compared, captured, least, "captured requests were compared")
+}
+
+/// On a share that is known exactly: enough, or not enough yet.
+pub(super) fn exact(part: u64, whole: u64, least: f64, what: &str) -> Finding {
+    let estimate = (whole > 0).then(|| part as f64 / whole as f64);
     let enough = estimate.is_some_and(|share| share >= least);
     let (decision, needed) = if enough {
         (Decision::Pass, Needed::Nothing)
     } else {
-        let missing = (least * captured as f64).ceil() as u64;
-        let missing = missing.saturating_sub(compared);
-        (Decision::Insufficient, if captured == 0 { Needed::Unknown } else { Needed::AtLeast(missing) })
+        let missing = ((least * whole as f64).ceil() as u64).saturating_sub(part);
+        (Decision::Insufficient, if whole == 0 { Needed::AtLeast(1) } else { Needed::AtLeast(missing) })
     };
     let share = estimate.unwrap_or(0.0);
-    let reason = format!(
-        "{} of {} captured requests were compared ({}), and {} is asked.",
-        count(compared),
-        count(captured),
-        percent(share),
-        percent(least)
-    );
+    let (part, all, asked) = (count(part), count(whole), percent(least));
+    let reason = format!("{part} of {all} {what} ({}), and {asked} is asked.", percent(share));
     let interval = Interval { low: share, high: share };
-    Finding {
-        decision,
-        asked: Asked::AtLeast(least),
-        unit: Unit::Share,
-        estimate,
-        interval,
-        sample: captured,
-        needed,
-        reason,
-    }
+    let asked = Asked::AtLeast(least);
+    Finding { decision, asked, unit: Unit::Share, estimate, interval, sample: whole, needed, reason }
 }
 
 /// On events that may not be more frequent than `most`.
-fn decide(pass: Interval, fail: Interval, most: f64) -> Decision {
-    if fail.low > most {
+pub(super) fn decide(case: &Case<'_>, events: Proportion, most: f64) -> Decision {
+    if events.is_above(most, case.fail) {
         Decision::Fail
-    } else if pass.high <= most {
+    } else if events.is_at_most(most, case.pass) {
         Decision::Pass
     } else {
         Decision::Insufficient
-    }
-}
-
-/// What an open gate needs; `grown` decides on a sample so many times as large, `clean` on so many good requests alone.
-fn needed(decision: Decision, sample: u64, grown: impl Fn(f64) -> Decision, clean: impl Fn(u64) -> Decision) -> Needed {
-    match (decision, sample) {
-        (Decision::Insufficient, 0) => Needed::from_nothing(|requests| clean(requests) != Decision::Insufficient),
-        (Decision::Insufficient, _) => Needed::after(sample, |factor| grown(factor) != Decision::Insufficient),
-        _ => Needed::Nothing,
     }
 }

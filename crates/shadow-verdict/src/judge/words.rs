@@ -30,8 +30,11 @@ pub(super) fn percent(share: f64) -> String {
     format!("{} %", if text == "-0" { "0" } else { text })
 }
 
-/// Three digits.
+/// Three digits. What timed out is known to be beyond any number.
 pub(super) fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "unlimited".to_owned();
+    }
     let decimals = if value == 0.0 { 0 } else { (2.0 - value.abs().log10().floor()).clamp(0.0, 3.0) as usize };
     let text = format!("{value:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
@@ -40,7 +43,7 @@ pub(super) fn number(value: f64) -> String {
 /// The end of a sentence that says how much more is needed.
 pub(super) fn more(needed: Needed, what: &str) -> String {
     match needed {
-        Needed::Nothing => String::new(),
+        Needed::Nothing | Needed::NotForeseen => String::new(),
         Needed::About(more) => format!("; if it goes on like this, about {} more {what} decide", count(more)),
         Needed::AtLeast(more) => format!("; at least {} more {what} are needed", count(more)),
         Needed::Unknown => "; that is too near the limit to tell how many more are needed".to_owned(),

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 use shadow_record::LaunchName;
-use shadow_verdict::{Decision, Gates, Reference, Verdict, judge};
+use shadow_verdict::{Decision, Gates, Reference, State, Verdict, judge};
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -45,6 +45,8 @@ pub(crate) struct Answer {
     pub(crate) gates_from: GatesFrom,
     /// What latency is held against.
     pub(crate) reference: Reference,
+    /// Where the launch stands.
+    pub(crate) state: State,
     #[serde(flatten)]
     pub(crate) verdict: Verdict,
 }
@@ -75,9 +77,31 @@ pub(crate) enum GatesFrom {
 struct Launch {
     gates: String,
     control: String,
+    status: String,
+    halted: Option<u8>,
 }
 
-const LAUNCH: &str = "SELECT gates, control FROM launches FINAL WHERE launch = {launch:String}";
+/// A replayer that lives and is paused while the launch is not was stopped by the kill switch or a guard. Heartbeats a minute older
+/// than the newest are of instances that are gone.
+const LAUNCH: &str = "\
+SELECT gates, control, toString(status) AS status,
+    (SELECT toUInt8(arrayExists(beat -> beat.1 = 'paused' AND beat.2 >= newest - INTERVAL 1 MINUTE, groupArray(beat)))
+        FROM (SELECT argMax((state, at), (epoch, sequence)) AS beat, max(max(at)) OVER () AS newest FROM instance_status
+              WHERE role = 'replayer' AND launch = {launch:String} GROUP BY instance)
+        GROUP BY newest) AS halted
+FROM launches FINAL WHERE launch = {launch:String}";
+
+impl Launch {
+    fn state(&self) -> State {
+        match self.status.as_str() {
+            "paused" => State::Paused,
+            "promoted" => State::Promoted,
+            "rolled_back" => State::RolledBack,
+            _ if self.halted == Some(1) => State::Halted,
+            _ => State::Active,
+        }
+    }
+}
 
 pub(crate) async fn run(sql: impl FnOnce() -> Result<Sql, Failure>, args: VerdictArgs) -> Result<ExitCode, Failure> {
     let gates = args.gates.as_deref().map(read_gates).transpose()?;
@@ -107,14 +131,15 @@ pub(crate) async fn gather(sql: &Sql, name: &LaunchName, gates: Option<Gates>) -
             "is the comparator running? `shadowctl launch list` and `shadowctl status` tell",
         ));
     };
+    let state = launch.state();
     let (gates, gates_from) = match gates {
         Some(gates) => (gates, GatesFrom::File),
         None if launch.gates.is_empty() => (Gates::default(), GatesFrom::Defaults),
         None => (Gates::parse(&launch.gates).map_err(unreadable)?, GatesFrom::Launch),
     };
     let reference = if launch.control.is_empty() { Reference::Primary } else { Reference::Control };
-    let evidence = evidence::gather(sql, name, &gates, reference).await?;
-    Ok(Answer { launch: name.to_string(), gates_from, reference, verdict: judge(&gates, &evidence) })
+    let evidence = evidence::gather(sql, name, &gates, reference, state).await?;
+    Ok(Answer { launch: name.to_string(), gates_from, reference, state, verdict: judge(&gates, &evidence) })
 }
 
 fn unreadable(error: shadow_verdict::GatesError) -> Failure {

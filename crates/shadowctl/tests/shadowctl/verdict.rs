@@ -113,10 +113,55 @@ async fn a_candidate_passes_fails_or_lacks_evidence_and_the_exit_code_says_which
     rows.exchanges("bad", "GET /a", 0, 1_000, &differing).await;
     rows.accounted("bad", 1_000).await;
     let bad = rows.verdict("bad", &[]).await;
-    assert!(bad.code == 1 && bad.out.starts_with("bad: FAIL\n2 of 6 gates fail: match_rate of the launch"), "{bad:?}");
+    assert!(bad.code == 1 && bad.out.starts_with("bad: FAIL\n2 of 9 gates fail: match_rate of the launch"), "{bad:?}");
     assert_eq!(bad.err, "");
     let report = run(stack, &["report", "bad", "--clickhouse-database", rows.database]).await.ok();
     assert!(report.contains("\nverdict fail: 2 of 6 gates fail: match_rate of the launch"), "{report}");
+
+    let only = "[launch]\nmatch_rate = 0.9\n[routes]\nmatch_rate = \\'off\\'\n[[route]]\nroute = \\'GET /typo\\'";
+    rows.launch("unsent", "", only).await;
+    let skipped = [
+        ("outcome", "'skipped'"),
+        ("reason", "'unsafe_method'"),
+        ("result", "''"),
+        ("candidate_status", "NULL"),
+        ("candidate_us", "NULL"),
+    ];
+    rows.exchanges("unsent", "GET /a", 0, 5_000, &[]).await;
+    rows.exchanges("unsent", "POST /pay", 5_000, 1_000, &skipped).await;
+    rows.exchanges("unsent", "", 6_000, 10, &[]).await;
+    rows.accounted("unsent", 6_010).await;
+    let unsent = rows.judged("unsent", 2).await;
+    let lacking = &unsent["lacking"][0];
+    assert_eq!(
+        (&lacking["route"], &lacking["captured"], &lacking["sent"]),
+        (&"POST /pay".into(), &1_000.into(), &0.into())
+    );
+    assert!(
+        unsent["gates"].as_array().unwrap().iter().all(|gate| gate["route"] != ""),
+        "no route is no route: {unsent}"
+    );
+    assert_eq!(gate(&unsent, "", "judged")["sample"], 6_010);
+    assert_eq!(unsent["notes"][0], "The gates name routes that were never seen: GET /typo.");
+
+    rows.launch("stopped", "", "").await;
+    rows.exchanges("stopped", "GET /a", 0, 5_000, &[]).await;
+    rows.accounted("stopped", 5_000).await;
+    rows.judged("stopped", 0).await;
+    rows.insert(
+        "INSERT INTO instance_status (instance, role, service, launch, epoch, sequence, at, state) VALUES \
+         ('r1', 'replayer', 'shop', 'stopped', 1, 7, '2026-01-31 12:00:00', 'paused'), \
+         ('r2', 'replayer', 'shop', 'stopped', 1, 9, '2026-01-31 12:05:00', 'running')",
+    )
+    .await;
+    rows.judged("stopped", 0).await;
+    rows.insert(
+        "INSERT INTO instance_status (instance, role, service, launch, epoch, sequence, at, state) VALUES \
+         ('r2', 'replayer', 'shop', 'stopped', 1, 10, '2026-01-31 12:05:10', 'paused')",
+    )
+    .await;
+    let stopped = rows.judged("stopped", 2).await;
+    assert_eq!(stopped["state"], "halted", "one that is gone does not stop it, one that lives does");
 
     rows.launch("lost", "", "").await;
     rows.exchanges("lost", "GET /a", 0, 5_000, &[]).await;
@@ -181,6 +226,39 @@ async fn latencies_are_held_against_the_control_where_there_is_one() {
 }
 
 #[tokio::test]
+async fn what_timed_out_is_slow_and_a_quick_refusal_is_not_quick() {
+    let Some(stack) = stack().await else { return };
+    let rows = Rows::new(stack, "verdict_timeouts").await;
+    let only = "[launch]\np50_ratio = \\'off\\'\n[routes]\np99_ratio = 2";
+    rows.launch("late", "http://control", only).await;
+    let control = [("control_status", "200"), ("control_us", "20000"), ("candidate_us", "20000")];
+    rows.exchanges("late", "GET /a", 0, 5_000, &control).await;
+    let timed_out = [
+        ("outcome", "'failed'"),
+        ("reason", "'timeout'"),
+        ("result", "''"),
+        ("candidate_status", "NULL"),
+        ("candidate_us", "NULL"),
+        ("control_status", "200"),
+        ("control_us", "20000"),
+    ];
+    rows.exchanges("late", "GET /a", 5_000, 300, &timed_out).await;
+    let refused =
+        [("candidate_status", "404"), ("candidate_us", "1"), ("control_status", "200"), ("control_us", "20000")];
+    rows.exchanges("late", "GET /a", 5_300, 5_000, &refused).await;
+    let both = [&timed_out[..5], &[("control_error", "'timeout'")][..]].concat();
+    rows.exchanges("late", "GET /a", 10_300, 10, &both).await;
+    rows.accounted("late", 10_310).await;
+    let late = rows.judged("late", 1).await;
+    let tail = gate(&late, "GET /a", "p99_ratio");
+    assert_eq!((&tail["decision"], &tail["sample"]), (&"fail".into(), &5_310.into()), "{tail}");
+    let median = measure(&late, "GET /a", "candidate_p50_ms");
+    assert_eq!(median["estimate"], 20.0, "answers of another class have no part in it");
+    assert_eq!(measure(&late, "GET /a", "p99_difference_ms")["estimate"], Value::Null, "infinite");
+    assert_eq!(measure(&late, "GET /a", "control_failed")["estimate"].as_f64().map(|share| share > 0.0), Some(true));
+}
+
+#[tokio::test]
 async fn errors_are_paired_and_what_the_candidate_could_not_answer_is_left_out() {
     let Some(stack) = stack().await else { return };
     let rows = Rows::new(stack, "verdict_errors").await;
@@ -201,7 +279,8 @@ async fn errors_are_paired_and_what_the_candidate_could_not_answer_is_left_out()
     let errors = gate(&verdict, "GET /a", "error_rate");
     assert_eq!(
         errors["reason"],
-        "Of 5,130 requests 30 failed on the candidate alone and 0 on the primary alone, more than chance explains."
+        "Of 5,130 requests 30 failed on the candidate alone (20 status 500, 10 timeout) and 0 on the primary alone, more than \
+         chance explains."
     );
     let availability = measure(&verdict, "GET /a", "availability");
     assert_eq!(availability["sample"], 5_180);
@@ -244,6 +323,32 @@ async fn noise_counts_as_a_match_and_models_are_held_to_their_classes() {
     rows.accounted("model", 10_000).await;
     let verdict = rows.judged("model", 1).await;
     assert_eq!(gate(&verdict, "POST /classify", "match_rate")["decision"], "pass", "{verdict}");
+    let excess = gate(&verdict, "POST /classify", "noise_excess");
+    assert_eq!((&excess["decision"], &excess["sample"]), (&"insufficient".into(), &10_000.into()), "half of it flaps");
+    assert_eq!(measure(&verdict, "POST /classify", "noise_share")["estimate"], 0.5);
+
+    // Half of the pairs are not known to be anything yet: too few of them are the control's.
+    let young = |expression: &str| expression.replace("number % 2 = 1", "number = 1");
+    let young: Vec<(&str, String)> = flapping.iter().map(|(column, of)| (*column, young(of))).collect();
+    let mut young: Vec<(&str, &str)> = young.iter().map(|(column, of)| (*column, of.as_str())).collect();
+    young.push(("differences.signature", "if(number % 2 = 0, [toString(number)], [])"));
+    rows.launch("young", "http://control", "").await;
+    rows.exchanges("young", "POST /classify", 0, 40, &young).await;
+    rows.accounted("young", 40).await;
+    let young = rows.judged("young", 2).await;
+    let rate = gate(&young, "POST /classify", "match_rate");
+    assert!(
+        rate["reason"].as_str().unwrap().contains("20 differences are not yet known to be noise or fault"),
+        "{rate}"
+    );
+    assert!(young["notes"].as_array().unwrap().is_empty(), "{young}");
+    rows.launch("dead", "http://control", "").await;
+    let dead = [("control_error", "'connect'"), ("result", "if(number % 9 = 0, 'differing', 'matched')")];
+    rows.exchanges("dead", "GET /a", 0, 900, &dead).await;
+    rows.accounted("dead", 900).await;
+    let dead = rows.judged("dead", 2).await;
+    assert_eq!(gate(&dead, "GET /a", "control")["decision"], "insufficient");
+    assert_eq!(dead["notes"][0], "The control answered none of its 900 requests.");
     let agreement = gate(&verdict, "", "class_agreement");
     assert_eq!((&agreement["decision"], &agreement["estimate"]), (&"fail".into(), &0.9.into()));
     let scores = gate(&verdict, "", "score_difference");

@@ -1,44 +1,110 @@
 //! The verdict's questions to ClickHouse: counts from deduplicated rows with noise told from fault, then the order statistics of
 //! the latencies that those counts call for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shadow_record::LaunchName;
 use shadow_verdict::{
-    ClassCounts, Evidence, Gates, Latencies, Pairs, Rank, Ranked, Reference, ScopeEvidence, Scores, Wanted,
+    ClassCounts, ControlEvidence, Evidence, Gates, Latencies, Pairs, Rank, Ranked, Reference, ScopeEvidence, Scores,
+    State, Wanted,
 };
 
 use crate::commands::ledger;
 use crate::failure::Failure;
 use crate::sql::Sql;
 
-/// Counts of each route, by first appearance. What was never the candidate's to answer (the kill switch, a refused target) is
-/// left out; an error is a server error or no answer at all; what a client gave up on is no error of the primary's.
-const COUNTS: &str = "\
+/// Counts of each route, of everything that was captured one by one. What was never the candidate's to answer (the kill switch, a
+/// refused target) is not sent; an error is a server error or no answer at all; what a client gave up on is no error of the
+/// primary's.
+fn counts(against: Reference) -> String {
+    let pair = Latency::against(against).pair;
+    format!(
+        "\
 WITH
-    (outcome IN ('completed', 'failed') AND reason NOT IN ('killed', 'target_refused', 'request_invalid')) AS sent_out,
+    ['killed', 'target_refused', 'request_invalid'] AS not_theirs,
+    (outcome IN ('completed', 'failed') AND NOT has(not_theirs, reason)) AS sent_out,
     (outcome = 'failed' OR ifNull(candidate_status, 0) >= 500) AS candidate_erred,
     (ifNull(primary_status, 0) >= 500 OR primary_error NOT IN ('', 'client_aborted')) AS primary_erred,
-    (sent_out AND (primary_status IS NOT NULL OR primary_erred)) AS known
+    (sent_out AND (primary_status IS NOT NULL OR primary_erred)) AS known,
+    (sent_out AND (control_status IS NOT NULL OR control_error != '') AND NOT has(not_theirs, control_error)) AS of_control,
+    (control_status IS NULL OR control_status >= 500) AS control_erred,
+    (of_control AND primary_status IS NOT NULL) AS beside,
+    (verdict_result = 'differing') AS differs
 SELECT
     toString(route) AS route,
+    count() AS captured,
     countIf(sent_out) AS sent,
     countIf(outcome = 'completed') AS answered,
     countIf(verdict_result IN ('matched', 'differing', 'noise', 'expected')) AS compared,
-    countIf(verdict_result = 'differing') AS differing,
+    countIf(outcome = 'completed' AND verdict_result = '') AS uncompared,
+    countIf(verdict_result = 'conflict') AS conflicts,
+    countIf(differs) AS differing,
+    countIf(differs AND has(differences.standing, 'fault')) AS faulty,
+    countIf(differs AND differences_omitted = 0 AND notEmpty(differences.standing) AND NOT has(differences.standing, 'fault')) AS undecided,
+    countIf(verdict_result = 'noise') AS noise,
+    countIf(beside) AS control_asked,
+    countIf(beside AND control_status IS NULL) AS control_failed,
+    countIf(beside AND intDiv(control_status, 100) != intDiv(primary_status, 100)) AS control_other_status,
+    countIf(paired) AS control_pairs,
+    countIf(paired AND candidate_deviates AND NOT control_deviates) AS excess_candidate,
+    countIf(paired AND control_deviates AND NOT candidate_deviates) AS excess_control,
+    countIf(of_control) AS control_errors,
+    countIf(of_control AND candidate_erred AND NOT control_erred) AS control_only_candidate,
+    countIf(of_control AND control_erred AND NOT candidate_erred) AS control_only_control,
     countIf(known) AS pairs,
     countIf(known AND candidate_erred AND NOT primary_erred) AS only_candidate,
     countIf(known AND primary_erred AND NOT candidate_erred) AS only_primary,
-    countIf(outcome = 'completed' AND candidate_us IS NOT NULL AND primary_us IS NOT NULL) AS primary_latencies,
-    countIf(outcome = 'completed' AND candidate_us IS NOT NULL AND control_status IS NOT NULL AND control_us IS NOT NULL) AS control_latencies,
+    sumMapIf(map(if(outcome = 'failed', toString(reason), concat('status ', toString(ifNull(candidate_status, 0)))), 1::UInt64),
+        known AND candidate_erred AND NOT primary_erred) AS failures,
+    countIf({pair}) AS latencies,
     countIf(score_difference IS NOT NULL) AS scored,
-    sumIf(least(abs(ifNull(score_difference, 0)), 1), score_difference IS NOT NULL) AS score_sum
+    sumIf(least(abs(ifNull(score_difference, 0)), 1), score_difference IS NOT NULL) AS score_sum,
+    countIf(abs(ifNull(score_difference, 0)) > 1) AS scores_cut,
+    groupUniqArrayIf(10)(toString(rules_version), rules_version != '') AS rules_versions
 FROM judged
-WHERE launch = {launch:String} AND outcome IN ('completed', 'failed')
+WHERE launch = {{launch:String}}
 GROUP BY route
-ORDER BY min((captured_at, partition, captured_offset))";
+ORDER BY route"
+    )
+}
+
+/// Microseconds of a request that timed out: beyond any that were measured.
+const FOREVER: i64 = 1 << 60;
+
+/// Which requests have latencies on both sides, as SQL. Both sides gave the same class of status, and no server error: a quick
+/// refusal is no quick answer. Where just one timed out it took for ever; so the slowest are not left out for being slow.
+struct Latency {
+    pair: String,
+    candidate: String,
+    reference: String,
+    difference: String,
+}
+
+impl Latency {
+    fn against(against: Reference) -> Self {
+        let (us, status, late) = match against {
+            Reference::Primary => ("primary_us", "primary_status", "0"),
+            Reference::Control => ("control_us", "control_status", "control_error = 'timeout'"),
+        };
+        let late = format!("({late})");
+        let mine_late = "(outcome = 'failed' AND reason = 'timeout')";
+        let mine = "(outcome = 'completed' AND candidate_us IS NOT NULL AND candidate_status < 500)";
+        let theirs = format!("({us} IS NOT NULL AND {status} < 500)");
+        let same = format!("intDiv(candidate_status, 100) = intDiv({status}, 100)");
+        let pair = format!(
+            "ifNull(({mine} AND {theirs} AND {same}) OR ({mine_late} AND ({theirs} OR {late})) OR ({mine} AND {late}), 0)"
+        );
+        let candidate = format!("if({mine_late}, {FOREVER}, ifNull(candidate_us, 0))");
+        let reference = format!("if({late}, {FOREVER}, ifNull({us}, 0))");
+        // Of two that both waited until the time-out neither is known to be slower.
+        let difference = format!(
+            "multiIf({mine_late} AND {late}, 0, {mine_late}, {FOREVER}, {late}, -{FOREVER}, ifNull(candidate_us - {us}, 0))"
+        );
+        Self { pair, candidate, reference, difference }
+    }
+}
 
 const CLASSES: &str = "SELECT toString(route) AS route, class, classified AS pairs, agreeing FROM agreement \
      WHERE launch = {launch:String} AND classified > 0 ORDER BY route, class";
@@ -49,17 +115,34 @@ const AT_ONCE: usize = 200;
 #[derive(Debug, Default, Deserialize)]
 struct Counts {
     route: String,
+    captured: u64,
     sent: u64,
     answered: u64,
     compared: u64,
+    uncompared: u64,
+    conflicts: u64,
     differing: u64,
+    faulty: u64,
+    undecided: u64,
+    noise: u64,
+    control_asked: u64,
+    control_failed: u64,
+    control_other_status: u64,
+    control_pairs: u64,
+    excess_candidate: u64,
+    excess_control: u64,
+    control_errors: u64,
+    control_only_candidate: u64,
+    control_only_control: u64,
     pairs: u64,
     only_candidate: u64,
     only_primary: u64,
-    primary_latencies: u64,
-    control_latencies: u64,
+    failures: BTreeMap<String, u64>,
+    latencies: u64,
     scored: u64,
     score_sum: f64,
+    scores_cut: u64,
+    rules_versions: BTreeSet<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,6 +162,7 @@ struct Statistics {
     candidate: Vec<i64>,
     reference: Vec<i64>,
     difference: Vec<i64>,
+    primary_p50: Option<i64>,
 }
 
 /// What is wanted of one scope.
@@ -100,16 +184,18 @@ pub(super) async fn gather(
     launch: &LaunchName,
     gates: &Gates,
     against: Reference,
+    state: State,
 ) -> Result<Evidence, Failure> {
     let of = &[("launch", launch.as_str())][..];
+    let asked = counts(against);
     let (ledgers, counts, classes) = tokio::try_join!(
         ledger::launches(sql, launch.as_str()),
-        sql.rows::<Counts>(COUNTS, of),
+        sql.rows::<Counts>(&asked, of),
         sql.rows::<Class>(CLASSES, of),
     )?;
     let ledger = ledgers.into_iter().next();
     let mut statistics = BTreeMap::new();
-    let plans = plans(gates, &counts, against);
+    let plans = plans(gates, &counts);
     for plans in plans.chunks(AT_ONCE) {
         let found: Vec<Statistics> = rows(sql, &query(plans, against), of).await?;
         for found in found {
@@ -120,22 +206,33 @@ pub(super) async fn gather(
             }
         }
     }
+    let versions: BTreeSet<&String> = counts.iter().flat_map(|counts| &counts.rules_versions).collect();
     let mut evidence = Evidence {
         balanced: ledger.as_ref().map(|ledger| ledger.balanced == 1),
         captured: ledger.map_or(0, |ledger| ledger.captured.max(0) as u64),
+        state,
+        rules_versions: versions.len() as u64,
         ..Evidence::default()
     };
-    for counts in counts {
+    for counts in &counts {
         let own = classes.iter().filter(|class| class.route == counts.route);
         let scope = ScopeEvidence {
             classes: own
                 .map(|c| ClassCounts { class: c.class.clone(), pairs: c.pairs, agreeing: c.agreeing })
                 .collect(),
             latencies: statistics.remove(&scope_of(&counts.route)),
-            ..scope(&counts)
+            ..scope(counts, against)
         };
         add(&mut evidence.launch, &scope);
-        evidence.routes.push((counts.route, scope));
+        // What has no route counts in the whole alone.
+        if !counts.route.is_empty() {
+            evidence.routes.push((counts.route.clone(), scope));
+        }
+    }
+    evidence.launch.failures.sort_by_key(|(_, failed)| std::cmp::Reverse(*failed));
+    if against == Reference::Control {
+        // Also where no row tells of it.
+        evidence.launch.control.get_or_insert_default();
     }
     evidence.launch.latencies = statistics.remove(WHOLE);
     Ok(evidence)
@@ -149,16 +246,16 @@ fn scope_of(route: &str) -> String {
     format!("route {route}")
 }
 
-fn plans(gates: &Gates, counts: &[Counts], against: Reference) -> Vec<Plan> {
-    let values = |counts: &Counts| match against {
-        Reference::Primary => counts.primary_latencies,
-        Reference::Control => counts.control_latencies,
-    };
-    let all = counts.iter().map(values).sum();
+fn plans(gates: &Gates, counts: &[Counts]) -> Vec<Plan> {
+    let all = counts.iter().map(|counts| counts.latencies).sum();
+    let captured = counts.iter().map(|counts| counts.captured).sum::<u64>().max(1) as f64;
     let whole = Plan { scope: WHOLE.to_owned(), values: all, ranks: Wanted::for_launch(gates, all).ranks().collect() };
-    let routes = counts.iter().enumerate().map(|(order, counts)| {
-        let wanted = Wanted::for_route(gates, &counts.route, order, values(counts));
-        Plan { scope: scope_of(&counts.route), values: values(counts), ranks: wanted.ranks().collect() }
+    let routes = counts.iter().filter(|counts| !counts.route.is_empty());
+    let seen = routes.clone().count();
+    let routes = routes.map(|counts| {
+        let Counts { route, latencies, .. } = counts;
+        let wanted = Wanted::for_route(gates, route, seen, counts.captured as f64 / captured, *latencies);
+        Plan { scope: scope_of(route), values: *latencies, ranks: wanted.ranks().collect() }
     });
     std::iter::once(whole).chain(routes).filter(|plan| plan.values > 0).collect()
 }
@@ -172,24 +269,21 @@ fn query(plans: &[Plan], against: Reference) -> String {
         plans.iter().map(|plan| (plan.scope.as_str(), plan.ranks.iter().map(|rank| rank.index()).collect())).collect();
     let wanted = serde_json::to_string(&wanted).expect("a map of numbers is JSON");
     let wanted = literal(&wanted);
-    let (reference, answered) = match against {
-        Reference::Primary => ("primary_us", "1"),
-        Reference::Control => ("control_us", "control_status IS NOT NULL"),
-    };
+    let Latency { pair, candidate, reference, difference } = Latency::against(against);
     format!(
         "WITH JSONExtract({wanted}, 'Map(String, Array(Int64))') AS wanted
 SELECT scope, length(c) AS count, arrayMap(i -> c[i], wanted[scope]) AS candidate,
-    arrayMap(i -> r[i], wanted[scope]) AS reference, arrayMap(i -> d[i], wanted[scope]) AS difference
+    arrayMap(i -> r[i], wanted[scope]) AS reference, arrayMap(i -> d[i], wanted[scope]) AS difference, primary_p50
 FROM
 (
     SELECT
         arrayJoin(['{WHOLE}', concat('route ', toString(route))]) AS scope,
-        arraySort(groupArray(assumeNotNull(candidate_us))) AS c,
-        arraySort(groupArray(assumeNotNull({reference}))) AS r,
-        arraySort(groupArray(assumeNotNull(candidate_us - {reference}))) AS d
+        arraySort(groupArray({candidate})) AS c,
+        arraySort(groupArray({reference})) AS r,
+        arraySort(groupArray({difference})) AS d,
+        quantileExactOrNull(0.5)(primary_us) AS primary_p50
     FROM exchanges FINAL
-    WHERE launch = {{launch:String}} AND outcome = 'completed' AND {answered}
-        AND candidate_us IS NOT NULL AND {reference} IS NOT NULL
+    WHERE launch = {{launch:String}} AND {pair}
     GROUP BY scope
 )
 WHERE mapContains(wanted, scope)"
@@ -202,42 +296,90 @@ fn literal(text: &str) -> String {
 }
 
 fn latencies(plan: &Plan, found: &Statistics, against: Reference) -> Latencies {
-    let ranked = |us: &[i64]| {
-        let ms = us.iter().map(|us| *us as f64 / 1000.0);
-        Ranked::new(plan.values, plan.ranks.iter().copied().zip(ms))
+    let ms = |us: &i64| match *us {
+        FOREVER.. => f64::INFINITY,
+        us if us <= -FOREVER => f64::NEG_INFINITY,
+        us => us as f64 / 1000.0,
     };
+    let ranked = |us: &[i64]| Ranked::new(plan.values, plan.ranks.iter().copied().zip(us.iter().map(ms)));
     Latencies {
         against,
+        primary_p50_ms: found.primary_p50.as_ref().map(ms).filter(|_| against == Reference::Control),
         candidate: ranked(&found.candidate),
         reference: ranked(&found.reference),
         difference: ranked(&found.difference),
     }
 }
 
-fn scope(counts: &Counts) -> ScopeEvidence {
-    let Counts { sent, answered, compared, differing, pairs, only_candidate, only_primary, .. } = *counts;
+fn scope(counts: &Counts, against: Reference) -> ScopeEvidence {
+    let Counts { captured, sent, answered, compared, uncompared, conflicts, differing, .. } = *counts;
+    let Counts { faulty, undecided, noise, pairs, only_candidate, only_primary, .. } = *counts;
+    let control = ControlEvidence {
+        asked: counts.control_asked,
+        failed: counts.control_failed,
+        other_status: counts.control_other_status,
+        pairs: counts.control_pairs,
+        only_candidate: counts.excess_candidate,
+        only_control: counts.excess_control,
+        errors: Pairs {
+            pairs: counts.control_errors,
+            only_candidate: counts.control_only_candidate,
+            only_primary: counts.control_only_control,
+        },
+    };
+    let mut failures: Vec<(String, u64)> = counts.failures.iter().map(|(class, n)| (class.clone(), *n)).collect();
+    failures.sort_by_key(|(_, failed)| std::cmp::Reverse(*failed));
     ScopeEvidence {
+        captured,
         sent,
         answered,
         compared,
+        uncompared,
+        conflicts,
         differing,
+        faulty,
+        undecided,
+        noise,
+        control: (against == Reference::Control).then_some(control),
         pairs: Pairs { pairs, only_candidate, only_primary },
+        failures,
         latencies: None,
         classes: Vec::new(),
-        scores: Scores { pairs: counts.scored, absolute_sum: counts.score_sum },
+        scores: Scores { pairs: counts.scored, absolute_sum: counts.score_sum, cut: counts.scores_cut },
     }
 }
 
 fn add(whole: &mut ScopeEvidence, part: &ScopeEvidence) {
+    whole.captured += part.captured;
     whole.sent += part.sent;
     whole.answered += part.answered;
     whole.compared += part.compared;
+    whole.uncompared += part.uncompared;
+    whole.conflicts += part.conflicts;
     whole.differing += part.differing;
-    whole.pairs.pairs += part.pairs.pairs;
-    whole.pairs.only_candidate += part.pairs.only_candidate;
-    whole.pairs.only_primary += part.pairs.only_primary;
+    whole.faulty += part.faulty;
+    whole.undecided += part.undecided;
+    whole.noise += part.noise;
+    add_pairs(&mut whole.pairs, part.pairs);
+    if let Some(part) = part.control {
+        let whole = whole.control.get_or_insert_default();
+        whole.asked += part.asked;
+        whole.failed += part.failed;
+        whole.other_status += part.other_status;
+        whole.pairs += part.pairs;
+        whole.only_candidate += part.only_candidate;
+        whole.only_control += part.only_control;
+        add_pairs(&mut whole.errors, part.errors);
+    }
+    for (class, failed) in &part.failures {
+        match whole.failures.iter_mut().find(|(known, _)| known == class) {
+            Some((_, known)) => *known += failed,
+            None => whole.failures.push((class.clone(), *failed)),
+        }
+    }
     whole.scores.pairs += part.scores.pairs;
     whole.scores.absolute_sum += part.scores.absolute_sum;
+    whole.scores.cut += part.scores.cut;
     for class in &part.classes {
         match whole.classes.iter_mut().find(|known| known.class == class.class) {
             Some(known) => {
@@ -247,6 +389,12 @@ fn add(whole: &mut ScopeEvidence, part: &ScopeEvidence) {
             None => whole.classes.push(class.clone()),
         }
     }
+}
+
+fn add_pairs(whole: &mut Pairs, part: Pairs) {
+    whole.pairs += part.pairs;
+    whole.only_candidate += part.only_candidate;
+    whole.only_primary += part.only_primary;
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ pub(super) fn people(answer: &Answer) -> String {
         GatesFrom::Launch => "the launch's own gates",
         GatesFrom::Defaults => "the default gates",
     };
+    let notes: String = verdict.notes.iter().map(|note| format!("{note}\n")).collect();
     let mut text = format!(
-        "{}: {}\n{}\n\nby {from}, at {} confidence; latency against the {}'s\n",
+        "{}: {}\n{}\n{notes}\nby {from}, at {} confidence; latency against the {}'s\n",
         answer.launch,
         verdict.decision.as_str().to_uppercase(),
         verdict.reason,
@@ -64,12 +65,7 @@ fn measures(answer: &Answer) -> String {
 }
 
 pub(crate) fn place(route: Option<&str>) -> String {
-    route.map_or("the launch".to_owned(), printable)
-}
-
-/// Routes and classes come from traffic.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    route.unwrap_or("the launch").to_owned()
 }
 
 pub(crate) fn interval(unit: Unit, interval: Interval) -> String {
@@ -92,7 +88,7 @@ pub(crate) fn asked(gate: &GateResult) -> String {
 
 fn needed(needed: Needed) -> String {
     match needed {
-        Needed::Nothing => String::new(),
+        Needed::Nothing | Needed::NotForeseen => String::new(),
         Needed::About(more) => format!("about {}", count(more)),
         Needed::AtLeast(more) => format!("at least {}", count(more)),
         Needed::Unknown => "cannot be told".to_owned(),

@@ -6,6 +6,7 @@ use super::*;
 
 fn answer() -> Answer {
     let scope = |requests, differing| ScopeEvidence {
+        captured: requests,
         sent: requests,
         answered: requests,
         compared: requests,
@@ -22,12 +23,14 @@ fn answer() -> Answer {
             ("GET /search".to_owned(), scope(11_660, 0)),
             ("GET /rare\x07".to_owned(), scope(40, 0)),
         ],
+        ..Evidence::default()
     };
     let gates = Gates::default();
     Answer {
         launch: "shop-v2".to_owned(),
         gates_from: GatesFrom::Defaults,
         reference: Reference::Primary,
+        state: State::Active,
         verdict: judge(&gates, &evidence),
     }
 }

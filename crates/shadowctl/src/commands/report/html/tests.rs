@@ -1,6 +1,6 @@
 //! What traffic says cannot become markup, and the page asks nobody for anything.
 
-use shadow_verdict::{Evidence, Gates, Pairs, Reference, ScopeEvidence, judge};
+use shadow_verdict::{Evidence, Gates, Pairs, Reference, ScopeEvidence, State, judge};
 
 use super::findings::{Age, Curve, FaultMinute, LEVELS, Minute};
 use super::*;
@@ -14,6 +14,7 @@ const HOSTILE: &str = "</td><script>alert(1)</script>\"'&";
 fn hostile() -> Page {
     let text = || HOSTILE.to_owned();
     let scope = ScopeEvidence {
+        captured: 100,
         sent: 100,
         answered: 100,
         compared: 100,
@@ -21,8 +22,13 @@ fn hostile() -> Page {
         pairs: Pairs { pairs: 100, only_candidate: 1, only_primary: 0 },
         ..ScopeEvidence::default()
     };
-    let evidence =
-        Evidence { balanced: Some(true), captured: 100, launch: scope.clone(), routes: vec![(text(), scope)] };
+    let evidence = Evidence {
+        balanced: Some(true),
+        captured: 100,
+        launch: scope.clone(),
+        routes: vec![(text(), scope)],
+        ..Evidence::default()
+    };
     let levels = || (1..=LEVELS.len()).map(|i| i as f64 * 1000.0).collect::<Vec<_>>();
     Page {
         report: Report {
@@ -66,6 +72,7 @@ fn hostile() -> Page {
             launch: "shop-v2".into(),
             gates_from: verdict::GatesFrom::Defaults,
             reference: Reference::Control,
+            state: State::Active,
             verdict: judge(&Gates::default(), &evidence),
         },
         findings: Findings {

@@ -28,6 +28,7 @@ pub(in super::super) fn gates(answer: &Answer) -> Markup {
                 "By " (from) ", latency against the " (answer.reference) ". The tinted side is good, the bar is what is plausible at "
                 (share(verdict.confidence)) ", the dot what was observed."
             }
+            @for note in &verdict.notes { p { (note) } }
             @if verdict.gates.is_empty() { p { "No gate is asked for." } }
             div.scroll { table.gates {
                 thead { tr { th { "says" } th { "of" } th { "gate" } th.num { "observed" } th { "plausible" } th.num { "asked" } th.num { "requests" } } }
@@ -48,7 +49,7 @@ fn row(gate: &GateResult) -> Markup {
         Needed::About(more) => Some(format!("about {} more needed", count(more))),
         Needed::AtLeast(more) => Some(format!("at least {} more needed", count(more))),
         Needed::Unknown => Some("too near the limit to tell what is needed".to_owned()),
-        Needed::Nothing => None,
+        Needed::Nothing | Needed::NotForeseen => None,
     };
     let plain = gate.decision == Decision::Pass;
     html! {
