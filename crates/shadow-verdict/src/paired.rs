@@ -189,7 +189,7 @@ mod tests {
             prop_assert!(-1.0 <= interval.low && interval.high <= 1.0);
             let within = f64::midpoint(interval.low, interval.high);
             prop_assert!(!errors.rules_out(within, 0.05));
-            prop_assert!(interval.high > 0.999 || errors.rules_out(interval.high * 1.001 + 1e-9, 0.05));
+            prop_assert!(interval.high > 0.999 || errors.rules_out(interval.high + interval.high.abs() * 0.001 + 1e-9, 0.05));
             prop_assert!(interval.low < -0.999 || errors.rules_out(interval.low - interval.low.abs() * 0.001 - 1e-9, 0.05));
         }
     }
