@@ -13,7 +13,7 @@ use crate::difference::{DifferenceKind, Findings, Found};
 use crate::document::{Document, Id, Kind};
 use crate::excerpt;
 use crate::loose::Loose;
-use crate::path::{Child, JsonPath, Place, Step};
+use crate::path::{Child, JsonPath, Led, Place, Step};
 use crate::rules::{Rule, Treatment};
 use crate::scope::{Scope, Work};
 use crate::value::Scalar;
@@ -37,13 +37,13 @@ pub(crate) struct Walked {
 /// What is to be done next.
 #[derive(Clone, Copy, Debug)]
 enum Task {
-    Compare { ours: Option<Id>, theirs: Option<Id>, step: Into },
+    Compare { ours: Option<Id>, theirs: Option<Id>, step: Reached },
     Leave,
 }
 
 /// How a pair is reached from the place above.
 #[derive(Clone, Copy, Debug)]
-enum Into {
+enum Reached {
     Root,
     Member,
     Element(u32),
@@ -92,13 +92,18 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
 
     /// Compares all of both documents.
     pub(crate) fn whole(&mut self) {
-        self.tasks.push(Task::Compare { ours: Some(0), theirs: Some(0), step: Into::Root });
+        self.tasks.push(Task::Compare { ours: Some(0), theirs: Some(0), step: Reached::Root });
         self.run();
     }
 
     /// Compares only what stands at one place of both, if anything does.
     pub(crate) fn part(&mut self, path: &JsonPath) {
         let (ours, theirs) = (path.find(self.ours.document, 0), path.find(self.theirs.document, 0));
+        if let (Led::Ambiguous(a), Led::Ambiguous(b)) = (ours, theirs) {
+            // Alike, they say the same to whoever reads them.
+            self.walked.incomparable |= self.ours.document.hash(a) != self.theirs.document.hash(b);
+            return;
+        }
         for step in &path.0 {
             match step {
                 Step::Member(name) => self.enter(Child::Member(name)),
@@ -106,8 +111,16 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
                 _ => unreachable!("an exact path has only these"),
             }
         }
-        self.tasks.push(Task::Compare { ours, theirs, step: Into::Root });
-        self.run();
+        match (ours, theirs) {
+            (Led::Ambiguous(_), _) | (_, Led::Ambiguous(_)) => match self.scope.ignored() {
+                Some(rule) => self.decided(rule),
+                None => self.one_ambiguous(ours, theirs),
+            },
+            _ => {
+                self.tasks.push(Task::Compare { ours: ours.to(), theirs: theirs.to(), step: Reached::Root });
+                self.run();
+            }
+        }
         path.0.iter().for_each(|_| self.leave());
     }
 
@@ -128,11 +141,11 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
                     let name = ours.map(|id| self.ours.document.name(id));
                     let name = name.or(theirs.map(|id| self.theirs.document.name(id))).unwrap_or_default();
                     match step {
-                        Into::Root => {}
-                        Into::Member => self.enter(Child::Member(name)),
-                        Into::Element(index) => self.enter(Child::Index(index)),
+                        Reached::Root => {}
+                        Reached::Member => self.enter(Child::Member(name)),
+                        Reached::Element(index) => self.enter(Child::Index(index)),
                     }
-                    if !matches!(step, Into::Root) {
+                    if !matches!(step, Reached::Root) {
                         self.tasks.push(Task::Leave);
                     }
                     self.compare(ours, theirs);
@@ -190,10 +203,10 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
     fn both(&mut self, a: Id, b: Id) {
         let (ours, theirs) = (self.ours.document, self.theirs.document);
         match (ours.kind(a), theirs.kind(b)) {
-            // Which of the members counts is up to who reads them.
-            (Kind::Ambiguous, Kind::Ambiguous | Kind::Object) | (Kind::Object, Kind::Ambiguous) => {
-                self.walked.incomparable = true;
-            }
+            // Which of the members counts is up to who reads them. Where only one side repeats a name, that is a fault of its own.
+            (Kind::Ambiguous, Kind::Ambiguous) => self.walked.incomparable = true,
+            (Kind::Object, Kind::Ambiguous) => self.one_ambiguous(Led::To(a), Led::Ambiguous(b)),
+            (Kind::Ambiguous, Kind::Object) => self.one_ambiguous(Led::Ambiguous(a), Led::To(b)),
             (Kind::Object, Kind::Object) => self.objects(a, b),
             (Kind::Array, Kind::Array) => self.arrays(a, b),
             (x, y) => {
@@ -215,6 +228,22 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
                 });
             }
         }
+    }
+
+    /// Only one side repeats a name in the object at hand, or in one on the way to it.
+    fn one_ambiguous(&mut self, ours: Led, theirs: Led) {
+        let word = |document: &Document, led| match led {
+            Led::To(id) => document.kind(id).as_str(),
+            Led::Nowhere => "absent",
+            Led::Ambiguous(_) => "ambiguous",
+        };
+        let text = |document: &Document, led| match led {
+            Led::To(id) | Led::Ambiguous(id) => excerpt::json(document, id),
+            Led::Nowhere => String::new(),
+        };
+        let (a, b) = (self.ours.document, self.theirs.document);
+        let transition = format!("{}->{}", word(a, ours), word(b, theirs));
+        self.found(DifferenceKind::Type, transition, || (text(a, ours), text(b, theirs)));
     }
 
     fn equivalent(&self, a: Scalar<'_>, b: Scalar<'_>) -> Option<&'a Rule> {
@@ -265,7 +294,7 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
         }
         let name = |pair: &(Option<Id>, Option<Id>)| pair.0.map(|x| ours.name(x)).or(pair.1.map(|y| theirs.name(y)));
         differing.sort_by(|a, b| name(a).cmp(&name(b)));
-        let compare = |(ours, theirs)| Task::Compare { ours, theirs, step: Into::Member };
+        let compare = |(ours, theirs)| Task::Compare { ours, theirs, step: Reached::Member };
         self.inside.extend(differing.into_iter().map(compare));
     }
 

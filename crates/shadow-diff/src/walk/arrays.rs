@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Into, Task, Walk};
+use super::{Reached, Task, Walk};
 use crate::align::{Item, Matching};
 use crate::difference::DifferenceKind;
 use crate::document::{Document, Id, Kind};
@@ -163,7 +163,7 @@ impl<'a> Walk<'a, '_, '_> {
         let split = |document: &Document, items: &[Item]| {
             let (mut with, mut without) = (Vec::with_capacity(items.len()), Vec::new());
             for &item in items {
-                match key.find(document, item.id) {
+                match key.find(document, item.id).to() {
                     Some(at) => with.push(Item { strict: document.hash(at), loose: document.hash(at), ..item }),
                     None => without.push(item),
                 }
@@ -178,7 +178,7 @@ impl<'a> Walk<'a, '_, '_> {
             {
                 let loose = side.loose(&self.root, self.work);
                 for item in items {
-                    item.loose = key.find(side.document, item.id).map_or(item.strict, |at| loose.hash(at));
+                    item.loose = key.find(side.document, item.id).to().map_or(item.strict, |at| loose.hash(at));
                 }
             }
             true
@@ -271,14 +271,15 @@ impl<'a> Walk<'a, '_, '_> {
         self.inside.extend(differing.map(|(a, b)| Task::Compare {
             ours: Some(a.id),
             theirs: Some(b.id),
-            step: Into::Element(a.index),
+            step: Reached::Element(a.index),
         }));
     }
 
     fn surplus(&mut self, ours: &[Item], theirs: &[Item]) {
         let missing =
-            |item: &Item| Task::Compare { ours: Some(item.id), theirs: None, step: Into::Element(item.index) };
-        let added = |item: &Item| Task::Compare { ours: None, theirs: Some(item.id), step: Into::Element(item.index) };
+            |item: &Item| Task::Compare { ours: Some(item.id), theirs: None, step: Reached::Element(item.index) };
+        let added =
+            |item: &Item| Task::Compare { ours: None, theirs: Some(item.id), step: Reached::Element(item.index) };
         self.inside.extend(ours.iter().map(missing));
         self.inside.extend(theirs.iter().map(added));
     }
