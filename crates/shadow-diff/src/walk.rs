@@ -12,17 +12,21 @@ use std::collections::BTreeSet;
 use crate::difference::{DifferenceKind, Findings, Found};
 use crate::document::{Document, Id, Kind};
 use crate::excerpt;
-use crate::loose::Loose;
+use crate::loose::{Loose, Width};
 use crate::path::{Child, JsonPath, Led, Place, Step};
 use crate::rules::{Rule, Treatment};
 use crate::scope::{Scope, Work};
 use crate::value::Scalar;
 
+/// The transition of elements in another order.
+const REORDERED: &str = "reordered";
+
 /// One document of a pair.
 #[derive(Debug)]
 struct Side<'a> {
     document: &'a Document,
-    loose: OnceCell<Loose>,
+    narrow: OnceCell<Loose<'a>>,
+    wide: OnceCell<Loose<'a>>,
 }
 
 /// What a walk came to besides its findings.
@@ -37,8 +41,24 @@ pub(crate) struct Walked {
 /// What is to be done next.
 #[derive(Clone, Copy, Debug)]
 enum Task {
-    Compare { ours: Option<Id>, theirs: Option<Id>, step: Reached },
+    Compare {
+        ours: Option<Id>,
+        theirs: Option<Id>,
+        step: Reached,
+    },
     Leave,
+    /// Two elements of which it is not known yet whether they belong together, but that one of them moved if so.
+    Moved {
+        ours: Id,
+        theirs: Id,
+        index: u32,
+    },
+    /// Those two were compared; so many places had been found before.
+    Settle {
+        ours: Id,
+        theirs: Id,
+        before: u64,
+    },
 }
 
 /// How a pair is reached from the place above.
@@ -74,7 +94,7 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
         findings: &'f mut Findings<'r>,
         used: &'f mut BTreeSet<u16>,
     ) -> Self {
-        let side = |document| Side { document, loose: OnceCell::new() };
+        let side = |document| Side { document, narrow: OnceCell::new(), wide: OnceCell::new() };
         Self {
             ours: side(ours),
             theirs: side(theirs),
@@ -137,6 +157,23 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
             }
             match task {
                 Task::Leave => self.leave(),
+                Task::Moved { ours, theirs, index } => {
+                    self.tasks.push(Task::Settle { ours, theirs, before: self.findings.places() });
+                    self.tasks.push(Task::Compare {
+                        ours: Some(ours),
+                        theirs: Some(theirs),
+                        step: Reached::Element(index),
+                    });
+                }
+                Task::Settle { ours, theirs, before } => {
+                    // Equal, they are one element that moved. Where something could not be compared, nothing is said.
+                    if self.findings.places() == before && !self.walked.incomparable {
+                        let (a, b) = (self.ours.document, self.theirs.document);
+                        self.found(DifferenceKind::Order, REORDERED.to_owned(), || {
+                            (excerpt::json(a, ours), excerpt::json(b, theirs))
+                        });
+                    }
+                }
                 Task::Compare { ours, theirs, step } => {
                     let name = ours.map(|id| self.ours.document.name(id));
                     let name = name.or(theirs.map(|id| self.theirs.document.name(id))).unwrap_or_default();
@@ -188,8 +225,7 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
         let missing = kind == DifferenceKind::Missing;
         let document = if missing { self.ours.document } else { self.theirs.document };
         let there = document.kind(id);
-        let null_is_missing = self.scope.here().find(|rule| matches!(rule.treatment, Treatment::NullIsMissing));
-        if let (Kind::Null, Some(rule)) = (there, null_is_missing) {
+        if let (Kind::Null, Some(rule)) = (there, self.scope.null_is_missing()) {
             return self.decided(rule);
         }
         let there = there.as_str();
@@ -308,8 +344,9 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
     }
 }
 
-impl Side<'_> {
-    fn loose(&self, scope: &Scope<'_>, work: &Work) -> &Loose {
-        self.loose.get_or_init(|| Loose::of(self.document, scope.clone(), work))
+impl<'a> Side<'a> {
+    fn loose(&self, width: Width, root: &Scope<'a>, work: &Work) -> &Loose<'a> {
+        let cell = if width == Width::Narrow { &self.narrow } else { &self.wide };
+        cell.get_or_init(|| Loose::of(self.document, root.clone(), work, width))
     }
 }
