@@ -294,7 +294,13 @@ async fn attempt(
         sent
     };
     // Nothing is masked before both have ended: the work on one answer must not show in the times of the other.
-    let (sent, control) = tokio::join!(candidate, control_leg::send(line, due, to_control, &answered));
+    let control = control_leg::send(line, due, to_control, &answered);
+    let (sent, control) = if control_leg::goes_first(&due.request_id) {
+        let (control, sent) = tokio::join!(control, candidate);
+        (sent, control)
+    } else {
+        tokio::join!(candidate, control)
+    };
     let control = control_leg::mask(line, due, control).await;
     let Some(sent) = sent else { return Some((Outcome::Failed(FailureClass::Killed), control)) };
     line.ledger.answered(sent.total);

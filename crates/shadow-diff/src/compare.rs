@@ -1,5 +1,7 @@
 //! The comparison of two answers: status, chosen headers, body.
 
+mod withheld;
+
 use std::collections::BTreeSet;
 
 use shadow_record::{Body, Response, Timestamp};
@@ -114,13 +116,7 @@ impl<'a> Pair<'a> {
     fn body(&mut self, errors: Option<(&'a Rule, &'a Errors)>) -> CompareResult {
         let (Body { content: ours, .. }, Body { content: theirs, .. }) = (&self.primary.body, &self.candidate.body);
         let (Some(ours), Some(theirs)) = (ours, theirs) else {
-            if digests_agree(&self.primary.body, &self.candidate.body) {
-                return CompareResult::Matched;
-            }
-            return match self.all_ignored() {
-                Some(rule) => self.decided(rule),
-                None => CompareResult::Incomparable,
-            };
+            return self.withheld(errors);
         };
         let same = ours == theirs;
         if same && !self.measures() {
@@ -143,6 +139,28 @@ impl<'a> Pair<'a> {
             (None, Some((rule, errors))) => self.error_members(rule, &errors.members, &read, &other),
             (None, None) => self.contents((&read, ours), (&other, theirs)),
         }
+    }
+
+    /// At least one of the bodies was withheld.
+    fn withheld(&mut self, errors: Option<(&'a Rule, &'a Errors)>) -> CompareResult {
+        if withheld::digests_agree(&self.primary.body, &self.candidate.body) {
+            return CompareResult::Matched;
+        }
+        if let Some(rule) = self.all_ignored() {
+            return self.decided(rule);
+        }
+        if let Some((rule, Errors { members, .. })) = errors
+            && members.is_empty()
+        {
+            return self.decided(rule);
+        }
+        let Some(certain) = withheld::certainly_differ(self.primary, self.candidate, self.schema()) else {
+            return CompareResult::Incomparable;
+        };
+        let withheld::Certain { kind, transition } = certain;
+        let lengths = [self.primary, self.candidate].map(|side| format!("{} bytes", side.body.length));
+        self.findings.add(Found { place: "body", example: "body", kind, transition }, || lengths.into());
+        CompareResult::Matched
     }
 
     fn contents(&mut self, (a, ours): (&Content, &[u8]), (b, theirs): (&Content, &[u8])) -> CompareResult {
@@ -257,12 +275,6 @@ impl<'a> Pair<'a> {
             measured: self.measured,
         }
     }
-}
-
-/// At least one content is unknown: equal digests under one key mean equal contents, and unequal ones say nothing about
-/// how they differ.
-fn digests_agree(ours: &Body, theirs: &Body) -> bool {
-    ours.digest == theirs.digest && ours.length == theirs.length && !ours.digest.is_empty()
 }
 
 #[cfg(test)]

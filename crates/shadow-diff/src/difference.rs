@@ -172,6 +172,7 @@ pub(crate) struct Findings<'a> {
     /// Where in `differences` a hash of place, kind and transition stands.
     known: HashMap<u128, usize>,
     omitted: u32,
+    places: u64,
 }
 
 /// One differing place as the walk meets it.
@@ -184,12 +185,13 @@ pub(crate) struct Found<'a> {
 
 impl<'a> Findings<'a> {
     pub(crate) fn new(route: &'a str) -> Self {
-        Self { route, differences: Vec::new(), known: HashMap::new(), omitted: 0 }
+        Self { route, differences: Vec::new(), known: HashMap::new(), omitted: 0, places: 0 }
     }
 
     /// Adds one place; `excerpts` of both sides are only made for a new signature.
     pub(crate) fn add(&mut self, found: Found<'_>, excerpts: impl FnOnce() -> (String, String)) {
         let Found { place, example, kind, transition } = found;
+        self.places += 1;
         let hashing = Hashing::of(kind as u8).bytes(transition.as_bytes()).bytes(b"\0").bytes(place.as_bytes());
         let hash = hashing.finish();
         if let Some(&at) = self.known.get(&hash) {
@@ -212,6 +214,11 @@ impl<'a> Findings<'a> {
                 expected: None,
             });
         }
+    }
+
+    /// How many differing places were added.
+    pub(crate) fn places(&self) -> u64 {
+        self.places
     }
 
     /// What was found, and how many places are not listed.

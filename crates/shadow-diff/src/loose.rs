@@ -10,25 +10,46 @@ use crate::hash::{self, Hashing};
 use crate::path::Child;
 use crate::rules::{ArrayOrder, Treatment};
 use crate::scope::{Scope, Work};
-use crate::value::Scalar;
+use crate::value::{Equivalence, Normalization, Scalar};
 
 /// The loose hash of what does not count at all.
-const NOTHING: u128 = 0;
+pub(crate) const NOTHING: u128 = 0;
+
+/// How much the hashes leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    /// Of several rules for one value the first alone, and an empty list under a shape is not one that has elements: most of what
+    /// belongs together, without much else.
+    Narrow,
+    /// All that may count as equal.
+    Wide,
+}
+
+/// Where a value stands among those with its loose hash: by the first scalar inside that a rule can sort.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rank<'a> {
+    pub(crate) value: f64,
+    pub(crate) scalar: Id,
+    pub(crate) by: &'a Equivalence,
+    /// Whether there is no other such scalar.
+    pub(crate) only: bool,
+}
 
 /// Loose hashes of a document's values.
 #[derive(Debug)]
-pub(crate) struct Loose {
+pub(crate) struct Loose<'a> {
     hashes: Vec<u128>,
-    /// Where a value stands among those with its loose hash; not a number where there is nothing to sort by.
-    ranks: Vec<f64>,
+    ranks: Vec<Option<Rank<'a>>>,
+    /// Whether wider hashes differ.
+    wider: bool,
 }
 
-impl Loose {
+impl<'a> Loose<'a> {
     /// The hashes under `scope`, which stands at the root. Where the work's budget ends, the rest is left strict.
-    pub(crate) fn of(document: &Document, scope: Scope<'_>, work: &Work) -> Self {
+    pub(crate) fn of(document: &'a Document, scope: Scope<'a>, work: &Work, width: Width) -> Self {
         let hashes = (0..document.len() as Id).map(|id| document.hash(id)).collect();
-        let ranks = vec![f64::NAN; document.len()];
-        let mut pass = Pass { document, scope, loose: Self { hashes, ranks }, open: Vec::new(), shares: Vec::new() };
+        let loose = Self { hashes, ranks: vec![None; document.len()], wider: false };
+        let mut pass = Pass { document, scope, loose, width, open: Vec::new(), shares: Vec::new() };
         pass.run(work);
         pass.loose
     }
@@ -37,15 +58,21 @@ impl Loose {
         self.hashes[id as usize]
     }
 
-    pub(crate) fn rank(&self, id: Id) -> f64 {
+    pub(crate) fn rank(&self, id: Id) -> Option<Rank<'a>> {
         self.ranks[id as usize]
+    }
+
+    /// Whether some value may count as equal to one with another of these hashes.
+    pub(crate) fn may_be_wider(&self) -> bool {
+        self.wider
     }
 }
 
 struct Pass<'a> {
     document: &'a Document,
     scope: Scope<'a>,
-    loose: Loose,
+    loose: Loose<'a>,
+    width: Width,
     /// Containers around the value that is being read, with how many of their values were begun.
     open: Vec<(Id, u32)>,
     shares: Vec<u128>,
@@ -100,24 +127,33 @@ impl Pass<'_> {
 
     fn scalar(&mut self, id: Id) -> u128 {
         let Some(scalar) = Scalar::of(self.document, id) else { return self.document.hash(id) };
-        let null = scalar.kind == Kind::Null;
-        if null && self.scope.here().any(|rule| matches!(rule.treatment, Treatment::NullIsMissing)) {
+        if scalar.kind == Kind::Null && self.scope.null_is_missing().is_some() {
             return NOTHING;
         }
-        if self.scope.shape().is_some() {
-            return hash::text(b'k', scalar.kind.as_str().as_bytes());
-        }
-        let equivalences = self.scope.here().filter_map(|rule| match &rule.treatment {
-            Treatment::Equivalence(equivalence) => Some(equivalence),
+        let shape = self.scope.shape().is_some();
+        let rank = self.scope.equivalences().find_map(|by| Some((by.rank(scalar)?, by)));
+        self.loose.ranks[id as usize] = rank.map(|(value, by)| Rank { value, scalar: id, by, only: true });
+        // Rules that only normalise are as good as one that does all they do.
+        let together = self.scope.equivalences().try_fold(None, |all: Option<Normalization>, by| match by {
+            Equivalence::Normalization(one) => Some(Some(all.map_or(*one, |all| all.and(*one)))),
             _ => None,
         });
-        for equivalence in equivalences {
-            if let Some(hash) = equivalence.fold(scalar) {
-                self.loose.ranks[id as usize] = equivalence.rank(scalar).unwrap_or(f64::NAN);
-                return hash;
+        let together = together.flatten().map(Equivalence::Normalization);
+        let rules = if together.is_some() { 1 } else { self.scope.equivalences().count() };
+        if rules + usize::from(shape) > 1 {
+            self.loose.wider = true;
+            if self.width == Width::Wide {
+                return hash::text(b'w', b"");
             }
         }
-        self.document.hash(id)
+        if shape {
+            return hash::text(b'k', scalar.kind.as_str().as_bytes());
+        }
+        let folded = match &together {
+            Some(normalization) => normalization.fold(scalar),
+            None => self.scope.equivalences().find_map(|by| folded(by, scalar)),
+        };
+        folded.unwrap_or_else(|| self.document.hash(id))
     }
 
     fn object(&mut self, id: Id) -> u128 {
@@ -138,7 +174,14 @@ impl Pass<'_> {
         let loose = &self.loose;
         let elements = self.document.children(id).map(|child| loose.hash(child)).filter(|&hash| hash != NOTHING);
         self.shares.extend(elements);
-        let set = self.scope.shape().is_some() || matches!(order, Some(ArrayOrder::Set));
+        let shape = self.scope.shape().is_some();
+        if shape {
+            self.loose.wider = true;
+            if self.width == Width::Wide {
+                return hash::text(b'k', Kind::Array.as_str().as_bytes());
+            }
+        }
+        let set = shape || matches!(order, Some(ArrayOrder::Set));
         if set {
             self.shares.sort_unstable();
             self.shares.dedup();
@@ -152,7 +195,18 @@ impl Pass<'_> {
 
     fn note_rank(&mut self, id: Id) {
         let ranks = &self.loose.ranks;
-        let first = self.document.children(id).map(|child| ranks[child as usize]).find(|rank| !rank.is_nan());
-        self.loose.ranks[id as usize] = first.unwrap_or(f64::NAN);
+        let mut inside = self.document.children(id).filter_map(|child| ranks[child as usize]);
+        let first = inside.next();
+        let more = inside.next().is_some();
+        self.loose.ranks[id as usize] = first.map(|first| Rank { only: first.only && !more, ..first });
+    }
+}
+
+/// What the rule may count as equal has one hash, and so have equal numbers however they are written, of which a rule may read only
+/// some.
+fn folded(equivalence: &Equivalence, scalar: Scalar<'_>) -> Option<u128> {
+    match (scalar.kind, equivalence) {
+        (Kind::Number, Equivalence::Pattern(_) | Equivalence::Timestamp { .. }) => Some(hash::text(b'N', b"")),
+        _ => equivalence.fold(scalar),
     }
 }

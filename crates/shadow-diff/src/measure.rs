@@ -25,12 +25,12 @@ pub(crate) fn measure(rule: &Measure, ours: &Document, theirs: &Document) -> Opt
 }
 
 fn class(document: &Document, path: &JsonPath) -> String {
-    let scalar = path.find(document, 0).and_then(|id| Scalar::of(document, id));
+    let scalar = path.find(document, 0).to().and_then(|id| Scalar::of(document, id));
     scalar.map(|scalar| scalar.text.chars().take(MAX_CLASS).collect()).unwrap_or_default()
 }
 
 /// Statistics are approximate: floating point is exact enough here, and only here.
 fn score(document: &Document, path: &JsonPath) -> Option<f64> {
-    let id = path.find(document, 0).filter(|&id| document.kind(id) == Kind::Number)?;
+    let id = path.find(document, 0).to().filter(|&id| document.kind(id) == Kind::Number)?;
     document.text(id).parse().ok()
 }

@@ -35,6 +35,25 @@ const MAX_STEPS: usize = 63;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonPath(pub(crate) Vec<Step>);
 
+/// Where an exact path leads in a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Led {
+    To(Id),
+    Nowhere,
+    /// To an object that repeats a name, and no further.
+    Ambiguous(Id),
+}
+
+impl Led {
+    /// The value, if it leads to one.
+    pub(crate) fn to(self) -> Option<Id> {
+        match self {
+            Self::To(id) => Some(id),
+            Self::Nowhere | Self::Ambiguous(_) => None,
+        }
+    }
+}
+
 /// What leads from a value to one inside it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Child<'a> {
@@ -119,14 +138,17 @@ impl JsonPath {
     }
 
     /// The value that an [`exact`](Self::exact) path leads to from `from`.
-    pub(crate) fn find(&self, document: &Document, from: Id) -> Option<Id> {
-        self.0.iter().try_fold(from, |at, step| match step {
-            Step::Member(name) if document.kind(at) == Kind::Object => {
-                document.children(at).find(|&child| document.name(child) == name)
-            }
-            Step::Index(index) if document.kind(at) == Kind::Array => document.children(at).nth(*index as usize),
-            _ => None,
-        })
+    pub(crate) fn find(&self, document: &Document, from: Id) -> Led {
+        let led = self.0.iter().try_fold(from, |at, step| {
+            let child = match (step, document.kind(at)) {
+                (Step::Member(name), Kind::Object) => document.children(at).find(|&child| document.name(child) == name),
+                (Step::Index(index), Kind::Array) => document.children(at).nth(*index as usize),
+                (Step::Member(_), Kind::Ambiguous) => return Err(Led::Ambiguous(at)),
+                _ => None,
+            };
+            child.ok_or(Led::Nowhere)
+        });
+        led.map_or_else(|led| led, Led::To)
     }
 }
 

@@ -7,6 +7,7 @@ use std::cell::Cell;
 
 use crate::path::{Child, JsonPath};
 use crate::rules::{Rule, Rules, Treatment};
+use crate::value::Equivalence;
 
 /// Steps of work that one comparison may take before it is given up: about a second. A value costs a few, and one more for each
 /// pattern that may still match there.
@@ -54,6 +55,8 @@ struct Frame<'a> {
     live_from: usize,
     /// The rule by which only the shape counts here and below.
     shape: Option<&'a Rule>,
+    /// Whether it is a member of an object.
+    member: bool,
 }
 
 impl<'a> Scope<'a> {
@@ -62,7 +65,7 @@ impl<'a> Scope<'a> {
         let of_route = rules.of_route(route).flat_map(|rule| rule.paths.iter().map(move |path| (path, rule)));
         let patterns: Vec<_> = of_route.collect();
         let live = (0..patterns.len() as u32).map(|pattern| (pattern, 1)).collect();
-        let mut scope = Self { patterns, live, places: vec![Frame { live_from: 0, shape: None }], work };
+        let mut scope = Self { patterns, live, places: vec![Frame { live_from: 0, shape: None, member: false }], work };
         scope.note_shape();
         scope
     }
@@ -85,6 +88,19 @@ impl<'a> Scope<'a> {
     /// The rule that ignores this place.
     pub(crate) fn ignored(&self) -> Option<&'a Rule> {
         self.here().find(|rule| matches!(rule.treatment, Treatment::Ignore))
+    }
+
+    /// The rule by which a null here may as well be absent. An element cannot be absent: without it the others move.
+    pub(crate) fn null_is_missing(&self) -> Option<&'a Rule> {
+        self.here().find(|rule| self.frame().member && matches!(rule.treatment, Treatment::NullIsMissing))
+    }
+
+    /// What counts as equal here by the rules for values.
+    pub(crate) fn equivalences(&self) -> impl Iterator<Item = &'a Equivalence> + '_ {
+        self.here().filter_map(|rule| match &rule.treatment {
+            Treatment::Equivalence(equivalence) => Some(equivalence),
+            _ => None,
+        })
     }
 
     /// The rule that ignores a value right inside this place.
@@ -110,7 +126,8 @@ impl<'a> Scope<'a> {
 
     /// One step further down.
     pub(crate) fn enter(&mut self, child: Child<'_>) {
-        let Frame { live_from, shape } = *self.frame();
+        let Frame { live_from, shape, .. } = *self.frame();
+        let member = matches!(child, Child::Member(_));
         let live_to = self.live.len();
         self.work.add(1 + live_to - live_from);
         for at in live_from..live_to {
@@ -120,7 +137,7 @@ impl<'a> Scope<'a> {
                 self.live.push((pattern, states));
             }
         }
-        self.places.push(Frame { live_from: live_to, shape });
+        self.places.push(Frame { live_from: live_to, shape, member });
         self.note_shape();
     }
 

@@ -85,6 +85,16 @@ pub(crate) struct Normalization {
 }
 
 impl Normalization {
+    /// What drops all that either drops.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            case: self.case || other.case,
+            whitespace: self.whitespace || other.whitespace,
+            number: self.number || other.number,
+            number_type: self.number_type || other.number_type,
+        }
+    }
+
     fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let text = match self.whitespace {
             true => Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(" ")),

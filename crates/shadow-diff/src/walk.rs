@@ -12,17 +12,21 @@ use std::collections::BTreeSet;
 use crate::difference::{DifferenceKind, Findings, Found};
 use crate::document::{Document, Id, Kind};
 use crate::excerpt;
-use crate::loose::Loose;
-use crate::path::{Child, JsonPath, Place, Step};
+use crate::loose::{Loose, Width};
+use crate::path::{Child, JsonPath, Led, Place, Step};
 use crate::rules::{Rule, Treatment};
 use crate::scope::{Scope, Work};
 use crate::value::Scalar;
+
+/// The transition of elements in another order.
+const REORDERED: &str = "reordered";
 
 /// One document of a pair.
 #[derive(Debug)]
 struct Side<'a> {
     document: &'a Document,
-    loose: OnceCell<Loose>,
+    narrow: OnceCell<Loose<'a>>,
+    wide: OnceCell<Loose<'a>>,
 }
 
 /// What a walk came to besides its findings.
@@ -37,13 +41,29 @@ pub(crate) struct Walked {
 /// What is to be done next.
 #[derive(Clone, Copy, Debug)]
 enum Task {
-    Compare { ours: Option<Id>, theirs: Option<Id>, step: Into },
+    Compare {
+        ours: Option<Id>,
+        theirs: Option<Id>,
+        step: Reached,
+    },
     Leave,
+    /// Two elements of which it is not known yet whether they belong together, but that one of them moved if so.
+    Moved {
+        ours: Id,
+        theirs: Id,
+        index: u32,
+    },
+    /// Those two were compared; so many places had been found before.
+    Settle {
+        ours: Id,
+        theirs: Id,
+        before: u64,
+    },
 }
 
 /// How a pair is reached from the place above.
 #[derive(Clone, Copy, Debug)]
-enum Into {
+enum Reached {
     Root,
     Member,
     Element(u32),
@@ -74,7 +94,7 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
         findings: &'f mut Findings<'r>,
         used: &'f mut BTreeSet<u16>,
     ) -> Self {
-        let side = |document| Side { document, loose: OnceCell::new() };
+        let side = |document| Side { document, narrow: OnceCell::new(), wide: OnceCell::new() };
         Self {
             ours: side(ours),
             theirs: side(theirs),
@@ -92,13 +112,18 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
 
     /// Compares all of both documents.
     pub(crate) fn whole(&mut self) {
-        self.tasks.push(Task::Compare { ours: Some(0), theirs: Some(0), step: Into::Root });
+        self.tasks.push(Task::Compare { ours: Some(0), theirs: Some(0), step: Reached::Root });
         self.run();
     }
 
     /// Compares only what stands at one place of both, if anything does.
     pub(crate) fn part(&mut self, path: &JsonPath) {
         let (ours, theirs) = (path.find(self.ours.document, 0), path.find(self.theirs.document, 0));
+        if let (Led::Ambiguous(a), Led::Ambiguous(b)) = (ours, theirs) {
+            // Alike, they say the same to whoever reads them.
+            self.walked.incomparable |= self.ours.document.hash(a) != self.theirs.document.hash(b);
+            return;
+        }
         for step in &path.0 {
             match step {
                 Step::Member(name) => self.enter(Child::Member(name)),
@@ -106,8 +131,16 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
                 _ => unreachable!("an exact path has only these"),
             }
         }
-        self.tasks.push(Task::Compare { ours, theirs, step: Into::Root });
-        self.run();
+        match (ours, theirs) {
+            (Led::Ambiguous(_), _) | (_, Led::Ambiguous(_)) => match self.scope.ignored() {
+                Some(rule) => self.decided(rule),
+                None => self.one_ambiguous(ours, theirs),
+            },
+            _ => {
+                self.tasks.push(Task::Compare { ours: ours.to(), theirs: theirs.to(), step: Reached::Root });
+                self.run();
+            }
+        }
         path.0.iter().for_each(|_| self.leave());
     }
 
@@ -124,15 +157,32 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
             }
             match task {
                 Task::Leave => self.leave(),
+                Task::Moved { ours, theirs, index } => {
+                    self.tasks.push(Task::Settle { ours, theirs, before: self.findings.places() });
+                    self.tasks.push(Task::Compare {
+                        ours: Some(ours),
+                        theirs: Some(theirs),
+                        step: Reached::Element(index),
+                    });
+                }
+                Task::Settle { ours, theirs, before } => {
+                    // Equal, they are one element that moved. Where something could not be compared, nothing is said.
+                    if self.findings.places() == before && !self.walked.incomparable {
+                        let (a, b) = (self.ours.document, self.theirs.document);
+                        self.found(DifferenceKind::Order, REORDERED.to_owned(), || {
+                            (excerpt::json(a, ours), excerpt::json(b, theirs))
+                        });
+                    }
+                }
                 Task::Compare { ours, theirs, step } => {
                     let name = ours.map(|id| self.ours.document.name(id));
                     let name = name.or(theirs.map(|id| self.theirs.document.name(id))).unwrap_or_default();
                     match step {
-                        Into::Root => {}
-                        Into::Member => self.enter(Child::Member(name)),
-                        Into::Element(index) => self.enter(Child::Index(index)),
+                        Reached::Root => {}
+                        Reached::Member => self.enter(Child::Member(name)),
+                        Reached::Element(index) => self.enter(Child::Index(index)),
                     }
-                    if !matches!(step, Into::Root) {
+                    if !matches!(step, Reached::Root) {
                         self.tasks.push(Task::Leave);
                     }
                     self.compare(ours, theirs);
@@ -175,8 +225,7 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
         let missing = kind == DifferenceKind::Missing;
         let document = if missing { self.ours.document } else { self.theirs.document };
         let there = document.kind(id);
-        let null_is_missing = self.scope.here().find(|rule| matches!(rule.treatment, Treatment::NullIsMissing));
-        if let (Kind::Null, Some(rule)) = (there, null_is_missing) {
+        if let (Kind::Null, Some(rule)) = (there, self.scope.null_is_missing()) {
             return self.decided(rule);
         }
         let there = there.as_str();
@@ -190,10 +239,10 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
     fn both(&mut self, a: Id, b: Id) {
         let (ours, theirs) = (self.ours.document, self.theirs.document);
         match (ours.kind(a), theirs.kind(b)) {
-            // Which of the members counts is up to who reads them.
-            (Kind::Ambiguous, Kind::Ambiguous | Kind::Object) | (Kind::Object, Kind::Ambiguous) => {
-                self.walked.incomparable = true;
-            }
+            // Which of the members counts is up to who reads them. Where only one side repeats a name, that is a fault of its own.
+            (Kind::Ambiguous, Kind::Ambiguous) => self.walked.incomparable = true,
+            (Kind::Object, Kind::Ambiguous) => self.one_ambiguous(Led::To(a), Led::Ambiguous(b)),
+            (Kind::Ambiguous, Kind::Object) => self.one_ambiguous(Led::Ambiguous(a), Led::To(b)),
             (Kind::Object, Kind::Object) => self.objects(a, b),
             (Kind::Array, Kind::Array) => self.arrays(a, b),
             (x, y) => {
@@ -215,6 +264,22 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
                 });
             }
         }
+    }
+
+    /// Only one side repeats a name in the object at hand, or in one on the way to it.
+    fn one_ambiguous(&mut self, ours: Led, theirs: Led) {
+        let word = |document: &Document, led| match led {
+            Led::To(id) => document.kind(id).as_str(),
+            Led::Nowhere => "absent",
+            Led::Ambiguous(_) => "ambiguous",
+        };
+        let text = |document: &Document, led| match led {
+            Led::To(id) | Led::Ambiguous(id) => excerpt::json(document, id),
+            Led::Nowhere => String::new(),
+        };
+        let (a, b) = (self.ours.document, self.theirs.document);
+        let transition = format!("{}->{}", word(a, ours), word(b, theirs));
+        self.found(DifferenceKind::Type, transition, || (text(a, ours), text(b, theirs)));
     }
 
     fn equivalent(&self, a: Scalar<'_>, b: Scalar<'_>) -> Option<&'a Rule> {
@@ -265,7 +330,7 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
         }
         let name = |pair: &(Option<Id>, Option<Id>)| pair.0.map(|x| ours.name(x)).or(pair.1.map(|y| theirs.name(y)));
         differing.sort_by(|a, b| name(a).cmp(&name(b)));
-        let compare = |(ours, theirs)| Task::Compare { ours, theirs, step: Into::Member };
+        let compare = |(ours, theirs)| Task::Compare { ours, theirs, step: Reached::Member };
         self.inside.extend(differing.into_iter().map(compare));
     }
 
@@ -279,8 +344,9 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
     }
 }
 
-impl Side<'_> {
-    fn loose(&self, scope: &Scope<'_>, work: &Work) -> &Loose {
-        self.loose.get_or_init(|| Loose::of(self.document, scope.clone(), work))
+impl<'a> Side<'a> {
+    fn loose(&self, width: Width, root: &Scope<'a>, work: &Work) -> &Loose<'a> {
+        let cell = if width == Width::Narrow { &self.narrow } else { &self.wide };
+        cell.get_or_init(|| Loose::of(self.document, root.clone(), work, width))
     }
 }

@@ -30,18 +30,20 @@ pub(crate) async fn the_control_is_asked_for_its_sample_and_beside_the_candidate
     replayer.stop().await;
 
     assert_eq!((account.counts()["completed"], candidate.asked()), (200, 200));
-    let (mut asked, mut chosen) = (BTreeSet::new(), BTreeSet::new());
+    let (mut asked, mut chosen, mut control_first) = (BTreeSet::new(), BTreeSet::new(), 0);
     for record in &account.records {
         let id = record.request_id.unwrap();
         chosen.extend(launch.control_of(&id).map(|_| id));
         let Some(answered) = &record.control else { continue };
         asked.insert(id);
-        assert!(answered.sent_at >= record.sent_at.unwrap() && answered.total_us.is_some());
+        assert!(answered.total_us.is_some());
+        control_first += usize::from(answered.sent_at < record.sent_at.unwrap());
         let Outcome::Completed(of_candidate) = &record.outcome else { panic!("{:?}", record.outcome) };
         assert_eq!(answered.answer.as_ref().unwrap().body, of_candidate.body, "both are masked under one key");
     }
     assert_eq!((&asked, asked.len()), (&chosen, control.asked()));
     assert!((30..=90).contains(&asked.len()), "{} of 200 at a share of 0.3", asked.len());
+    assert!((1..asked.len()).contains(&control_first), "{control_first} of {} left first", asked.len());
 
     let key = MaskKey::parse(&"k".repeat(32)).unwrap();
     let masker = Masker::new(key, Ruleset::default(), RouteTable::default());

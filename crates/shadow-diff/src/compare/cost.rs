@@ -126,3 +126,25 @@ fn long_numbers_and_texts_cost_as_much_as_they_are_long() {
     assert_eq!(comparison.result, CompareResult::Differing, "more digits than are calculated with");
     assert!(work < 1_000_000, "{work} steps");
 }
+
+#[test]
+fn the_end_of_the_budget_is_never_a_difference() {
+    let element = |p: u32| move |i: u32| format!(r#"{{"id":{i},"x":{},"p":1.{p}}}"#, (i + p) % 2);
+    let tolerance = "[[ignore]]\njson = [\"$..x\"]\n[[tolerance]]\njson = [\"$..p\"]\nabsolute = 1\n";
+    for (order, moved) in [
+        ("", false),
+        ("[[unordered]]\njson = [\"$\"]", true),
+        ("[[unordered]]\njson = [\"$\"]\nas = \"set\"", true),
+        ("[[keyed]]\njson = [\"$\"]\nkey = \"id\"", true),
+    ] {
+        let rules = format!("{tolerance}{order}");
+        let (ours, theirs) =
+            (list((0..40).map(element(0))), list((0..40).map(|i| element(1)(if moved { 39 - i } else { i }))));
+        let (comparison, enough) = steps(&rules, ours.clone(), theirs.clone());
+        assert_eq!(comparison.result, CompareResult::Matched, "{rules}");
+        for limit in (0..enough).step_by(7) {
+            let (comparison, _) = steps_up_to(limit, &rules, ours.clone(), theirs.clone());
+            assert_eq!(comparison.result, CompareResult::Truncated, "{rules} {limit} {comparison:?}");
+        }
+    }
+}

@@ -20,9 +20,16 @@ use namespaces::Namespaces;
 /// Most elements of a document: each becomes two values, itself and a list of those with its name.
 const MAX_ELEMENTS: usize = crate::MAX_NODES / 2;
 
+/// A namespace is written out for every name in it, so a short document could name a long one often. Names and attributes together
+/// may be this many times as long as the text, which is far from what documents come to, and more by `SPARE` for short ones.
+const MAX_GROWTH: usize = 8;
+/// Bytes.
+const SPARE: usize = 1 << 16;
+
 /// Reads a whole document.
 pub(super) fn read(text: &str) -> Result<Document, Unread> {
-    let mut tree = Tree::default();
+    let room = text.len().saturating_mul(MAX_GROWTH).saturating_add(SPARE);
+    let mut tree = Tree { room, ..Tree::default() };
     let mut reader = Reader::from_str(text);
     loop {
         match reader.read_event().map_err(|_| Unread::Malformed)? {
@@ -53,6 +60,8 @@ struct Tree {
     /// Those that have not ended, outermost first.
     open: Vec<usize>,
     namespaces: Namespaces,
+    /// Bytes that names and attributes may still take.
+    room: usize,
 }
 
 #[derive(Default)]
@@ -80,12 +89,16 @@ impl Tree {
         self.namespaces.begin(&written);
         let (namespace, local) = self.namespaces.of_element(start.name().into_inner());
         element.name = local.to_owned();
+        self.take(local.len())?;
         if namespace != outside {
+            self.take(namespace.len())?;
             element.attributes.push(("@xmlns".to_owned(), namespace.to_string()));
         }
         self.namespaces.enter(namespace);
         for (name, value) in written.into_iter().filter(|(name, _)| !namespaces::declares(name)) {
-            element.attributes.push((format!("@{}", self.namespaces.of_attribute(&name)), value));
+            let name = format!("@{}", self.namespaces.of_attribute(&name));
+            self.take(name.len() + value.len())?;
+            element.attributes.push((name, value));
         }
         let id = self.elements.len();
         match self.open.last() {
@@ -100,6 +113,11 @@ impl Tree {
         self.elements.push(element);
         self.open.push(id);
         if self.elements.len() > MAX_ELEMENTS { Err(Unread::TooLarge) } else { Ok(()) }
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), Unread> {
+        self.room = self.room.checked_sub(bytes).ok_or(Unread::TooLarge)?;
+        Ok(())
     }
 
     fn end(&mut self) -> Result<(), Unread> {

@@ -3,16 +3,20 @@
 //! Equal elements are taken out first, by hash. Of what is left, elements that agree in the member that tells most of them apart
 //! belong together, then whatever stands next; a surplus is missing or added.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use super::{Into, Task, Walk};
+use super::{REORDERED, Reached, Side, Task, Walk};
 use crate::align::{Item, Matching};
 use crate::difference::DifferenceKind;
 use crate::document::{Document, Id, Kind};
 use crate::excerpt::{self, EXCERPT};
-use crate::hash::{self, HashKeyed};
+use crate::loose::{self, Width};
 use crate::path::{Child, JsonPath};
 use crate::rules::{ArrayOrder, Rule, Treatment};
+use crate::value::Scalar;
+
+mod sets;
+mod telling;
 
 impl<'a> Walk<'a, '_, '_> {
     pub(super) fn arrays(&mut self, a: Id, b: Id) {
@@ -29,7 +33,10 @@ impl<'a> Walk<'a, '_, '_> {
             (Some(rule), _) => self.shapes(ours, theirs, rule),
             (None, None) => self.in_order(ours, theirs),
             (None, Some((rule, ArrayOrder::Multiset))) => {
-                let matching = Matching::by_meaning(ours.clone(), theirs.clone(), |a, b| self.loosen(a, b));
+                let matching = self.by_meaning(ours, theirs);
+                if self.work.exhausted() {
+                    return;
+                }
                 if !matching.rises() {
                     self.decided(rule);
                 }
@@ -40,18 +47,46 @@ impl<'a> Walk<'a, '_, '_> {
         }
     }
 
-    /// Gives the elements their loose hashes. Whether those may differ from the strict ones.
-    fn loosen(&self, ours: &mut [Item], theirs: &mut [Item]) -> bool {
-        if self.scope.is_quiet() {
+    /// Gives the elements their loose hashes. Whether those may differ from the ones they had.
+    fn loosen(&self, width: Width, ours: &mut [Item], theirs: &mut [Item]) -> bool {
+        if !self.may_loosen(width) {
             return false;
         }
         for (side, items) in [(&self.ours, ours), (&self.theirs, theirs)] {
-            let loose = side.loose(&self.root, self.work);
+            let loose = side.loose(width, &self.root, self.work);
             for item in items {
-                (item.loose, item.rank) = (loose.hash(item.id), loose.rank(item.id));
+                let rank = loose.rank(item.id);
+                item.loose = loose.hash(item.id);
+                item.rank = rank.map_or(f64::NAN, |rank| rank.value);
+                item.sorted = rank.is_some_and(|rank| rank.only);
             }
         }
         true
+    }
+
+    fn may_loosen(&self, width: Width) -> bool {
+        let mut sides = [&self.ours, &self.theirs].into_iter();
+        let wider = |side: &Side<'a>| side.loose(Width::Narrow, &self.root, self.work).may_be_wider();
+        !self.scope.is_quiet() && (width == Width::Narrow || sides.any(wider))
+    }
+
+    /// Whether the values by which two elements are sorted count as equal.
+    fn near(&self, a: &Item, b: &Item) -> bool {
+        let rank = |side: &Side<'a>, item: &Item| side.loose(Width::Narrow, &self.root, self.work).rank(item.id);
+        let (Some(x), Some(y)) = (rank(&self.ours, a), rank(&self.theirs, b)) else { return true };
+        let scalars = (Scalar::of(self.ours.document, x.scalar), Scalar::of(self.theirs.document, y.scalar));
+        match scalars {
+            (Some(x_scalar), Some(y_scalar)) => {
+                self.work.add(x_scalar.text.len() + y_scalar.text.len());
+                let same = self.ours.document.hash(x.scalar) == self.theirs.document.hash(y.scalar);
+                same || x.by.holds(x_scalar, y_scalar)
+            }
+            _ => true,
+        }
+    }
+
+    fn by_meaning(&self, ours: Vec<Item>, theirs: Vec<Item>) -> Matching {
+        Matching::by_meaning(ours, theirs, |width, a, b| self.loosen(width, a, b), |a, b| self.near(a, b))
     }
 
     /// The elements that are not ignored.
@@ -59,7 +94,7 @@ impl<'a> Walk<'a, '_, '_> {
         let items = |document: &Document, array: Id| -> Vec<Item> {
             let item = |(index, id)| {
                 let strict = document.hash(id);
-                Item { index, id, strict, loose: strict, rank: f64::NAN }
+                Item { index, id, strict, loose: strict, rank: f64::NAN, sorted: false }
             };
             (0..).zip(document.children(array)).map(item).collect()
         };
@@ -96,95 +131,83 @@ impl<'a> Walk<'a, '_, '_> {
         let end = ours[start..].iter().rev().zip(theirs[start..].iter().rev()).take_while(alike).count();
         let (mut left, mut right) =
             (ours[start..ours.len() - end].to_vec(), theirs[start..theirs.len() - end].to_vec());
-        self.loosen(&mut left, &mut right);
+        self.loosen(Width::Narrow, &mut left, &mut right);
         if self.work.exhausted() {
             return;
         }
         let in_place = left.iter().zip(&right).filter(|(a, b)| a.loose != b.loose).count();
-        let matching = Matching::by(left.clone(), right.clone(), |item| item.loose);
+        let mut matching = Matching::by(left.clone(), right.clone(), |item| item.loose);
         if left.len() == right.len() && in_place == matching.ours.len() {
             return self.pairs(left.iter().zip(&right));
         }
-        if !matching.may_rise(&left, &right) {
+        matching = matching.or_rising(&left, &right);
+        let rest = self.by_telling_member(std::mem::take(&mut matching.ours), std::mem::take(&mut matching.theirs));
+        matching.pairs.extend(rest.pairs);
+        let ordered = matching.rises();
+        if !ordered {
             self.reordered(&left, &right);
         }
-        self.matched(matching);
+        self.pairs(matching.pairs.iter().map(|(a, b)| (a, b)));
+        let next: Vec<_> = rest.ours.iter().copied().zip(rest.theirs.iter().copied()).collect();
+        let moved = if ordered { matching.crossed_by(&next) } else { vec![false; next.len()] };
+        for (pair, moved) in next.iter().zip(moved) {
+            self.next_to_one_another(pair, moved);
+        }
+        self.surplus(&rest.ours[next.len()..], &rest.theirs[next.len()..]);
+    }
+
+    /// Two that are left over. Should they be equal after all, for a hash tells more apart than some rules do, one of them has moved.
+    fn next_to_one_another(&mut self, pair: &(Item, Item), moved: bool) {
+        let (a, b) = pair;
+        if moved {
+            self.inside.push(Task::Moved { ours: a.id, theirs: b.id, index: a.index });
+        } else {
+            self.pairs(std::iter::once((a, b)));
+        }
     }
 
     fn reordered(&mut self, left: &[Item], right: &[Item]) {
         let (ours, theirs) = (self.ours.document, self.theirs.document);
-        self.found(DifferenceKind::Order, "reordered".to_owned(), || (listing(ours, left), listing(theirs, right)));
-    }
-
-    /// Repeated elements count once, and so do those that the rules count as equal to one of the other side.
-    fn sets(&mut self, ours: Vec<Item>, theirs: Vec<Item>, rule: &Rule) {
-        let once = |items: &[Item]| {
-            let mut seen = HashSet::with_capacity(items.len());
-            items.iter().filter(|item| seen.insert(item.strict)).copied().collect::<Vec<_>>()
-        };
-        let (mut left, mut right) = (once(&ours), once(&theirs));
-        let mut matching = Matching::by_meaning(left.clone(), right.clone(), |a, b| self.loosen(a, b));
-        let repeated = left.len() < ours.len() || right.len() < theirs.len();
-        if repeated || !matching.rises() {
-            self.decided(rule);
-        }
-        let none_left = matching.ours.is_empty() && matching.theirs.is_empty();
-        if none_left || !self.loosen(&mut left, &mut right) {
-            return self.matched(matching);
-        }
-        self.loosen(&mut matching.ours, &mut matching.theirs);
-        let first = |items: &[Item]| items.iter().rev().map(|item| (item.loose, *item)).collect::<HashKeyed<_>>();
-        let (of_ours, of_theirs) = (first(&left), first(&right));
-        let mut again = Vec::new();
-        matching.ours.retain(|item| match of_theirs.get(&item.loose) {
-            Some(other) => {
-                again.push((*item, *other));
-                false
-            }
-            None => true,
-        });
-        matching.theirs.retain(|item| match of_ours.get(&item.loose) {
-            Some(other) => {
-                again.push((*other, *item));
-                false
-            }
-            None => true,
-        });
-        if !again.is_empty() {
-            self.decided(rule);
-        }
-        matching.pairs.append(&mut again);
-        self.matched(matching);
+        self.found(DifferenceKind::Order, REORDERED.to_owned(), || (listing(ours, left), listing(theirs, right)));
     }
 
     /// By the value of a member. Elements of one key belong together in their order; those without one are a multiset.
     fn keyed(&mut self, ours: Vec<Item>, theirs: Vec<Item>, rule: &Rule, key: &JsonPath) {
-        // An element that has a key is known by it from here on.
-        let split = |document: &Document, items: &[Item]| {
+        // An element that has a key is known by it from here on. A key that may as well be absent is none.
+        let split = |side: &Side<'a>, items: &[Item]| {
+            let document = side.document;
+            let absent = |at: Id| {
+                let null = document.kind(at) == Kind::Null && !self.scope.is_quiet();
+                null && side.loose(Width::Narrow, &self.root, self.work).hash(at) == loose::NOTHING
+            };
             let (mut with, mut without) = (Vec::with_capacity(items.len()), Vec::new());
             for &item in items {
-                match key.find(document, item.id) {
+                match key.find(document, item.id).to().filter(|&at| !absent(at)) {
                     Some(at) => with.push(Item { strict: document.hash(at), loose: document.hash(at), ..item }),
                     None => without.push(item),
                 }
             }
             (with, without)
         };
-        let (with, without) = split(self.ours.document, &ours);
-        let (their_with, their_without) = split(self.theirs.document, &theirs);
-        let loosen = |ours: &mut [Item], theirs: &mut [Item]| {
-            for (side, items) in
-                [(&self.ours, ours), (&self.theirs, theirs)].into_iter().filter(|_| !self.scope.is_quiet())
-            {
-                let loose = side.loose(&self.root, self.work);
+        let (with, without) = split(&self.ours, &ours);
+        let (their_with, their_without) = split(&self.theirs, &theirs);
+        let loosen = |width, ours: &mut [Item], theirs: &mut [Item]| {
+            if !self.may_loosen(width) {
+                return false;
+            }
+            for (side, items) in [(&self.ours, ours), (&self.theirs, theirs)] {
+                let loose = side.loose(width, &self.root, self.work);
                 for item in items {
-                    item.loose = key.find(side.document, item.id).map_or(item.strict, |at| loose.hash(at));
+                    item.loose = key.find(side.document, item.id).to().map_or(item.strict, |at| loose.hash(at));
                 }
             }
             true
         };
-        let matching = Matching::by_meaning(with.clone(), their_with.clone(), loosen);
-        let rest = Matching::by_meaning(without.clone(), their_without.clone(), |a, b| self.loosen(a, b));
+        let matching = Matching::by_meaning(with, their_with, loosen, |_, _| true);
+        let rest = self.by_meaning(without, their_without);
+        if self.work.exhausted() {
+            return;
+        }
         let moved = !matching.rises() || !rest.rises();
         if moved || !matching.ours.is_empty() || !matching.theirs.is_empty() {
             self.decided(rule);
@@ -197,7 +220,10 @@ impl<'a> Walk<'a, '_, '_> {
     /// An empty array has elements of every shape. Others have the same shapes of elements, in any number and order.
     fn shapes(&mut self, mut ours: Vec<Item>, mut theirs: Vec<Item>, rule: &Rule) {
         self.decided(rule);
-        self.loosen(&mut ours, &mut theirs);
+        self.loosen(Width::Narrow, &mut ours, &mut theirs);
+        if self.work.exhausted() {
+            return;
+        }
         let (Some(&first), Some(&their_first)) = (ours.first(), theirs.first()) else { return };
         let once = |items: Vec<Item>| {
             let mut seen = HashSet::with_capacity(items.len());
@@ -223,62 +249,21 @@ impl<'a> Walk<'a, '_, '_> {
         self.surplus(&rest.ours[paired..], &rest.theirs[paired..]);
     }
 
-    /// Matches objects by the member whose values tell most of them apart, an ID for instance.
-    fn by_telling_member(&mut self, ours: Vec<Item>, theirs: Vec<Item>) -> Matching {
-        if ours.is_empty() || theirs.is_empty() || ours.len() + theirs.len() == 2 {
-            return Matching { pairs: Vec::new(), ours, theirs };
-        }
-        // How often each value of each member occurs on either side.
-        let mut counts: HashKeyed<(&str, [u32; 2])> = HashKeyed::default();
-        for (side, (document, items)) in
-            [(self.ours.document, &ours), (self.theirs.document, &theirs)].into_iter().enumerate()
-        {
-            for item in items.iter().filter(|item| document.kind(item.id) == Kind::Object) {
-                self.work.add(document.count(item.id));
-                for member in document.children(item.id) {
-                    let name = document.name(member);
-                    counts.entry(hash::member(name, document.hash(member))).or_insert((name, [0; 2])).1[side] += 1;
-                }
-            }
-        }
-        let mut telling: HashMap<&str, usize> = HashMap::new();
-        for (name, _) in counts.values().filter(|(_, counts)| *counts == [1, 1]) {
-            *telling.entry(name).or_default() += 1;
-        }
-        let best = telling.into_iter().max_by(|(a, n), (b, m)| n.cmp(m).then_with(|| b.cmp(a)));
-        let Some((name, _)) = best else { return Matching { pairs: Vec::new(), ours, theirs } };
-        let value = |document: &Document, item: &Item| {
-            let object = document.kind(item.id) == Kind::Object;
-            let member = object.then(|| document.children(item.id).find(|&member| document.name(member) == name));
-            let share = member.flatten().map(|member| hash::member(name, document.hash(member)));
-            share.filter(|share| counts[share].1 == [1, 1])
-        };
-        let keyed = |document: &Document, items: Vec<Item>| -> (Vec<Item>, Vec<Item>) {
-            let (with, without): (Vec<_>, Vec<_>) =
-                items.into_iter().map(|item| (value(document, &item), item)).partition(|(value, _)| value.is_some());
-            let with =
-                with.into_iter().map(|(value, item)| Item { loose: value.unwrap_or_default(), ..item }).collect();
-            (with, without.into_iter().map(|(_, item)| item).collect())
-        };
-        let ((left, ours), (right, theirs)) = (keyed(self.ours.document, ours), keyed(self.theirs.document, theirs));
-        let matching = Matching::by(left, right, |item| item.loose);
-        Matching { pairs: matching.pairs, ours, theirs }
-    }
-
     fn pairs<'i>(&mut self, pairs: impl Iterator<Item = (&'i Item, &'i Item)>) {
         let (ours, theirs) = (self.ours.document, self.theirs.document);
         let differing = pairs.filter(|(a, b)| ours.hash(a.id) != theirs.hash(b.id));
         self.inside.extend(differing.map(|(a, b)| Task::Compare {
             ours: Some(a.id),
             theirs: Some(b.id),
-            step: Into::Element(a.index),
+            step: Reached::Element(a.index),
         }));
     }
 
     fn surplus(&mut self, ours: &[Item], theirs: &[Item]) {
         let missing =
-            |item: &Item| Task::Compare { ours: Some(item.id), theirs: None, step: Into::Element(item.index) };
-        let added = |item: &Item| Task::Compare { ours: None, theirs: Some(item.id), step: Into::Element(item.index) };
+            |item: &Item| Task::Compare { ours: Some(item.id), theirs: None, step: Reached::Element(item.index) };
+        let added =
+            |item: &Item| Task::Compare { ours: None, theirs: Some(item.id), step: Reached::Element(item.index) };
         self.inside.extend(ours.iter().map(missing));
         self.inside.extend(theirs.iter().map(added));
     }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use sha2::{Digest, Sha256};
+
 /// What the document's own elements are in before anything is declared.
 const NONE: &str = "";
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
@@ -22,6 +24,17 @@ impl Default for Namespaces {
     }
 }
 
+/// Longest namespace that is written as it is, in bytes; a digest stands for a longer one.
+const LONGEST: usize = 128;
+
+fn short(namespace: &str) -> Rc<str> {
+    if namespace.len() <= LONGEST {
+        return Rc::from(namespace);
+    }
+    let digest: String = Sha256::digest(namespace.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    Rc::from(format!("sha256:{digest}"))
+}
+
 /// Whether an attribute declares a namespace.
 pub(super) fn declares(attribute: &str) -> bool {
     attribute == "xmlns" || attribute.starts_with("xmlns:")
@@ -38,7 +51,7 @@ impl Namespaces {
         let mut declared = Vec::new();
         for (name, value) in attributes.iter().filter(|(name, _)| declares(name)) {
             let prefix = name.strip_prefix("xmlns:").unwrap_or_default().to_owned();
-            self.bound.entry(prefix.clone()).or_default().push(Rc::from(value.as_str()));
+            self.bound.entry(prefix.clone()).or_default().push(short(value));
             declared.push(prefix);
         }
         let none = self.none.clone();

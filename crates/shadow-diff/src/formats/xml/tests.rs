@@ -67,3 +67,22 @@ fn a_deep_nest_is_read_without_recursion_and_too_many_elements_are_refused() {
     assert_eq!(read(&deep(100_000)).unwrap().len(), 200_000);
     assert_eq!(read(&format!("<a>{}</a>", "<b/>".repeat(MAX_ELEMENTS))).err(), Some(Unread::TooLarge));
 }
+
+#[test]
+fn a_long_namespace_in_many_names_takes_no_more_than_a_few_times_the_text() {
+    let document = |namespace: &str, name: &str| format!("<a xmlns:p='{namespace}'>{}</a>", name.repeat(10_000));
+    for name in ["<p:b/>", "<b p:i='1'/>"] {
+        let long = document(&"u".repeat(20_000), name);
+        let taken = read(&long).map_or(0, |document| {
+            (0..document.len() as u32).map(|id| document.text(id).len() + document.name(id).len()).sum()
+        });
+        assert!(taken <= 9 * long.len() + SPARE, "{name}: {taken}");
+        // What ordinary namespaces come to is read.
+        assert!(read(&document("http://schemas.xmlsoap.org/soap/envelope/", name)).is_ok(), "{name}");
+        assert_ne!(
+            hash(&document(&"u".repeat(300), "<b p:i='1'/>")[..]),
+            hash(&document(&"v".repeat(300), "<b p:i='1'/>"))
+        );
+    }
+    assert_eq!(read(&document(&"u".repeat(128), "<p:b/>")).err(), Some(Unread::TooLarge));
+}
