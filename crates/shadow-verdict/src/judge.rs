@@ -280,14 +280,12 @@ fn find(gate: Gate, case: &Case<'_>, captured: u64) -> Option<Finding> {
 fn decide(balanced: Option<bool>, results: &[GateResult], hindered: bool) -> Decision {
     let mut required = results.iter().filter(|result| result.required).peekable();
     if balanced == Some(false) {
-        Decision::Unbalanced
-    } else if results.iter().any(|result| result.decision == Decision::Fail) {
-        Decision::Fail
-    } else if balanced.is_none() || required.peek().is_none() || !required.all(|r| r.decision == Decision::Pass) {
-        Decision::Insufficient
-    } else if hindered {
-        Decision::Insufficient
-    } else {
-        Decision::Pass
+        return Decision::Unbalanced;
     }
+    if results.iter().any(|result| result.decision == Decision::Fail) {
+        return Decision::Fail;
+    }
+    let asked = balanced.is_some() && required.peek().is_some();
+    let shown = asked && required.all(|result| result.decision == Decision::Pass);
+    if shown && !hindered { Decision::Pass } else { Decision::Insufficient }
 }
