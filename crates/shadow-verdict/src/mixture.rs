@@ -28,7 +28,7 @@ pub(crate) fn ln_mixture(events: f64, others: f64, members: &Members) -> f64 {
 
 /// The logarithm of the beta function. Its error grows with the arguments: 1e-5 at 10^9, 1e-2 at 10^12, of evidence that
 /// decides at 3 and more.
-fn ln_beta(a: f64, b: f64) -> f64 {
+pub(crate) fn ln_beta(a: f64, b: f64) -> f64 {
     lgamma(a) + lgamma(b) - lgamma(a + b)
 }
 
