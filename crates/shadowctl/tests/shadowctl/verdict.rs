@@ -116,7 +116,7 @@ async fn a_candidate_passes_fails_or_lacks_evidence_and_the_exit_code_says_which
     assert!(bad.code == 1 && bad.out.starts_with("bad: FAIL\n2 of 9 gates fail: match_rate of the launch"), "{bad:?}");
     assert_eq!(bad.err, "");
     let report = run(stack, &["report", "bad", "--clickhouse-database", rows.database]).await.ok();
-    assert!(report.contains("\nverdict fail: 2 of 6 gates fail: match_rate of the launch"), "{report}");
+    assert!(report.contains("\nverdict fail: 2 of 9 gates fail: match_rate of the launch"), "{report}");
 
     let only = "[launch]\nmatch_rate = 0.9\n[routes]\nmatch_rate = \\'off\\'\n[[route]]\nroute = \\'GET /typo\\'";
     rows.launch("unsent", "", only).await;
