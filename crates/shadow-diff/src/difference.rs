@@ -1,13 +1,15 @@
 //! What a comparison finds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use shadow_record::Timestamp;
 
 use crate::hash::Hashing;
+use crate::rules::{Expected, Rules, Treatment};
 
 /// Most distinct signatures one comparison reports; further ones are only counted in [`Comparison::omitted`].
 pub const MAX_DIFFERENCES: usize = 64;
@@ -21,7 +23,7 @@ pub struct Comparison {
     pub without_differences: CompareResult,
     /// One entry per signature, in the order they were met.
     pub differences: Vec<Difference>,
-    /// Differing places whose signature is beyond [`MAX_DIFFERENCES`].
+    /// Differing places whose signature is beyond [`MAX_DIFFERENCES`], expected ones included.
     pub omitted: u32,
     /// The rules that decided something, in ascending order: those without which more would differ. [`Rules::list`] names them.
     /// None for identical bytes, but for a measure.
@@ -51,7 +53,7 @@ pub enum CompareResult {
     Differing,
     /// Every difference is covered by an expected change, and everything was looked at.
     Expected,
-    /// No difference was found in what was looked at, and a body was too deep or too large to look at in full.
+    /// No difference was found in what was looked at, and a body, or the work that it took, was too large to look at in full.
     Truncated,
     /// No difference was found in what was looked at, and the bodies cannot be compared: only unequal digests are known, or
     /// they were masked under different keys.
@@ -173,6 +175,44 @@ pub(crate) struct Findings<'a> {
     known: HashMap<u128, usize>,
     omitted: u32,
     places: u64,
+    /// Whether some place, listed or not, is not expected.
+    unexpected: bool,
+    expecting: Expecting<'a>,
+}
+
+/// The expected changes of a route, and when the candidate was asked.
+#[derive(Debug)]
+pub(crate) struct Expecting<'a> {
+    changes: Vec<(u16, &'a Expected)>,
+    at: Timestamp,
+    used: BTreeSet<u16>,
+}
+
+impl<'a> Expecting<'a> {
+    pub(crate) fn of(rules: &'a Rules, route: &str, at: Timestamp) -> Self {
+        let changes = rules.of_route(route).filter_map(|rule| match &rule.treatment {
+            Treatment::Expected(expected) => Some((rule.index, expected)),
+            _ => None,
+        });
+        Self { changes: changes.collect(), at, used: BTreeSet::new() }
+    }
+
+    fn covers(&mut self, found: &Found<'_>) -> Option<&'a Expected> {
+        let (index, expected) = self.changes.iter().find(|(_, expected)| expected.covers(found, self.at))?;
+        self.used.insert(*index);
+        Some(expected)
+    }
+}
+
+/// What was found in all.
+pub(crate) struct FoundAll {
+    pub(crate) differences: Vec<Difference>,
+    /// Places that are not listed.
+    pub(crate) omitted: u32,
+    /// Whether some place, listed or not, is not expected.
+    pub(crate) unexpected: bool,
+    /// The expected changes that were met.
+    pub(crate) used: BTreeSet<u16>,
 }
 
 /// One differing place as the walk meets it.
@@ -181,23 +221,38 @@ pub(crate) struct Found<'a> {
     pub(crate) example: &'a str,
     pub(crate) kind: DifferenceKind,
     pub(crate) transition: String,
+    /// Whether the middle of the place was left out.
+    pub(crate) shortened: bool,
 }
 
 impl<'a> Findings<'a> {
-    pub(crate) fn new(route: &'a str) -> Self {
-        Self { route, differences: Vec::new(), known: HashMap::new(), omitted: 0, places: 0 }
+    pub(crate) fn new(route: &'a str, expecting: Expecting<'a>) -> Self {
+        Self {
+            route,
+            differences: Vec::new(),
+            known: HashMap::new(),
+            omitted: 0,
+            places: 0,
+            unexpected: false,
+            expecting,
+        }
     }
 
     /// Adds one place; `excerpts` of both sides are only made for a new signature.
     pub(crate) fn add(&mut self, found: Found<'_>, excerpts: impl FnOnce() -> (String, String)) {
-        let Found { place, example, kind, transition } = found;
+        let Found { place, example, kind, ref transition, .. } = found;
         self.places += 1;
         let hashing = Hashing::of(kind as u8).bytes(transition.as_bytes()).bytes(b"\0").bytes(place.as_bytes());
         let hash = hashing.finish();
         if let Some(&at) = self.known.get(&hash) {
             let known = &mut self.differences[at];
             known.count = known.count.saturating_add(1);
-        } else if self.differences.len() >= MAX_DIFFERENCES {
+            return;
+        }
+        let listed = self.differences.len() < MAX_DIFFERENCES;
+        let expected = if listed || !self.unexpected { self.expecting.covers(&found) } else { None };
+        self.unexpected |= expected.is_none();
+        if !listed {
             self.omitted = self.omitted.saturating_add(1);
         } else {
             self.known.insert(hash, self.differences.len());
@@ -206,12 +261,12 @@ impl<'a> Findings<'a> {
                 place: place.to_owned(),
                 example: example.to_owned(),
                 kind,
-                signature: Signature::of(self.route, place, kind, &transition),
-                transition,
+                signature: Signature::of(self.route, place, kind, transition),
+                transition: found.transition,
                 primary,
                 candidate,
                 count: 1,
-                expected: None,
+                expected: expected.map(|expected| expected.name.clone()),
             });
         }
     }
@@ -221,8 +276,8 @@ impl<'a> Findings<'a> {
         self.places
     }
 
-    /// What was found, and how many places are not listed.
-    pub(crate) fn finish(self) -> (Vec<Difference>, u32) {
-        (self.differences, self.omitted)
+    pub(crate) fn finish(self) -> FoundAll {
+        let Self { differences, omitted, unexpected, expecting, .. } = self;
+        FoundAll { differences, omitted, unexpected, used: expecting.used }
     }
 }

@@ -57,9 +57,14 @@ impl Content {
         if bytes.is_empty() {
             return Self::Opaque("absent");
         }
-        let Some(text) = charset::text(media, bytes) else { return Self::Opaque("bytes") };
+        const BYTES: Content = Content::Opaque("bytes");
+        let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if !Format::is_text(&essence) {
+            return BYTES;
+        }
+        let Some(text) = charset::text(media, bytes) else { return BYTES };
         // What is not in the format that its media type promises is read as what it looks like; lines are never malformed.
-        for format in [Format::of(media, &text), Format::without_media(&text), Format::Text] {
+        for format in [Format::of(&essence, &text), Format::without_media(&text), Format::Text] {
             match format.read(&text) {
                 Ok(document) => return Self::Document(format.name(), document),
                 Err(Unread::Malformed) => {}
@@ -98,22 +103,33 @@ enum Format {
 }
 
 impl Format {
-    /// By the media type. Services are careless with the types of text, and say nothing at times: then what looks like JSON or XML
-    /// is read as such.
-    fn of(media: &str, text: &str) -> Self {
-        let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match essence.as_str() {
+    /// By the media type, in lower case and without parameters. Nothing is known of the others, so they are never read as what they
+    /// look like.
+    fn declared(essence: &str) -> Option<Self> {
+        match essence {
             "application/x-ndjson"
             | "application/ndjson"
             | "application/jsonl"
             | "application/json-lines"
-            | "application/stream+json" => Self::Ndjson,
-            "application/x-www-form-urlencoded" => Self::Form,
-            "" => Self::Json,
-            json if json.ends_with("/json") || json.ends_with("+json") => Self::Json,
-            xml if xml.ends_with("/xml") || xml.ends_with("+xml") => Self::Xml,
-            _ if text.trim_ascii_start().starts_with(['{', '[']) => Self::Json,
-            _ => Self::without_media(text),
+            | "application/stream+json" => Some(Self::Ndjson),
+            "application/x-www-form-urlencoded" => Some(Self::Form),
+            json if json.ends_with("/json") || json.ends_with("+json") => Some(Self::Json),
+            xml if xml.ends_with("/xml") || xml.ends_with("+xml") => Some(Self::Xml),
+            _ => None,
+        }
+    }
+
+    /// Whether a body of this type may be read as text: services are careless with the types of text, and say nothing at times.
+    fn is_text(essence: &str) -> bool {
+        essence.is_empty() || essence.starts_with("text/") || Self::declared(essence).is_some()
+    }
+
+    /// The format of a text, by its type or else by its look.
+    fn of(essence: &str, text: &str) -> Self {
+        match Self::declared(essence) {
+            Some(declared) => declared,
+            None if essence.is_empty() || text.trim_ascii_start().starts_with(['{', '[']) => Self::Json,
+            None => Self::without_media(text),
         }
     }
 
@@ -152,6 +168,42 @@ impl Format {
             Self::Xml => "xml",
             Self::Html => "html",
             Self::Text => "text",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shadow_record::{Body, Header};
+
+    use super::*;
+
+    fn name(media: &str, body: &[u8]) -> &'static str {
+        let headers = if media.is_empty() { Vec::new() } else { vec![Header::of("content-type", media)] };
+        let body_of = Body { content: None, length: 0, digest: Default::default(), withheld: None };
+        Content::read(&Response { status: 200, headers, body: body_of }, body, None).name()
+    }
+
+    #[test]
+    fn only_text_is_read_as_what_it_looks_like() {
+        for media in
+            ["application/octet-stream", "image/svg", "application/javascript", "multipart/mixed; boundary=text"]
+        {
+            for body in [&b"ab\r\ncd"[..], b"[1]", b"<?xml version='1.0'?><a/>", b"\xef\xbb\xbfa"] {
+                assert_eq!(name(media, body), "bytes", "{media}");
+            }
+        }
+        for (media, body, as_) in [
+            ("text/plain", "[1]", "json"),
+            ("text/csv", "a\r\nb", "text"),
+            ("", "{}", "json"),
+            ("", "a", "text"),
+            ("application/json", "<html>", "html"),
+            ("application/json", "no json", "text"),
+            ("application/soap+xml", "{}", "text"),
+            ("Application/JSON; charset=utf-8", "\u{feff}{}", "json"),
+        ] {
+            assert_eq!(name(media, body.as_bytes()), as_, "{media} {body}");
         }
     }
 }

@@ -41,7 +41,8 @@ pub(crate) fn compare(
         };
         let place = format!("header:{name}");
         let transition = transition.to_owned();
-        let found = Found { place: &place, example: &place, kind: DifferenceKind::Header, transition };
+        let found =
+            Found { place: &place, example: &place, kind: DifferenceKind::Header, transition, shortened: false };
         findings.add(found, || excerpt::around(&ours.join(", "), &theirs.join(", ")));
     }
 }
@@ -57,8 +58,50 @@ fn holds(rule: &Rule, a: &str, b: &str) -> bool {
     }
 }
 
-/// Media types are compared without regard to case and to spaces around `;`, which mean nothing there.
 fn same(name: &str, a: &str, b: &str) -> bool {
-    let media = |value: &str| value.to_ascii_lowercase().split(';').map(str::trim).collect::<Vec<_>>().join(";");
     a == b || name == "content-type" && media(a) == media(b)
+}
+
+/// What a media type means: spaces around `;`, quotes that are not needed, and the case of everything but most values do not count.
+fn media(value: &str) -> (String, Vec<(String, String)>) {
+    let mut quoted = false;
+    let mut parts = value.split(|c| {
+        quoted ^= c == '"';
+        c == ';' && !quoted
+    });
+    let essence = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+    let parameter = |part: &str| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+        let inside = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        let value = inside.filter(|inside| !inside.contains('\\')).unwrap_or(value);
+        let value = if name == "charset" { value.to_ascii_lowercase() } else { value.to_owned() };
+        (name, value)
+    };
+    (essence, parts.map(parameter).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_are_equal_in_all_that_means_the_same_and_nothing_else() {
+        for (a, b) in [
+            ("Text/HTML; Charset=UTF-8", "text/html;charset=utf-8"),
+            ("text/plain; charset=\"utf-8\"", "text/plain; charset=UTF-8"),
+            ("multipart/mixed; boundary=\"AbC\"", "multipart/mixed;Boundary=AbC"),
+        ] {
+            assert!(same("content-type", a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("multipart/form-data; boundary=AbC", "multipart/form-data; boundary=aBc"),
+            ("multipart/mixed; boundary=\"a; b\"", "multipart/mixed; boundary=\"a;b\""),
+            ("text/plain; charset=utf-8", "text/plain"),
+            ("text/plain; charset=utf-8", "text/plain; charset=latin1"),
+        ] {
+            assert!(!same("content-type", a, b), "{a} {b}");
+        }
+        assert!(!same("location", "/A", "/a"));
+    }
 }

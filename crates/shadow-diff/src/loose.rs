@@ -139,8 +139,15 @@ impl Pass<'_> {
             _ => None,
         });
         let together = together.flatten().map(Equivalence::Normalization);
-        let rules = if together.is_some() { 1 } else { self.scope.equivalences().count() };
-        if rules + usize::from(shape) > 1 {
+        let folded = match &together {
+            Some(normalization) => normalization.fold(scalar),
+            None => self.scope.equivalences().find_map(|by| folded(by, scalar)),
+        };
+        let first = self.scope.equivalences().next();
+        let several = together.is_none() && self.scope.equivalences().any(|by| Some(by) != first);
+        // A value that none of the rules reads equals only itself, but for its shape.
+        let wider = if shape { first.is_some() } else { several && folded.is_some() };
+        if wider {
             self.loose.wider = true;
             if self.width == Width::Wide {
                 return hash::text(b'w', b"");
@@ -149,10 +156,6 @@ impl Pass<'_> {
         if shape {
             return hash::text(b'k', scalar.kind.as_str().as_bytes());
         }
-        let folded = match &together {
-            Some(normalization) => normalization.fold(scalar),
-            None => self.scope.equivalences().find_map(|by| folded(by, scalar)),
-        };
         folded.unwrap_or_else(|| self.document.hash(id))
     }
 

@@ -14,7 +14,9 @@ pub(crate) struct Decimal<'a> {
     fraction: &'a [u8],
     /// Of the last digit; `None` beyond 64 bits, and then the texts of the exponents are compared.
     pub(crate) exponent: Option<i64>,
+    /// The text of the exponent, and how far the last digit stands from where that counts.
     written: &'a [u8],
+    shift: i64,
 }
 
 impl<'a> Decimal<'a> {
@@ -42,14 +44,14 @@ impl<'a> Decimal<'a> {
             trailing += more;
         }
         if whole.is_empty() && fraction.is_empty() {
-            return Self { negative: false, whole, fraction, exponent: Some(0), written: b"" };
+            return Self { negative: false, whole, fraction, exponent: Some(0), written: b"", shift: 0 };
         }
         let shift = trailing as i64 - scale;
         let exponent = match written {
             b"" => Some(shift),
             written => std::str::from_utf8(written).ok().and_then(|e| e.parse::<i64>().ok()?.checked_add(shift)),
         };
-        Self { negative, whole, fraction, exponent, written }
+        Self { negative, whole, fraction, exponent, written, shift }
     }
 
     /// Its digits, `0` to `9` in ASCII.
@@ -70,7 +72,10 @@ impl<'a> Decimal<'a> {
             Some(exponent) => {
                 Hashing::of(tag).bytes(&exponent.to_le_bytes()).bytes(self.whole).bytes(self.fraction).finish()
             }
-            None => Hashing::of(tag).bytes(self.written).bytes(b"e").bytes(self.whole).bytes(self.fraction).finish(),
+            None => {
+                let scale = Hashing::of(tag).bytes(self.written).bytes(b"e").bytes(&self.shift.to_le_bytes());
+                scale.bytes(self.whole).bytes(self.fraction).finish()
+            }
         }
     }
 }
@@ -127,6 +132,9 @@ mod tests {
             ("0.1", "0.1000000000000000055511151231257827"),
             ("1", "-1"),
             ("1e99999999999999999999", "1e99999999999999999998"),
+            ("1e99999999999999999999", "1000e99999999999999999999"),
+            ("0.1e99999999999999999999", "1e99999999999999999999"),
+            ("1.5e-99999999999999999999", "15e-99999999999999999999"),
             ("10", "1"),
             ("0.01", "0.1"),
             ("1.01", "11"),

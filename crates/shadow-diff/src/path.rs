@@ -127,6 +127,16 @@ impl JsonPath {
         states >> self.0.len() & 1 == 1
     }
 
+    /// The pattern with names as places have them, which cut long ones.
+    pub(crate) fn as_reported(mut self) -> Self {
+        for step in &mut self.0 {
+            if let Step::Member(name) | Step::Descend(name) = step {
+                name.truncate(cut(name).len());
+            }
+        }
+        self
+    }
+
     /// Whether the pattern names the place that `steps` lead to.
     pub(crate) fn covers(&self, steps: &[Step]) -> bool {
         let child = |step| match step {
@@ -260,15 +270,17 @@ fn shortened(place: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{}…{}", &place[..head], &place[tail..]))
 }
 
-/// `.name`, or `["any name"]` where that would be ambiguous. Names longer than 64 characters are cut: they are data.
+/// Names longer than 64 characters are cut in places: they are data.
+fn cut(name: &str) -> &str {
+    name.char_indices().nth(64).map_or(name, |(end, _)| &name[..end])
+}
+
+/// `.name`, or `["any name"]` where that would be ambiguous.
 struct MemberStep<'a>(&'a str);
 
 impl MemberStep<'_> {
     fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
-        let name: &str = match self.0.char_indices().nth(64) {
-            Some((end, _)) => &self.0[..end],
-            None => self.0,
-        };
+        let name = cut(self.0);
         // Readers of other formats than JSON put a mark in front: `@id` for attributes, `#text` for text.
         let word = name.strip_prefix(['@', '#']).unwrap_or(name);
         let plain = !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');

@@ -190,6 +190,20 @@ impl Rules {
         self.rules.iter().filter(move |rule| rule.route.covers(route))
     }
 
+    /// Of the rules for a route that `which` picks, the one for the fewest other routes.
+    pub(crate) fn closest<'a, T: 'a>(
+        &'a self,
+        route: &str,
+        which: impl Fn(&'a Treatment) -> Option<T>,
+    ) -> Option<(&'a Rule, T)> {
+        let rules = self.of_route(route).filter_map(|rule| Some((rule, which(&rule.treatment)?)));
+        rules.min_by_key(|(rule, _)| match rule.route {
+            RoutePattern::One(_) => 0,
+            RoutePattern::AnyMethod(_) => 1,
+            RoutePattern::Every => 2,
+        })
+    }
+
     /// The headers that are compared.
     pub(crate) fn headers(&self) -> &[String] {
         &self.headers

@@ -47,7 +47,7 @@ impl<'a> Scalar<'a> {
 }
 
 /// What a rule says about two scalars.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Equivalence {
     Tolerance(Tolerance),
     Pattern(Pattern),
@@ -55,6 +55,8 @@ pub(crate) enum Equivalence {
     Timestamp {
         /// Nanoseconds.
         within: i128,
+        /// Whether an instant may be written otherwise, in another unit for instance.
+        any_notation: bool,
     },
     Uuid,
 }
@@ -62,6 +64,12 @@ pub(crate) enum Equivalence {
 /// A regular expression for whole values.
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern(Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
 
 impl Pattern {
     pub(crate) fn parse(pattern: &str) -> Result<Self, &'static str> {
@@ -73,7 +81,7 @@ impl Pattern {
 }
 
 /// What does not count of a text.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Normalization {
     pub(crate) case: bool,
     /// At both ends, and how much of it between words.
@@ -125,8 +133,11 @@ impl Equivalence {
                 (Some(x), Some(y)) => a.kind == b.kind && tolerance.allows(x, y),
                 _ => false,
             },
-            Self::Timestamp { within } => match (instant::of(a), instant::of(b)) {
-                (Some(x), Some(y)) => a.kind == b.kind && x.abs_diff(y) <= within.unsigned_abs(),
+            Self::Timestamp { within, any_notation } => match (instant::of(a), instant::of(b)) {
+                (Some(x), Some(y)) => {
+                    let alike = a.kind == b.kind && (*any_notation || x.notation == y.notation);
+                    alike && x.nanoseconds.abs_diff(y.nanoseconds) <= within.unsigned_abs()
+                }
                 _ => false,
             },
             Self::Pattern(_) | Self::Normalization(_) | Self::Uuid => {
@@ -141,7 +152,11 @@ impl Equivalence {
         let class = |of: bool, tag: u8| of.then(|| hash::text(tag, scalar.kind.as_str().as_bytes()));
         match self {
             Self::Tolerance(_) => class(scalar.number().is_some(), b'T'),
-            Self::Timestamp { .. } => class(instant::of(scalar).is_some(), b'I'),
+            Self::Timestamp { any_notation, .. } => {
+                let notation = instant::of(scalar)?.notation;
+                let notation = if *any_notation { u8::MAX } else { notation as u8 };
+                Some(hash::joined(b'I', &[notation], scalar.kind.as_str().as_bytes()))
+            }
             Self::Pattern(Pattern(regex)) => {
                 let text = matches!(scalar.kind, Kind::String | Kind::Number).then_some(scalar.text);
                 class(text.is_some_and(|text| regex.is_match(text)), b'P')
@@ -155,7 +170,7 @@ impl Equivalence {
     pub(crate) fn rank(&self, scalar: Scalar<'_>) -> Option<f64> {
         match self {
             Self::Tolerance(_) => scalar.number().and_then(|_| scalar.text.parse().ok()),
-            Self::Timestamp { .. } => instant::of(scalar).map(|at| at as f64),
+            Self::Timestamp { .. } => instant::of(scalar).map(|at| at.nanoseconds as f64),
             _ => None,
         }
     }

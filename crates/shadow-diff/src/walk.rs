@@ -6,6 +6,7 @@
 
 mod arrays;
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
@@ -340,7 +341,8 @@ impl<'a, 'f, 'r> Walk<'a, 'f, 'r> {
 
     fn found(&mut self, kind: DifferenceKind, transition: String, excerpts: impl FnOnce() -> (String, String)) {
         let (place, example) = (self.place.general(), self.place.exact());
-        self.findings.add(Found { place: &place, example: &example, kind, transition }, excerpts);
+        let shortened = matches!(place, Cow::Owned(_));
+        self.findings.add(Found { place: &place, example: &example, kind, transition, shortened }, excerpts);
     }
 }
 

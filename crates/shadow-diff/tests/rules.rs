@@ -298,3 +298,84 @@ fn a_rule_that_decided_nothing_is_not_named() {
     assert_eq!(bodies(rules, r#"{"t":1,"gone":1}"#, r#"{"t":2,"gone":1}"#).rules_used, [1]);
     assert!(bodies(rules, r#"{"t":1}"#, r#"{"t":1}"#).rules_used.is_empty());
 }
+
+#[test]
+fn of_rules_of_which_one_can_hold_the_one_closest_to_the_route_does() {
+    let rules = "[[errors]]\nstatus = \"class\"\n[[errors]]\nroute = \"* /items\"\nstatus = \"class\"\njson = [\"$.a\"]\n\
+        [[errors]]\nroute = \"GET /items\"\njson = [\"$.type\"]\n\
+        [[measure]]\nclass = \"$.type\"\n[[measure]]\nroute = \"* /items\"\nclass = \"$.a\"\n";
+    let rules = Rules::parse(rules).unwrap();
+    let (ours, theirs) = (answer(404, JSON, r#"{"type":"x","a":"1"}"#), answer(410, JSON, r#"{"type":"x","a":"2"}"#));
+    let said = |route| {
+        let found = compare(route, &ours, &theirs, &rules, AT);
+        let places: Vec<_> = found.differences.into_iter().map(|found| found.place).collect();
+        (places, found.measured.unwrap().class.unwrap().0)
+    };
+    assert_eq!(said("GET /items"), (vec!["status".to_owned()], "1".to_owned()));
+    assert_eq!(said("PUT /items"), (vec!["$.a".to_owned()], "1".to_owned()));
+    assert_eq!(said("PUT /other"), (vec![], "x".to_owned()));
+}
+
+#[test]
+fn another_spelling_of_a_body_needs_no_rule() {
+    for rule in ["[[ignore]]\njson = [\"$\"]", "[[errors]]\njson = [\"$.type\"]"] {
+        let rules = Rules::parse(rule).unwrap();
+        let (ours, theirs) = (answer(404, JSON, r#"{"type":"a"}"#), answer(404, JSON, r#"{ "type":"a"}"#));
+        assert!(compare(ROUTE, &ours, &theirs, &rules, AT).rules_used.is_empty(), "{rule}");
+        let theirs = answer(404, JSON, r#"{"type":"a","at":1}"#);
+        assert_eq!(compare(ROUTE, &ours, &theirs, &rules, AT).rules_used, [0], "{rule}");
+    }
+}
+
+/// Another change of this place and kind.
+fn expecting(place: &str) -> String {
+    EXPECTED.replace("$..price", place)
+}
+
+#[test]
+fn any_number_of_expected_places_is_expected() {
+    let prices = |price: u32, other: u32| {
+        let members: Vec<_> = (0..100).map(|sku| format!("\"sku{sku}\":{price}")).collect();
+        format!("{{\"prices\":{{{}}},\"z\":{other}}}", members.join(","))
+    };
+    let all = bodies(&expecting("$.prices.*"), &prices(1, 1), &prices(2, 1));
+    assert_eq!((all.result, all.differences.len(), all.omitted), (CompareResult::Expected, 64, 36));
+    let one_more = bodies(&expecting("$.prices.*"), &prices(1, 1), &prices(2, 2));
+    assert_eq!((one_more.result, one_more.omitted), (CompareResult::Differing, 37));
+}
+
+#[test]
+fn a_long_name_is_expected_by_its_beginning_and_a_shortened_place_is_not() {
+    let long = "k".repeat(80);
+    let body = |value: u32| format!("{{\"{long}\":{value}}}");
+    for place in [format!("$.{long}"), format!("$..{long}")] {
+        assert_eq!(bodies(&expecting(&place), &body(1), &body(2)).result, CompareResult::Expected);
+    }
+    assert_eq!(bodies(&expecting(&format!("$.{}", &long[1..40])), &body(1), &body(2)).result, CompareResult::Differing);
+    let deep = |value: u32| {
+        let name = "é".repeat(64);
+        format!("{}{{\"x\":{value}}}{}", format!("{{\"{name}\":").repeat(5), "}".repeat(5))
+    };
+    for place in ["$.*.*.*.x", "$.*.*.*.*.*.x", "$..x", "$..*"] {
+        assert_eq!(bodies(&expecting(place), &deep(1), &deep(2)).result, CompareResult::Differing, "{place}");
+    }
+}
+
+#[test]
+fn a_rule_for_instants_keeps_their_notation_unless_it_says_otherwise() {
+    let rule = "[[timestamp]]\njson = [\"$.at\"]\nwithin = \"5s\"";
+    let any = format!("{rule}\nany_notation = true");
+    for (ours, theirs) in [
+        (r#"{"at":1714552200}"#, r#"{"at":1714552200000}"#),
+        (r#"{"at":"2024-05-01T08:30:00Z"}"#, r#"{"at":"2024-05-01T08:30:00"}"#),
+        (r#"{"at":"2024-05-01T08:30:00Z"}"#, r#"{"at":"1714552200"}"#),
+    ] {
+        different(rule, ours, theirs);
+        equal(&any, ours, theirs);
+    }
+    different(
+        &any,
+        r#"{"at":"2024-05-01T08:30:00[Europe/Berlin]"}"#,
+        r#"{"at":"2024-05-01T08:30:00[America/New_York]"}"#,
+    );
+}

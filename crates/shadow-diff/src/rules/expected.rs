@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shadow_record::Timestamp;
 
-use crate::difference::Difference;
+use crate::difference::Found;
 use crate::path::JsonPath;
 
 /// One entry of the manifest.
@@ -20,7 +20,7 @@ pub(crate) struct Expected {
     pub(crate) expires: Timestamp,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ExpectedPlace {
     /// Differences in bodies.
     Json(JsonPath),
@@ -30,14 +30,16 @@ pub(crate) enum ExpectedPlace {
 
 impl Expected {
     /// Whether it covers what was found in an answer of that time.
-    pub(crate) fn covers(&self, difference: &Difference, at: Timestamp) -> bool {
-        let place = match &self.place {
-            ExpectedPlace::Word(word) => *word == difference.place,
-            // A place that had to be shortened is none that can be read, and so none that is expected.
-            ExpectedPlace::Json(path) => JsonPath::parse(&difference.place).is_ok_and(|place| path.covers(&place.0)),
+    pub(crate) fn covers(&self, found: &Found<'_>, at: Timestamp) -> bool {
+        let place = || match &self.place {
+            ExpectedPlace::Word(word) => *word == found.place,
+            // A place without its middle may be any of several, so none of them is expected.
+            ExpectedPlace::Json(path) => {
+                !found.shortened && JsonPath::parse(found.place).is_ok_and(|place| path.covers(&place.0))
+            }
         };
-        let kind = self.kind.as_deref().is_none_or(|kind| kind == difference.kind.as_str());
-        let transition = self.transition.as_deref().is_none_or(|transition| transition == difference.transition);
-        place && kind && transition && at.micros() < self.expires.micros()
+        let kind = self.kind.as_deref().is_none_or(|kind| kind == found.kind.as_str());
+        let transition = self.transition.as_deref().is_none_or(|transition| transition == found.transition);
+        kind && transition && at.micros() < self.expires.micros() && place()
     }
 }

@@ -22,6 +22,7 @@ fn errors_name_their_line_and_say_what_to_do() {
         ("[[timestamp]]\njson = [\"$.a\"]\nwithin = \"5 parsecs\"", 3, "5s"),
         ("[[unordered]]\njson = [\"$.a\"]\nas = \"bag\"", 3, "bag"),
         ("[[errors]]\njson = [\"$..type\"]", 2, "one place"),
+        ("[[errors]]\njson = [\"$.type\",\n \"$\"]", 3, "the whole body"),
         ("[[measure]]\nroute = \"*\"", 1, "class"),
     ] {
         let (at, problem) = problem(text);
@@ -47,6 +48,35 @@ fn an_expected_change_needs_an_owner_a_reason_and_an_end() {
     assert!(problem(&format!("{EXPECTED}kind = \"gone\"")).1.contains("missing"));
     let (line, twice) = problem(&EXPECTED.repeat(2));
     assert!(line == 7 && twice.contains("line 1"), "{line}: {twice}");
+}
+
+#[test]
+fn an_expected_change_says_which_difference_is_expected_where_its_place_does_not() {
+    for place in ["$..*", "$.a.*", "$..*.b"] {
+        let (line, says) = problem(&EXPECTED.replace("$.a", place));
+        assert!(line == 3 && says.contains("kind"), "{place} {line}: {says}");
+        Rules::parse(&format!("{}kind = \"added\"", EXPECTED.replace("$.a", place))).unwrap();
+    }
+    let status = EXPECTED.replace("$.a", "status");
+    let (line, says) = problem(&format!("{status}kind = \"status\""));
+    assert!(line == 3 && says.contains("transition"), "{line}: {says}");
+    Rules::parse(&format!("{status}transition = \"200->201\"")).unwrap();
+    for place in ["$..a", "$.*.a", "$.a[*]"] {
+        Rules::parse(&EXPECTED.replace("$.a", place)).unwrap();
+    }
+}
+
+#[test]
+fn two_rules_for_one_route_of_which_one_can_hold_are_refused() {
+    for rule in ["[[errors]]\nroute = \"GET /a\"\njson = [\"$.type\"]\n", "[[measure]]\nclass = \"$.label\"\n"] {
+        let (line, says) = problem(&rule.repeat(2));
+        assert!(line > 1 && says.contains("line 1"), "{line}: {says}");
+        Rules::parse(&format!(
+            "{rule}{}",
+            rule.replace("]]\n", "]]\nroute = \"* /a\"\n").replace("route = \"GET /a\"\n", "")
+        ))
+        .unwrap();
+    }
 }
 
 #[test]

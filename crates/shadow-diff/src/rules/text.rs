@@ -1,142 +1,22 @@
 //! The TOML text of the rules: its tables, and how each becomes a rule.
 
-use serde::Deserialize;
+mod tables;
+
 use shadow_record::Timestamp;
 use toml::Spanned;
 
 use super::expected::{Expected, ExpectedPlace};
 use super::{ArrayOrder, Errors, MAX_RULES, Measure, RoutePattern, Rule, RulesError, Treatment};
 use crate::formats::Schema;
-use crate::path::{InvalidPath, JsonPath};
+use crate::path::{InvalidPath, JsonPath, Step};
 use crate::value::{Equivalence, Normalization, Pattern, Tolerance};
+use tables::{Amount, Collection, ErrorStatus, ExpectedText, Normalize, Text};
 
 /// What a text says.
 pub(super) struct Parsed {
     pub(super) version: Option<String>,
     pub(super) headers: Option<Vec<String>>,
     pub(super) rules: Vec<Rule>,
-}
-
-type Texts = Vec<Spanned<String>>;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Text {
-    version: Option<String>,
-    headers: Option<Vec<String>>,
-    #[serde(default)]
-    ignore: Vec<Spanned<Ignore>>,
-    #[serde(default)]
-    unordered: Vec<Spanned<Unordered>>,
-    #[serde(default)]
-    keyed: Vec<Spanned<Keyed>>,
-    #[serde(default)]
-    tolerance: Vec<Spanned<ToleranceText>>,
-    #[serde(default)]
-    pattern: Vec<Spanned<PatternText>>,
-    #[serde(default)]
-    normalize: Vec<Spanned<Normalize>>,
-    #[serde(default)]
-    timestamp: Vec<Spanned<TimestampText>>,
-    #[serde(default)]
-    uuid: Vec<Spanned<Uuid>>,
-    #[serde(default)]
-    null_is_missing: Vec<Spanned<NullIsMissing>>,
-    #[serde(default)]
-    shape: Vec<Spanned<Shape>>,
-    #[serde(default)]
-    errors: Vec<Spanned<ErrorsText>>,
-    #[serde(default)]
-    expected: Vec<Spanned<ExpectedText>>,
-    #[serde(default)]
-    measure: Vec<Spanned<MeasureText>>,
-    #[serde(default)]
-    protobuf: Vec<Spanned<ProtobufText>>,
-}
-
-/// Tables of the text. All have a route, and `why` for those who read them.
-macro_rules! tables {
-    ($($name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty,)* })*) => {
-        $(#[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct $name {
-            route: Option<String>,
-            #[serde(rename = "why")]
-            _why: Option<String>,
-            $($(#[$attribute])* $field: $type,)*
-        })*
-    };
-}
-
-tables! {
-    Ignore { #[serde(default)] json: Texts, #[serde(default)] header: Texts, }
-    Unordered { json: Texts, #[serde(default)] r#as: Collection, }
-    Keyed { json: Texts, key: Spanned<String>, }
-    ToleranceText {
-        #[serde(default)] json: Texts,
-        #[serde(default)] header: Texts,
-        absolute: Option<Spanned<Amount>>,
-        relative: Option<Spanned<Amount>>,
-    }
-    PatternText { #[serde(default)] json: Texts, #[serde(default)] header: Texts, pattern: Spanned<String>, }
-    Normalize {
-        #[serde(default)] json: Texts,
-        #[serde(default)] header: Texts,
-        #[serde(default)] case: bool,
-        #[serde(default)] whitespace: bool,
-        #[serde(default)] number: bool,
-        #[serde(default)] number_type: bool,
-    }
-    TimestampText { #[serde(default)] json: Texts, #[serde(default)] header: Texts, within: Spanned<String>, }
-    Uuid { #[serde(default)] json: Texts, #[serde(default)] header: Texts, }
-    NullIsMissing { json: Texts, }
-    Shape { json: Texts, }
-    ErrorsText { #[serde(default)] status: ErrorStatus, #[serde(default)] json: Texts, }
-    ProtobufText {
-        message: Spanned<String>,
-        descriptor: Option<Spanned<String>>,
-        descriptor_file: Option<Spanned<String>>,
-    }
-    MeasureText { class: Option<Spanned<String>>, score: Option<Spanned<String>>, }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ExpectedText {
-    route: Option<String>,
-    name: Spanned<String>,
-    place: Spanned<String>,
-    kind: Option<Spanned<String>>,
-    transition: Option<String>,
-    owner: String,
-    expires: Spanned<String>,
-    why: String,
-    #[serde(rename = "release")]
-    _release: Option<String>,
-}
-
-#[derive(Deserialize, Default, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
-enum Collection {
-    #[default]
-    Multiset,
-    Set,
-}
-
-#[derive(Deserialize, Default, Clone, Copy, PartialEq)]
-#[serde(rename_all = "lowercase")]
-enum ErrorStatus {
-    #[default]
-    Exact,
-    Class,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Amount {
-    Integer(u64),
-    Float(f64),
-    Text(String),
 }
 
 /// Reads the text's tables; the rules are numbered as they stand in it.
@@ -195,7 +75,10 @@ pub(super) fn parse(text: &str) -> Result<Parsed, RulesError> {
         let within = within.ok_or_else(|| {
             lines.error(table.within.span().start, "a time is written as \"250ms\", \"5s\" or \"1h30m\"")
         })?;
-        let treatment = Treatment::Equivalence(Equivalence::Timestamp { within: within.as_nanos() });
+        let treatment = Treatment::Equivalence(Equivalence::Timestamp {
+            within: within.as_nanos(),
+            any_notation: table.any_notation,
+        });
         places(lines, &table.route, &table.json, &table.header, treatment)
     })?;
     reading.tables(parsed.uuid, "uuid", |lines, table| {
@@ -208,7 +91,16 @@ pub(super) fn parse(text: &str) -> Result<Parsed, RulesError> {
         places(lines, &table.route, &table.json, &[], Treatment::Shape)
     })?;
     reading.tables(parsed.errors, "errors", |lines, table| {
-        let members = table.json.iter().map(|path| lines.path(path, JsonPath::exact(path.get_ref())));
+        let members = table.json.iter().map(|text| {
+            let path = lines.path(text, JsonPath::exact(text.get_ref()))?;
+            let whole = path.0.is_empty().then(|| {
+                lines.error(
+                    text.span().start,
+                    "it names the whole body; name members that say which error it is, as $.type",
+                )
+            });
+            whole.map_or(Ok(path), Err)
+        });
         let errors =
             Errors { status_by_class: table.status == ErrorStatus::Class, members: members.collect::<Result<_, _>>()? };
         Ok(whole(&table.route, Treatment::Errors(errors)))
@@ -252,15 +144,29 @@ fn expected(lines: &At<'_>, table: ExpectedText) -> Result<Rule, RulesError> {
         ("status" | "body", None) => ExpectedPlace::Word(place.to_owned()),
         _ => {
             let path = lines.path(&table.place, JsonPath::parse(place))?;
-            if path.0.iter().any(|step| matches!(step, crate::path::Step::Index(_))) {
+            if path.0.iter().any(|step| matches!(step, Step::Index(_))) {
                 return Err(lines.error(
                     table.place.span().start,
                     "places of differences have no indexes; write [*] for every element",
                 ));
             }
-            ExpectedPlace::Json(path)
+            let steps = &path.0;
+            let many = steps.contains(&Step::DescendAny) || steps.last() == Some(&Step::AnyMember);
+            if many && table.kind.is_none() {
+                return Err(lines.error(
+                    table.place.span().start,
+                    "it names whatever is there; say which `kind` of difference is expected, such as \"added\"",
+                ));
+            }
+            ExpectedPlace::Json(path.as_reported())
         }
     };
+    if place == ExpectedPlace::Word("status".to_owned()) && table.transition.is_none() {
+        return Err(lines.error(
+            table.place.span().start,
+            "not every status is expected; say which with `transition`, such as \"200->201\"",
+        ));
+    }
     if let Some(kind) = &table.kind
         && !KINDS.contains(&kind.get_ref().as_str())
     {
@@ -304,17 +210,6 @@ fn places(
 fn whole(route: &Option<String>, treatment: Treatment) -> Rule {
     let route = RoutePattern::of(route.as_deref());
     Rule { index: 0, line: 0, table: "", route, paths: Vec::new(), headers: Vec::new(), treatment }
-}
-
-impl Amount {
-    /// As a decimal: a float in its shortest notation, which is how it was written.
-    fn text(&self) -> String {
-        match self {
-            Self::Integer(amount) => amount.to_string(),
-            Self::Float(amount) => amount.to_string(),
-            Self::Text(amount) => amount.clone(),
-        }
-    }
 }
 
 struct Reading<'t> {

@@ -40,8 +40,8 @@ fn huge_exponents_cost_nothing_and_are_never_near_by_mistake() {
 }
 
 #[test]
-fn instants_are_told_apart_whatever_their_notation() {
-    let second = Equivalence::Timestamp { within: 1_000_000_000 };
+fn instants_are_near_or_not_in_every_notation() {
+    let second = Equivalence::Timestamp { within: 1_000_000_000, any_notation: false };
     for (a, b) in [
         ("2024-05-01T08:30:00Z", "2024-05-01T10:30:00.9+02:00"),
         ("2024-05-01 08:30:00", "2024-05-01T08:30:01"),
@@ -63,6 +63,30 @@ fn instants_are_told_apart_whatever_their_notation() {
     assert!(!second.holds(number("1714552200"), number("1714552202")));
     assert!(!second.holds(number("1714552200"), Scalar::header("1714552200")));
     assert!(!second.holds(number("1e400"), number("1e401")));
+}
+
+#[test]
+fn another_notation_or_unit_is_equal_only_where_a_rule_says_so() {
+    let rule = |any_notation| Equivalence::Timestamp { within: 1_000_000_000, any_notation };
+    let texts = [
+        "2024-05-01T08:30:00Z",
+        "2024-05-01T08:30:00",
+        "Wed, 01 May 2024 08:30:00 GMT",
+        "1714552200",
+        "1714552200000",
+        "1714552200000000",
+    ];
+    for (at, a) in texts.iter().enumerate() {
+        for (other, b) in texts.iter().enumerate() {
+            let (a, b) = (Scalar::header(a), Scalar::header(b));
+            assert_eq!(rule(false).holds(a, b), at == other, "{a:?} {b:?}");
+            assert!(rule(true).holds(a, b), "{a:?} {b:?}");
+            assert_eq!(rule(true).fold(a), rule(true).fold(b));
+        }
+    }
+    assert!(!rule(true).holds(number("1714552200"), Scalar::header("1714552200")));
+    let (berlin, york) = ("2024-05-01T08:30:00[Europe/Berlin]", "2024-05-01T08:30:00[America/New_York]");
+    assert!(!rule(true).holds(Scalar::header(berlin), Scalar::header(york)), "neither is an instant");
 }
 
 #[test]
@@ -121,7 +145,7 @@ proptest! {
     fn equivalences_are_symmetric_and_reflexive(a in value(), b in value()) {
         let rules = [
             within(Some("1.5"), Some("0.1")),
-            Equivalence::Timestamp { within: 1_000_000_000_000 },
+            Equivalence::Timestamp { within: 1_000_000_000_000, any_notation: false },
             Equivalence::Uuid,
             Equivalence::Pattern(Pattern::parse("[a-z]+|[0-9.]+").unwrap()),
             Equivalence::Normalization(Normalization { case: true, whitespace: true, number: true, number_type: true }),

@@ -9,7 +9,7 @@ const MAX_DIGITS: i64 = 4096;
 const MAX_AMOUNT: usize = 64;
 
 /// Two numbers are near when one of both says so.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tolerance {
     /// Greatest difference.
     pub(crate) absolute: Option<Amount>,
