@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             }),*]
         };
     }
-    let trials = trials![
+    let mut trials = trials![
         views::applying_the_schema_twice_changes_nothing,
         views::every_query_of_the_cookbook_gives_rows,
         views::storing_everything_again_changes_no_view,
@@ -61,6 +61,14 @@ fn main() -> ExitCode {
         pipeline::a_comparator_that_dies_again_and_again_leaves_no_hole_and_no_double,
         pipeline::clickhouse_away_midway_loses_nothing,
     ];
+    let by_hand = stack.clone();
+    trials.push(
+        Trial::test("what_each_view_takes_over_a_million_exchanges", move || {
+            by_hand.run(noise::what_each_view_takes_over_a_million_exchanges);
+            Ok(())
+        })
+        .with_ignored_flag(true),
+    );
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(stack);
     conclusion.exit_code()

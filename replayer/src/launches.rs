@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::config::ReplayConfig;
+use crate::control_leg::Control;
 use crate::gates::Gates;
 use crate::metrics::{Ledger, Metrics, Trouble};
 use crate::pipeline::{self, Line, PipelineError};
@@ -216,7 +217,8 @@ fn line(
     ledger: &Ledger,
 ) -> Result<Line, LaunchError> {
     let now = launch.borrow().clone();
-    let ReplayConfig { drain, max_response_body, connect_timeout, reveal_to, window_records, window_bytes } = &shared.replay;
+    let ReplayConfig { drain, max_response_body, connect_timeout, reveal_to, window_records, window_bytes } =
+        &shared.replay;
     let limits = SendLimits {
         connect_timeout: connect_timeout.get(),
         timeout: now.limits.timeout(),
@@ -238,9 +240,12 @@ fn line(
         let (target, allow, control) = (target.clone(), now.allow.clone(), shared.control.clone());
         Sender::new(limits, ProvingResolver { target, allow, control })
     };
+    let control_leg = |to: &shadow_control::Control| -> reqwest::Result<Control> {
+        Ok(Control::new(sender(&to.url)?, to.sample, now.limits.max_in_flight))
+    };
     Ok(Line {
         sender: sender(&now.candidate)?,
-        control_sender: now.control.as_ref().map(|control| sender(&control.url)).transpose()?,
+        control_leg: now.control.as_ref().map(control_leg).transpose()?,
         launch: launch.clone(),
         control: shared.control.clone(),
         gate: gate.clone(),

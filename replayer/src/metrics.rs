@@ -49,6 +49,7 @@ pub struct Metrics {
     control_sent: Family<OfLaunch, Counter>,
     control_answered: Family<OfLaunch, Counter>,
     control_failed: Family<OfFailure, Counter>,
+    control_crowded: Family<OfLaunch, Counter>,
 }
 
 impl Metrics {
@@ -66,6 +67,7 @@ impl Metrics {
             control_sent: Family::default(),
             control_answered: Family::default(),
             control_failed: Family::default(),
+            control_crowded: Family::default(),
         };
         let Self { outcomes, sent, again, held, in_flight, lateness, duration, .. } = metrics.clone();
         registry.register(
@@ -83,10 +85,15 @@ impl Metrics {
         registry.register("replay_in_flight", "Requests in flight to the candidate", in_flight);
         registry.register("replay_lateness_seconds", "Intended to actual time of sending", lateness);
         registry.register("replay_duration_seconds", "Sending to the last byte of the candidate's answer", duration);
-        let Self { control_sent, control_answered, control_failed, .. } = metrics.clone();
+        let Self { control_sent, control_answered, control_failed, control_crowded, .. } = metrics.clone();
         registry.register("replay_control_sent", "Requests sent to the control", control_sent);
         registry.register("replay_control_answered", "Whole answers of the control", control_answered);
         registry.register("replay_control_failed", "Requests to the control without one, by class", control_failed);
+        registry.register(
+            "replay_control_crowded",
+            "Requests not sent to the control for want of a place",
+            control_crowded,
+        );
         metrics
     }
 
@@ -104,6 +111,7 @@ impl Metrics {
             control_sent: self.control_sent.get_or_create_owned(&of),
             control_answered: self.control_answered.get_or_create_owned(&of),
             control_failed: self.control_failed.clone(),
+            control_crowded: self.control_crowded.get_or_create_owned(&of),
             counters: Mutex::default(),
             launch: of.launch,
         }))
@@ -126,6 +134,7 @@ struct Inner {
     control_sent: Counter,
     control_answered: Counter,
     control_failed: Family<OfFailure, Counter>,
+    control_crowded: Counter,
     counters: Mutex<BTreeMap<String, i64>>,
 }
 
@@ -171,6 +180,12 @@ impl Ledger {
     pub fn sending_to_control(&self) {
         self.0.control_sent.inc();
         self.add("control_sent".to_owned(), 1);
+    }
+
+    /// The control has too many requests in flight already.
+    pub fn control_crowded(&self) {
+        self.0.control_crowded.inc();
+        self.add("control_crowded".to_owned(), 1);
     }
 
     /// How that ended.

@@ -76,7 +76,7 @@ pub(crate) struct Line {
     pub(crate) reveal: Reveal,
     pub(crate) sender: Sender,
     /// To the control, where the launch has one.
-    pub(crate) control_sender: Option<Sender>,
+    pub(crate) control_leg: Option<control_leg::Control>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) ledger: Ledger,
     pub(crate) unacknowledged: Room,
@@ -211,10 +211,18 @@ async fn slot(line: &Line, pacer: &mut Pacer, due: &Due) -> Option<Instant> {
     }
 }
 
+/// The places in flight that one record holds. One that goes to the control too gives the candidate's back when that has
+/// answered, so that no control slows the launch down; the control's it keeps to the end, so that memory stays bounded.
+struct Places {
+    candidate: Option<OwnedSemaphorePermit>,
+    control: Option<OwnedSemaphorePermit>,
+}
+
 /// The rest of one record's way: rewrite, send, mask, publish.
 async fn replay(line: Arc<Line>, due: Due, intended: Instant, place: OwnedSemaphorePermit) {
+    let mut places = Places { candidate: Some(place), control: None };
     let mut times = Times { intended_at: Some(wall_clock(intended)), ..Times::default() };
-    let attempt = match unless_panic(attempt(&line, &due, intended, &mut times)).await {
+    let attempt = match unless_panic(attempt(&line, &due, intended, &mut times, &mut places)).await {
         Ok(Some((outcome, control))) => Attempt { times, outcome, control },
         Ok(None) => return,
         Err(Panicked) => {
@@ -226,7 +234,7 @@ async fn replay(line: Arc<Line>, due: Due, intended: Instant, place: OwnedSemaph
     };
     let sealed = due.partition.seal(due.place, Some(due.request_id), attempt);
     let share = line.unacknowledged.take(sealed.bytes()).await;
-    drop(place);
+    drop(places);
     due.partition.hand_in(sealed).await;
     drop(share);
 }
@@ -246,6 +254,7 @@ async fn attempt(
     due: &Due,
     intended: Instant,
     times: &mut Times,
+    places: &mut Places,
 ) -> Option<(Outcome, Option<ControlAnswer>)> {
     let launch = line.launch.borrow().clone();
     let request = match rewritten(line, due, &launch.candidate, Leg::Candidate) {
@@ -255,7 +264,6 @@ async fn attempt(
             return Some((Outcome::Failed(FailureClass::RequestInvalid), None));
         }
     };
-    let to_control = control_leg::request(line, due, &launch);
     loop {
         // Isolation may have been withdrawn since the guard admitted it.
         if !line.launch.borrow().may_send(&due.request.method) {
@@ -268,6 +276,8 @@ async fn attempt(
         tokio::select! { biased; () = due.partition.stopping() => return None, () = line.gate.opened() => {} }
     }
     times.sent_at = Some(Timestamp::now());
+    let (to_control, control_place) = control_leg::request(line, due, &launch).unzip();
+    places.control = control_place;
     let answered = CancellationToken::new();
     let candidate = async {
         let in_flight = line.ledger.sending(intended.elapsed());
@@ -278,10 +288,19 @@ async fn attempt(
         };
         drop(in_flight);
         answered.cancel();
+        if places.control.is_some() {
+            places.candidate = None;
+        }
         sent
     };
     // Nothing is masked before both have ended: the work on one answer must not show in the times of the other.
-    let (sent, control) = tokio::join!(candidate, control_leg::send(line, due, to_control, &answered));
+    let control = control_leg::send(line, due, to_control, &answered);
+    let (sent, control) = if control_leg::goes_first(&due.request_id) {
+        let (control, sent) = tokio::join!(control, candidate);
+        (sent, control)
+    } else {
+        tokio::join!(candidate, control)
+    };
     let control = control_leg::mask(line, due, control).await;
     let Some(sent) = sent else { return Some((Outcome::Failed(FailureClass::Killed), control)) };
     line.ledger.answered(sent.total);

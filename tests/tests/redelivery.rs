@@ -22,6 +22,9 @@ const KILLS: usize = 12;
 /// Captured records for each kill, and outcomes a second: a stack that needs a few seconds to recover has not run out of either.
 const RECORDS_PER_KILL: i64 = 200;
 const RATE: f64 = 80.0;
+/// Outcomes a second otherwise: no more than the control has places for, for it is not asked when it has none.
+const CALM_RATE: f64 = 200.0;
+const IN_FLIGHT: usize = 512;
 /// Between kills come about this many rows.
 const ROWS_BETWEEN: i64 = 60;
 /// Tables whose rows are delivered again after a crash.
@@ -36,16 +39,17 @@ async fn killing_comparators_and_clickhouse_changes_no_view() {
     let control = control().await;
     let launch = |launch: &mut shadow_control::Launch| {
         launch.control = Some(Control { url: control.parse().unwrap(), sample: 1.0 });
+        launch.limits.max_in_flight = IN_FLIGHT;
     };
     rig.traffic.write(records).await;
 
+    rig.rate(Some(CALM_RATE)).await;
     let _replayer = rig.replayer("r1").ready().await;
     let calm = rig.launch("calm", launch).await;
     let comparator = [rig.comparator("c0").ready().await];
     worked_off(&rig, &calm, records, &comparator).await;
     comparator.map(Service::stop);
     let undisturbed = rig.views(&calm).await;
-    assert_eq!(rig.views_in("raw", &calm).await, undisturbed, "without a crash nothing is delivered again");
     assert_eq!(rig.number("SELECT count() FROM shadow.noise WHERE decision = 'noise'").await, 1, "the views have work");
 
     rig.rate(Some(RATE)).await;
@@ -70,10 +74,12 @@ async fn killing_comparators_and_clickhouse_changes_no_view() {
             }
         }
     }
-    rig.rate(None).await;
+    rig.rate(Some(CALM_RATE)).await;
     worked_off(&rig, &stormy, records, &comparators).await;
 
     assert_eq!(rig.claims(&stormy).await, (records, 1));
+    let unasked = "SELECT countIf(outcome = 'completed' AND control_status IS NULL) FROM shadow.exchanges FINAL";
+    assert_eq!(rig.number(unasked).await, 0, "this machine is too busy: the control was not asked, or did not answer");
     let disturbed = rig.views(&stormy).await;
     for (calm, stormy) in undisturbed.0.iter().zip(&disturbed.0) {
         assert_eq!(calm, stormy);
@@ -90,6 +96,15 @@ async fn killing_comparators_and_clickhouse_changes_no_view() {
         changed.join(", ")
     );
     assert!(changed.contains(&"match_rate") && changed.contains(&"ledger_launch"), "{changed:?}");
+    // Deduplicated by hand they are the same again, so nothing but deduplication made the difference.
+    for (table, first) in DELIVERED.into_iter().zip(["captured_offset, captured_at", "first_offset"]) {
+        let keys = format!("launch, partition, {first}");
+        sql(&rig.stack, &format!("OPTIMIZE TABLE raw.{table} FINAL DEDUPLICATE BY {keys}")).await;
+    }
+    let naive = rig.views_in("raw", &stormy).await;
+    for (calm, stormy) in undisturbed.0.iter().zip(&naive.0) {
+        assert_eq!(calm, stormy);
+    }
     rig.stack.stop().await;
 }
 

@@ -16,6 +16,11 @@ const fn flapping(name: &'static str, flaps: f64, broken: f64) -> Flapping {
 
 /// Exchanges of a launch, a tenth of them with a control, as the default is.
 async fn simulate(place: &Place, launch: &str, seed: u32, exchanges: u32, places: &[Flapping]) {
+    simulate_on(place, launch, "'GET /a'", seed, exchanges, places).await;
+}
+
+/// As [`simulate`], on the routes that an expression over `number` gives.
+async fn simulate_on(place: &Place, launch: &str, route: &str, seed: u32, exchanges: u32, places: &[Flapping]) {
     let list = |of: &dyn Fn(&Flapping) -> String| places.iter().map(of).collect::<Vec<_>>().join(", ");
     let names = list(&|p| format!("'{}'", p.name));
     let (flaps, broken) = (list(&|p| format!("{:?}", p.flaps)), list(&|p| format!("{:?}", p.broken)));
@@ -30,9 +35,10 @@ async fn simulate(place: &Place, launch: &str, seed: u32, exchanges: u32, places
             arrayFilter((name, f, b) -> draw(name, 1) < f OR draw(name, 2) < b, names, flaps, broken) AS candidate, \
             draw('control', 0) < 0.1 AS sampled, \
             arrayFilter((name, f) -> sampled AND draw(name, 3) < f, names, flaps) AS control, \
-            name -> lower(hex(sipHash64('GET /a', name))) AS signature, \
+            {route} AS path_template, \
+            name -> lower(hex(sipHash64(path_template, name))) AS signature, \
             words -> arrayMap(x -> words, candidate) AS each \
-         SELECT '{launch}', 'shop', number % 4, intDiv(number, 4), 1000, generateUUIDv4(number), 'GET /a', \
+         SELECT '{launch}', 'shop', number % 4, intDiv(number, 4), 1000, generateUUIDv4(number), path_template, \
             toDateTime64('2026-01-02 03:00:00', 6, 'UTC') + toIntervalMillisecond(number) AS at, at + toIntervalSecond(1), 'completed', \
             if(empty(candidate), 'matched', 'differing'), multiIf(NOT sampled, '', empty(control), 'matched', 'differing'), \
             map('query:page', toString(sipHash64(number) % 50), 'path:id', toString(number)), \
@@ -50,6 +56,28 @@ async fn simulate(place: &Place, launch: &str, seed: u32, exchanges: u32, places
 async fn standings(place: &Place, launch: &str) -> String {
     let sql = format!("SELECT place, standing FROM signatures WHERE launch = '{launch}' ORDER BY place");
     place.query(&sql).await
+}
+
+/// What the views cost; run by hand, for docs/benchmarks.md.
+#[allow(clippy::print_stdout, reason = "the figures are what it is run for")]
+pub(crate) async fn what_each_view_takes_over_a_million_exchanges(place: Place) {
+    let places = [
+        flapping("$.rarely", 0.01, 0.0),
+        flapping("$.sometimes", 0.1, 0.0),
+        flapping("$.always", 1.0, 0.0),
+        flapping("$.steady", 0.0, 0.01),
+    ];
+    simulate_on(&place, "million", "concat('GET /', toString(number % 40))", 1, 1_000_000, &places).await;
+    for view in crate::stack::VIEWS.iter().filter(|view| **view != "ledger_agent") {
+        let mut seconds = Vec::new();
+        for _ in 0..3 {
+            let begun = std::time::Instant::now();
+            place.query(&format!("SELECT * FROM {view} WHERE launch = 'million' FORMAT Null")).await;
+            seconds.push(begun.elapsed().as_secs_f64());
+        }
+        seconds.sort_by(f64::total_cmp);
+        println!("{view}: {:.2} s", seconds[1]);
+    }
 }
 
 pub(crate) async fn what_flaps_on_the_control_is_no_fault_and_what_only_the_candidate_shows_is(place: Place) {

@@ -51,21 +51,34 @@ impl PairedErrors {
     /// The confidence sequence at `1 - alpha` of the candidate's rate minus the primary's.
     #[must_use]
     pub fn interval(&self, alpha: f64) -> Interval {
-        let Self { pairs, only_candidate, only_primary } = *self;
         let Some(observed) = self.estimate() else { return Interval { low: -1.0, high: 1.0 } };
-        let one_sided = only_candidate + only_primary;
-        let rates = Rates { only_candidate: only_candidate / pairs, only_primary: only_primary / pairs };
-        let ln_mixture =
-            ln_mixture(one_sided, pairs - one_sided, RARE) + ln_mixture(only_candidate, only_primary, EVEN);
-        let reach = -alpha.ln() + self.ln_likelihood(&rates) - ln_mixture;
+        let (rates, reach) = (self.observed(), self.reach(alpha));
         let plausible = |difference| self.divergence(&rates, &self.likeliest(difference)) < reach;
         Interval { low: border(observed, -1.0, plausible), high: border(observed, 1.0, plausible) }
+    }
+
+    /// Whether a difference is outside [`interval`](Self::interval), without computing its ends.
+    #[must_use]
+    pub fn rules_out(&self, difference: f64, alpha: f64) -> bool {
+        self.pairs > 0.0 && self.divergence(&self.observed(), &self.likeliest(difference)) >= self.reach(alpha)
     }
 
     /// The same rates in a sample `factor` times as large.
     pub(crate) fn times(&self, factor: f64) -> Self {
         let Self { pairs, only_candidate, only_primary } = *self;
         Self { pairs: pairs * factor, only_candidate: only_candidate * factor, only_primary: only_primary * factor }
+    }
+
+    fn observed(&self) -> Rates {
+        Rates { only_candidate: self.only_candidate / self.pairs, only_primary: self.only_primary / self.pairs }
+    }
+
+    /// The divergence from which on a difference is ruled out.
+    fn reach(&self, alpha: f64) -> f64 {
+        let Self { pairs, only_candidate, only_primary } = *self;
+        let one_sided = only_candidate + only_primary;
+        let mixture = ln_mixture(one_sided, pairs - one_sided, RARE) + ln_mixture(only_candidate, only_primary, EVEN);
+        -alpha.ln() + self.ln_likelihood(&self.observed()) - mixture
     }
 
     /// The rates with this difference that make the counts likeliest: the root of a quadratic equation.
@@ -174,6 +187,10 @@ mod tests {
             let interval = errors.interval(0.05);
             prop_assert!(interval.contains(errors.estimate().unwrap()));
             prop_assert!(-1.0 <= interval.low && interval.high <= 1.0);
+            let within = f64::midpoint(interval.low, interval.high);
+            prop_assert!(!errors.rules_out(within, 0.05));
+            prop_assert!(interval.high > 0.999 || errors.rules_out(interval.high + interval.high.abs() * 0.001 + 1e-9, 0.05));
+            prop_assert!(interval.low < -0.999 || errors.rules_out(interval.low - interval.low.abs() * 0.001 - 1e-9, 0.05));
         }
     }
 }

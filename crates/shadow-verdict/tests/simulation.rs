@@ -8,8 +8,8 @@
 use fastrand::Rng;
 use libm::lgamma;
 use shadow_verdict::{
-    ErrorRate, Evidence, Gates, Interval, Latencies, PairedErrors, Pairs, Proportion, Quantile, Ranked, Reference,
-    ScopeEvidence, Spending, Wanted, judge,
+    ErrorRate, Evidence, Gates, Interval, Latencies, PairedErrors, Pairs, Proportion, Quantile, Ranked, Ranks,
+    Reference, ScopeEvidence, Spending, Wanted, judge,
 };
 
 /// Requests between two looks.
@@ -213,6 +213,8 @@ fn true_latency(quantile: Quantile) -> f64 {
 
 fn quantiles_missed(quantile: Quantile, launches: u64, requests: usize) -> u64 {
     let truth = true_latency(quantile);
+    // Ranks follow from the count alone.
+    let ranks: Vec<Ranks> = (1..=requests as u64 / LOOK).map(|look| quantile.ranks(look * LOOK, ALPHA)).collect();
     let miss = |seed| {
         let mut rng = Rng::with_seed(seed);
         let (mut below, mut up_to) = (0_u64, 0_u64);
@@ -225,7 +227,7 @@ fn quantiles_missed(quantile: Quantile, launches: u64, requests: usize) -> u64 {
             }
             // The order statistic of a rank is above the truth when fewer values than the rank are up to it, and below the
             // truth when as many values are below it.
-            let ranks = quantile.ranks(n as u64, ALPHA);
+            let ranks = ranks[n / LOOK as usize - 1];
             ranks.low.is_some_and(|low| up_to < low) || ranks.high.is_some_and(|high| below >= high)
         })
     };
@@ -251,7 +253,7 @@ fn increases_missed(mine: f64, theirs: f64, launches: u64, requests: u64) -> (u6
             let new = coins.each_mut().map(|coin| coin.events(LOOK, &mut rng));
             only = [only[0] + new[0], only[1] + new[1]];
             let errors = PairedErrors::new(look * LOOK, only[0], only[1]);
-            missed |= !errors.interval(ALPHA).contains(mine - theirs);
+            missed |= errors.rules_out(mine - theirs, ALPHA);
             alarm |= mine <= theirs && errors.shows_increase(ALPHA);
         }
         outside += u64::from(missed);

@@ -69,7 +69,7 @@ impl Failure {
     }
 
     /// The same, as `diff` exits with it.
-    pub(crate) fn as_trouble(self) -> Self {
+    pub(crate) fn into_trouble(self) -> Self {
         Self { kind: Kind::Trouble, ..self }
     }
 

@@ -20,7 +20,9 @@ fn failure(control: &ControlAnswer) -> Option<FailureClass> {
 pub(crate) async fn the_control_is_asked_for_its_sample_and_beside_the_candidate(brokers: &str) {
     let mut bench = Bench::new(brokers, "sampled", 2).await;
     let (candidate, control) = (Candidate::start(Answers::AtOnce).await, Candidate::start(Answers::AtOnce).await);
-    let launch = with_control(&bench, &candidate, control.url(), 0.3);
+    let mut launch = with_control(&bench, &candidate, control.url(), 0.3);
+    // So that there is a place for each of the sample.
+    launch.limits.max_in_flight = 1000;
     bench.put(launch.clone()).await;
     bench.capture_requests(200).await;
     let replayer = bench.replayer("sampled-1");
@@ -28,18 +30,20 @@ pub(crate) async fn the_control_is_asked_for_its_sample_and_beside_the_candidate
     replayer.stop().await;
 
     assert_eq!((account.counts()["completed"], candidate.asked()), (200, 200));
-    let (mut asked, mut chosen) = (BTreeSet::new(), BTreeSet::new());
+    let (mut asked, mut chosen, mut control_first) = (BTreeSet::new(), BTreeSet::new(), 0);
     for record in &account.records {
         let id = record.request_id.unwrap();
         chosen.extend(launch.control_of(&id).map(|_| id));
         let Some(answered) = &record.control else { continue };
         asked.insert(id);
-        assert!(answered.sent_at >= record.sent_at.unwrap() && answered.total_us.is_some());
+        assert!(answered.total_us.is_some());
+        control_first += usize::from(answered.sent_at < record.sent_at.unwrap());
         let Outcome::Completed(of_candidate) = &record.outcome else { panic!("{:?}", record.outcome) };
         assert_eq!(answered.answer.as_ref().unwrap().body, of_candidate.body, "both are masked under one key");
     }
     assert_eq!((&asked, asked.len()), (&chosen, control.asked()));
     assert!((30..=90).contains(&asked.len()), "{} of 200 at a share of 0.3", asked.len());
+    assert!((1..asked.len()).contains(&control_first), "{control_first} of {} left first", asked.len());
 
     let key = MaskKey::parse(&"k".repeat(32)).unwrap();
     let masker = Masker::new(key, Ruleset::default(), RouteTable::default());
@@ -121,4 +125,20 @@ pub(crate) async fn a_control_that_hangs_holds_up_no_partition(brokers: &str) {
     let again = bench.outcomes().await;
     replayer.stop().await;
     assert_eq!((again.duplicates, candidate.asked()), (0, 6));
+}
+
+pub(crate) async fn a_control_that_hangs_takes_no_place_from_the_candidate(brokers: &str) {
+    let mut bench = Bench::new(brokers, "crowded", 1).await;
+    let (candidate, control) = (Candidate::start(Answers::AtOnce).await, Candidate::start(Answers::Held).await);
+    let mut launch = with_control(&bench, &candidate, control.url(), 1.0);
+    launch.limits.max_in_flight = 2;
+    launch.limits.timeout_ms = 600_000;
+    bench.put(launch).await;
+    bench.capture_requests(40).await;
+    let replayer = bench.replayer("crowded-1");
+    candidate.asked_at_least(40).await;
+    bench.heartbeat("crowded-1", |s| s.counters.get("control_crowded") == Some(&38)).await;
+    replayer.stop().await;
+    assert_eq!(control.asked(), 2);
+    assert_eq!(bench.outcomes().await.counts(), [("completed", 40)].into());
 }

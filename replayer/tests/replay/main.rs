@@ -64,6 +64,7 @@ fn main() -> ExitCode {
             a_control_that_fails_changes_no_outcome,
             a_pause_kills_the_control_too,
             a_control_that_hangs_holds_up_no_partition,
+            a_control_that_hangs_takes_no_place_from_the_candidate,
         );
         stack.stop().await;
     });

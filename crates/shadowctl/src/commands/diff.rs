@@ -67,8 +67,8 @@ struct Answer {
 
 pub(crate) async fn run(args: DiffArgs) -> Result<ExitCode, Failure> {
     // Whatever goes wrong is trouble: 1 says that the answers differ, and nothing else.
-    let answer = compared(&args).map_err(Failure::as_trouble)?;
-    args.output.show(&answer, render::people).map_err(Failure::as_trouble)?;
+    let answer = compared(&args).map_err(Failure::into_trouble)?;
+    args.output.show(&answer, render::people).map_err(Failure::into_trouble)?;
     match answer.result {
         CompareResult::Matched | CompareResult::Expected => Ok(ExitCode::SUCCESS),
         CompareResult::Differing => Ok(ExitCode::FAILURE),

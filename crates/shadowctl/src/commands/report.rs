@@ -1,16 +1,20 @@
 //! `shadowctl report`: what a launch has found so far, read from ClickHouse's views.
 
+mod html;
 mod query;
 mod render;
 mod signatures;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use shadow_record::LaunchName;
 
 use super::ledger::LaunchLedger;
 use super::noise::NoiseRow;
+use super::verdict;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::sql::Sql;
@@ -30,13 +34,20 @@ pub(crate) struct ReportArgs {
     /// Most signatures to list
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: u32,
+    /// Write one self-contained page with the verdict, plots and examples to this file instead
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "top"])]
+    html: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
 
 pub(crate) async fn run(sql: &Sql, args: ReportArgs) -> Result<(), Failure> {
+    if let Some(path) = &args.html {
+        return html::write(sql, &args.launch, path).await;
+    }
     let report = gather(sql, &args.launch, args.top).await?;
-    args.output.show(&report, Report::render)
+    let said = verdict::gather(sql, &args.launch, None).await?;
+    args.output.show(&report, |report| format!("{}\n{}", report.render(), said.line()))
 }
 
 /// What a launch has found.

@@ -1,7 +1,7 @@
 //! `shadowctl verdict`: whether a candidate may go live. Asks ClickHouse for the evidence, the pure `shadow-verdict` judges it.
 
 mod evidence;
-mod render;
+pub(crate) mod render;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +47,15 @@ pub(crate) struct Answer {
     pub(crate) reference: Reference,
     #[serde(flatten)]
     pub(crate) verdict: Verdict,
+}
+
+impl Answer {
+    /// The verdict in one line, for a report.
+    pub(crate) fn line(&self) -> String {
+        let Self { launch, verdict, .. } = self;
+        let word = verdict.decision.as_str();
+        format!("verdict {word}: {} (`shadowctl verdict {launch}` tells more)\n", verdict.reason)
+    }
 }
 
 /// Where the gates came from.

@@ -115,6 +115,8 @@ async fn a_candidate_passes_fails_or_lacks_evidence_and_the_exit_code_says_which
     let bad = rows.verdict("bad", &[]).await;
     assert!(bad.code == 1 && bad.out.starts_with("bad: FAIL\n2 of 6 gates fail: match_rate of the launch"), "{bad:?}");
     assert_eq!(bad.err, "");
+    let report = run(stack, &["report", "bad", "--clickhouse-database", rows.database]).await.ok();
+    assert!(report.contains("\nverdict fail: 2 of 6 gates fail: match_rate of the launch"), "{report}");
 
     rows.launch("lost", "", "").await;
     rows.exchanges("lost", "GET /a", 0, 5_000, &[]).await;
@@ -249,4 +251,48 @@ async fn noise_counts_as_a_match_and_models_are_held_to_their_classes() {
     assert!((scores["estimate"].as_f64().unwrap() - 0.02).abs() < 1e-9, "{scores}");
     let dog = verdict["measures"].as_array().unwrap().iter().find(|measure| measure["class"] == "dog").unwrap();
     assert_eq!((&dog["estimate"], &dog["sample"]), (&0.0.into(), &1_000.into()));
+}
+
+#[tokio::test]
+async fn a_report_is_one_page_that_holds_everything_it_shows() {
+    let Some(stack) = stack().await else { return };
+    let rows = Rows::new(stack, "verdict_page").await;
+    let differing = [
+        ("result", "if(number % 10 = 0, 'differing', 'matched')"),
+        ("result_without_differences", "if(number % 10 = 0, 'matched', '')"),
+        ("request_id", "toUUID('01890a5d-ac96-774b-bcce-b302099a8057')"),
+        ("differences.signature", "if(number % 10 = 0, ['s'], [])"),
+        ("differences.place", "if(number % 10 = 0, ['$.total'], [])"),
+        ("differences.kind", "if(number % 10 = 0, ['value'], [])"),
+        ("differences.transition", "if(number % 10 = 0, ['changed'], [])"),
+        ("differences.example", "if(number % 10 = 0, [''], [])"),
+        ("differences.primary", "if(number % 10 = 0, ['<b>1</b>'], [])"),
+        ("differences.candidate", "if(number % 10 = 0, ['2'], [])"),
+        ("differences.count", "if(number % 10 = 0, [1], [])"),
+        ("differences.expected", "if(number % 10 = 0, [''], [])"),
+        ("attributes", "map('query:currency', if(number % 10 = 0, 'JPY', 'EUR'))"),
+        ("control_status", "200"),
+        ("control_us", "9000 + number"),
+        ("control_result", "'matched'"),
+        ("sent_at", "toDateTime64('2026-01-31 12:00:01', 6) + number"),
+        ("staleness_us", "number * 1000"),
+    ];
+    rows.launch("paged", "http://control", "").await;
+    rows.exchanges("paged", "GET /carts/{id}", 0, 1_000, &differing).await;
+    rows.accounted("paged", 1_000).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("report.html");
+    let args = ["report", "paged", "--html", file.to_str().unwrap(), "--clickhouse-database", "verdict_page"];
+    run(stack, &args).await.ok();
+    let page = std::fs::read_to_string(&file).unwrap();
+    for shown in
+        ["GET /carts/{id}", "$.total", "query:currency", "JPY", "&lt;b&gt;1&lt;/b&gt;", "proven against the control"]
+    {
+        assert!(page.contains(shown), "{shown} is not in\n{page}");
+    }
+    assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("href="));
+
+    let nowhere = ["report", "paged", "--html", "/nowhere/report.html", "--clickhouse-database", "verdict_page"];
+    let refused = run(stack, &nowhere).await;
+    assert!(refused.code == 64 && refused.err.contains("/nowhere/report.html"), "{refused:?}");
 }
