@@ -34,14 +34,14 @@ use wire::{Version, send};
 
 /// So that log segments hold the records' own bytes.
 const UNCOMPRESSED: &str = "properties = { \"compression.type\" = \"none\" }";
-const ROUTES: &str = "routes = [\"* /cases/{number}\", \"* /cases/{number}/{rest..}\"]";
+const ROUTES: &str = "routes = [\"* /cases/{number}\", \"* /cases/{number}/{segment}/{rest..}\"]";
 /// What the candidate was sent, as a place to look in.
 const CANDIDATE: &str = "what the candidate received";
 /// Rules under which some values of each kind can be revealed.
 const ENCRYPT: &str = r#"[[rule]]
 strategy = "encrypt"
 header = ["x-name"]
-path = ["rest"]
+path = ["segment"]
 query = ["*"]
 json = ["$.name", "$.deep"]
 form = ["name"]

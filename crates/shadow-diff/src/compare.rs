@@ -14,6 +14,7 @@ use crate::rules::{Errors, Measure, Rule, Rules, Treatment};
 use crate::scope::{MAX_WORK, Scope, Work};
 use crate::walk::{Walk, Walked};
 use crate::{excerpt, headers, measure};
+use withheld::Certain;
 
 /// How an answer was masked. Equal values look alike exactly when both the key and the masking rules are the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -159,18 +160,33 @@ impl<'a> Pair<'a> {
         {
             return self.decided(rule);
         }
-        let Some(certain) = withheld::certainly_differ(self.primary, self.candidate, self.schema()) else {
-            return CompareResult::Incomparable;
-        };
-        let withheld::Certain { kind, transition } = certain;
+        match withheld::certainly_differ(self.primary, self.candidate, self.schema()) {
+            Some(certain) => self.certain(certain),
+            None => CompareResult::Incomparable,
+        }
+    }
+
+    /// One body is far longer than what is compared, and the other one is not.
+    fn lengths(&mut self, transition: &str) -> CompareResult {
+        self.certain(Certain { kind: DifferenceKind::Value, transition: transition.to_owned() })
+    }
+
+    fn certain(&mut self, Certain { kind, transition }: Certain) -> CompareResult {
         let lengths = [self.primary, self.candidate].map(|side| format!("{} bytes", side.body.length));
-        self.findings
-            .add(Found { place: "body", example: "body", kind, transition, shortened: false }, || lengths.into());
+        let found = Found { place: "body", example: "body", kind, transition, shortened: false };
+        self.findings.add(found, || lengths.into());
         CompareResult::Matched
     }
 
     fn contents(&mut self, (a, ours): (&Content, &[u8]), (b, theirs): (&Content, &[u8])) -> CompareResult {
         match (a, b) {
+            (Content::TooLarge, Content::TooLarge) => CompareResult::Truncated,
+            (Content::TooLarge, _) if withheld::far_longer(ours.len(), theirs.len()) => {
+                self.lengths("too_large->whole")
+            }
+            (_, Content::TooLarge) if withheld::far_longer(theirs.len(), ours.len()) => {
+                self.lengths("whole->too_large")
+            }
             (Content::TooLarge, _) | (_, Content::TooLarge) => CompareResult::Truncated,
             (Content::Document(x, a), Content::Document(y, b)) if x == y => self.walk(a, b, None),
             _ => {

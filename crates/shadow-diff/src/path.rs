@@ -128,7 +128,7 @@ impl JsonPath {
     }
 
     /// The pattern with names as places have them, which cut long ones.
-    pub(crate) fn as_reported(mut self) -> Self {
+    pub(crate) fn reported(mut self) -> Self {
         for step in &mut self.0 {
             if let Step::Member(name) | Step::Descend(name) = step {
                 name.truncate(cut(name).len());

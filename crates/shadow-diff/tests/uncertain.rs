@@ -90,6 +90,18 @@ fn a_body_of_quite_another_length_is_a_fault_though_it_was_withheld() {
 }
 
 #[test]
+fn a_body_with_more_values_than_are_compared_is_a_fault_where_the_other_is_short() {
+    let values = |count: usize| json(&format!("[{}1]", "1,".repeat(count)));
+    let (many, some, few) = (values(shadow_diff::MAX_NODES), values(shadow_diff::MAX_NODES * 3 / 4), values(9));
+    assert_eq!(
+        found(&under("", &few, &many)),
+        (CompareResult::Differing, "body", DifferenceKind::Value, "whole->too_large")
+    );
+    assert_eq!(found(&under("", &many, &few)).3, "too_large->whole");
+    assert_eq!(under("", &some, &many).result, CompareResult::Truncated);
+}
+
+#[test]
 fn names_that_only_one_version_repeats_are_a_fault() {
     let (twice, once) = (json(r#"{"x":{"a":1,"a":2},"y":1}"#), json(r#"{"x":{"a":2},"y":1}"#));
     let said = under("", &once, &twice);

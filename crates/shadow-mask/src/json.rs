@@ -22,6 +22,9 @@ pub(crate) use crate::rules::Child;
 /// Objects and arrays within one another; the default of `serde_json`, so that what we pass on it can read.
 const MAX_DEPTH: usize = 127;
 
+/// Deeper ones cost an allocation.
+const USUAL_DEPTH: usize = 8;
+
 /// What is done with a node, unless something in it is chosen otherwise.
 #[derive(Clone, Copy)]
 pub(crate) enum Chosen {
@@ -40,17 +43,20 @@ impl Scope<'_> {
         let text = std::str::from_utf8(body).map_err(|_| Refused::BadCharset)?;
         let rules = self.rules.iter().enumerate();
         let paths: Vec<_> = rules.flat_map(|(at, rule)| rule.json.iter().map(move |path| (at, path))).collect();
+        let mut states = Vec::with_capacity(paths.len() * USUAL_DEPTH);
+        states.resize(paths.len(), 1);
         let mut pass = Pass {
             input: text.as_bytes(),
             at: 0,
             masked: Vec::with_capacity(text.len() + text.len() / 2),
             decoded: Vec::new(),
             scope: self,
-            states: vec![1; paths.len()],
+            states,
             paths,
             trail: Vec::new(),
         };
-        let chosen = pass.selected(Chosen::PLAIN);
+        let root = pass.paths.iter().find(|(_, path)| path.selects(1)).map(|(rule, _)| *rule);
+        let chosen = Chosen::PLAIN.or_rule(root);
         pass.value(chosen, 0)?;
         pass.space();
         if pass.at == pass.input.len() { Ok(pass.masked) } else { Err(Refused::Json) }
@@ -105,6 +111,7 @@ struct Pass<'a> {
     /// Reused for strings with escapes.
     decoded: Vec<u8>,
     scope: &'a Scope<'a>,
+    /// In order of their rules.
     paths: Vec<(usize, &'a JsonPath)>,
     /// For the node being read and each around it, the states of every path.
     states: Vec<u64>,
@@ -184,8 +191,7 @@ impl<'a> Pass<'a> {
             if before > start {
                 self.masked.push(b',');
             }
-            self.enter(Child::Element(index));
-            let element = self.selected(around);
+            let element = around.or_rule(self.enter(Child::Element(index)));
             self.value(element, depth)?;
             self.leave(element, before);
             self.space();
@@ -198,12 +204,16 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Steps down to a child: its states stand on top.
-    fn enter(&mut self, child: Child<'_>) {
-        let parent = self.states.len() - self.paths.len();
-        for (i, (_, path)) in self.paths.iter().enumerate() {
-            let states = path.advance(self.states[parent + i], child);
-            self.states.push(states);
+    /// Steps down to a child, whose states then stand on top; the first rule that selects it.
+    fn enter(&mut self, child: Child<'_>) -> Option<usize> {
+        let mut own = None;
+        let top = self.states.len();
+        self.states.extend_from_within(top - self.paths.len()..);
+        for ((rule, path), states) in self.paths.iter().zip(&mut self.states[top..]) {
+            *states = path.advance(*states, child);
+            if own.is_none() && path.selects(*states) {
+                own = Some(*rule);
+            }
         }
         if self.scope.trace.is_some() {
             self.trail.push(match child {
@@ -211,6 +221,7 @@ impl<'a> Pass<'a> {
                 Child::Element(index) => format!("[{index}]"),
             });
         }
+        own
     }
 
     /// Steps back up, and takes back what was written since `before` if the child is dropped.
@@ -220,13 +231,6 @@ impl<'a> Pass<'a> {
         if chosen.treatment(self.scope).is(Strategy::Drop) {
             self.masked.truncate(before);
         }
-    }
-
-    /// What is chosen by the first rule that selects the node on top or anything around it.
-    fn selected(&self, around: Chosen) -> Chosen {
-        let top = &self.states[self.states.len() - self.paths.len()..];
-        let own = self.paths.iter().zip(top).filter(|((_, path), states)| path.selects(**states));
-        around.or_rule(own.map(|((rule, _), _)| *rule).min())
     }
 
     fn write(&mut self, action: &Action, raw: &[u8]) {

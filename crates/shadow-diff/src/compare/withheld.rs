@@ -63,6 +63,10 @@ fn lengths_differ(withheld: &Body, answer: &Response, whole: &Body, content: &[u
     let length = |body: &Body| usize::try_from(body.length).unwrap_or_default();
     let (gone, there) = (length(withheld), length(whole));
     let coded = answer.header("content-encoding").is_some();
-    gone > there.max(content.len()).saturating_mul(FACTOR)
-        || !coded && there.min(content.len()) > gone.saturating_mul(FACTOR)
+    far_longer(gone, there.max(content.len())) || !coded && far_longer(there.min(content.len()), gone)
+}
+
+/// Whether a body of the one length cannot be one of the other.
+pub(super) fn far_longer(length: usize, other: usize) -> bool {
+    length > other.saturating_mul(FACTOR)
 }

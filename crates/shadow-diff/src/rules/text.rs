@@ -158,7 +158,7 @@ fn expected(lines: &At<'_>, table: ExpectedText) -> Result<Rule, RulesError> {
                     "it names whatever is there; say which `kind` of difference is expected, such as \"added\"",
                 ));
             }
-            ExpectedPlace::Json(path.as_reported())
+            ExpectedPlace::Json(path.reported())
         }
     };
     if place == ExpectedPlace::Word("status".to_owned()) && table.transition.is_none() {

@@ -13,7 +13,7 @@ fn answer(masker: &Masker, lines: &[(&'static str, String)], body: Bytes) -> Res
     masker.response("GET", "/", RawResponse { status: 200, headers, body: RawBody::Whole(body) })
 }
 
-pub fn mask(content_type: &str, coding: Option<&str>, body: &[u8]) {
+pub(crate) fn mask(content_type: &str, coding: Option<&str>, body: &[u8]) {
     for rules in ["", "profile = \"detect\"\nphone_regions = [\"US\", \"DE\"]"] {
         let key = MaskKey::parse("a key for fuzzing of 32 characters.").expect("long enough");
         let masker = Masker::new(key, Ruleset::parse(rules).expect("valid"), RouteTable::default());

@@ -37,9 +37,9 @@ impl Pass<'_> {
         let string = self.string()?;
         let decoded = std::mem::take(&mut self.decoded);
         let name = string.value(&decoded);
-        self.enter(Child::Member(name));
+        let own = self.enter(Child::Member(name));
         let reading = names::read(name);
-        let chosen = self.selected(around).or_name(self.scope.says_of(reading, name));
+        let chosen = around.or_rule(own).or_name(self.scope.says_of(reading, name));
         let kept = self.scope.keeps_read_name(reading, name) || chosen.treatment(self.scope).is(Strategy::Keep);
         let action = if kept { Action::Keep } else { Action::Token(self.scope.name_token(name)) };
         self.write(&action, string.raw);

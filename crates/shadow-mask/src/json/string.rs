@@ -92,20 +92,22 @@ impl<'a> Pass<'a> {
 
 /// Bytes up to the first quote, backslash or control character.
 fn plain_length(text: &[u8]) -> usize {
-    let ends = |b: &u8| matches!(b, b'"' | b'\\' | 0..0x20);
-    // Eight at a time: a byte is zero, or below 0x20, exactly if subtracting borrows into its high bit.
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let mut at = 0;
-    while let Some(eight) = text.get(at..at + 8) {
-        let word = u64::from_ne_bytes(eight.try_into().expect("a slice of that length"));
+    // Eight at a time: a byte is zero, or below 0x20, exactly if subtracting borrows into its high bit. A borrow goes on to later bytes
+    // only, so the first byte found is one.
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    let mut chunks = text.chunks_exact(8);
+    for (i, eight) in (&mut chunks).enumerate() {
+        let word = u64::from_le_bytes(eight.try_into().expect("a slice of that length"));
         let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
         let quote = below(word ^ (ONES * u64::from(b'"')), 1);
         let escape = below(word ^ (ONES * u64::from(b'\\')), 1);
-        if below(word, 0x20) | quote | escape != 0 {
-            break;
+        let ends = below(word, 0x20) | quote | escape;
+        if ends != 0 {
+            return i * 8 + ends.trailing_zeros() as usize / 8;
         }
-        at += 8;
     }
-    at + text[at..].iter().position(ends).unwrap_or(text.len() - at)
+    let ends = |b: &u8| matches!(b, b'"' | b'\\' | 0..0x20);
+    let rest = chunks.remainder();
+    text.len() - rest.len() + rest.iter().position(ends).unwrap_or(rest.len())
 }

@@ -50,7 +50,17 @@ struct Step {
 
 /// A path such as `$.items[*].name`.
 #[derive(Clone, Debug)]
-pub(crate) struct JsonPath(Vec<Step>);
+pub(crate) struct JsonPath {
+    steps: Vec<Step>,
+    /// States that stay as they are on the way down: a bit for every step that descends.
+    descents: u64,
+    /// States that every child leads on.
+    wildcards: u64,
+    /// States that an element may lead on by its place.
+    places: u64,
+    /// A bit for the length of every name: few members have a name of such a length, and the others lead no further.
+    lengths: u64,
+}
 
 impl JsonPath {
     /// Parses a path; the error says what is wrong and what is supported.
@@ -68,42 +78,61 @@ impl JsonPath {
         if steps.len() > MAX_STEPS {
             return Err(format!("a path of {} steps is longer than {MAX_STEPS}", steps.len()));
         }
-        Ok(Self(steps))
+        let mut path = Self { steps, descents: 0, wildcards: 0, places: 0, lengths: 0 };
+        for (i, step) in path.steps.iter().enumerate() {
+            path.descents |= u64::from(step.descends) << i;
+            for selector in &step.selectors {
+                match selector {
+                    Selector::Any => path.wildcards |= 1 << i,
+                    Selector::Index(_) | Selector::Slice { .. } => path.places |= 1 << i,
+                    Selector::Name(name) => path.lengths |= length_bit(name.as_bytes()),
+                }
+            }
+        }
+        Ok(path)
     }
 
     /// Whether it selects the whole document.
     pub(crate) fn is_root(&self) -> bool {
-        self.0.is_empty()
+        self.steps.is_empty()
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
-        self.0.iter().flat_map(|step| &step.selectors).filter_map(|selector| match selector {
+        self.steps.iter().flat_map(|step| &step.selectors).filter_map(|selector| match selector {
             Selector::Name(name) => Some(name),
             _ => None,
         })
     }
 
     /// The states of a child: bit `i` says that the first `i` steps lead to it.
+    #[inline]
     pub(crate) fn advance(&self, states: u64, child: Child<'_>) -> u64 {
-        let (mut next, mut left) = (0, states);
-        while left != 0 {
-            let i = left.trailing_zeros() as usize;
-            left &= left - 1;
-            let Some(step) = self.0.get(i) else { continue };
-            if step.descends {
-                next |= 1 << i;
-            }
-            if step.selectors.iter().any(|selector| selector.selects(child)) {
-                next |= 1 << (i + 1);
-            }
-        }
-        next
+        let next = states & self.descents | (states & self.wildcards) << 1;
+        let may_lead_on = match child {
+            Child::Member(name) => states != 0 && self.lengths & length_bit(name) != 0,
+            Child::Element(_) => states & self.places != 0,
+        };
+        if may_lead_on { next | self.led_on(states, child) } else { next }
+    }
+
+    /// The states that a child's name or place leads to.
+    fn led_on(&self, states: u64, child: Child<'_>) -> u64 {
+        let steps = self.steps.iter().enumerate().filter(|(i, _)| states >> i & 1 == 1);
+        let leads = steps.filter(|(_, step)| step.selectors.iter().any(|selector| selector.selects(child)));
+        leads.fold(0, |next, (i, _)| next | 1 << (i + 1))
     }
 
     /// Whether the whole path leads to the node of these states.
+    #[inline]
     pub(crate) fn selects(&self, states: u64) -> bool {
-        states >> self.0.len() & 1 == 1
+        states >> self.steps.len() & 1 == 1
     }
+}
+
+/// The bit that stands for the length of a name; the longest share one.
+#[inline]
+fn length_bit(name: &[u8]) -> u64 {
+    1 << name.len().min(63)
 }
 
 /// What there is to say about a step that is RFC 9535 and refused all the same.
