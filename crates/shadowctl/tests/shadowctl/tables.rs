@@ -95,6 +95,12 @@ async fn noise_is_shown_frozen_overruled_and_made_into_rules() {
     assert_eq!(of("next", "a", "decision").await, "none");
     let frozen = asked(&["noise", "freeze", "new", "--why", "a test"]).await.ok();
     assert!(frozen.contains("noise profile of shop, version 1") && frozen.contains("$.at"), "{frozen}");
+    assert_eq!(of("next", "a", "decision").await, "none", "no control of that launch could contradict it");
+    insert(
+        "INSERT INTO exchanges (launch, service, route, captured_offset, sent_at, outcome, result, control_result) \
+         VALUES ('next', 'shop', 'GET /orders/{id}', 0, now64(6), 'completed', 'matched', 'matched')",
+    )
+    .await;
     assert_eq!((of("next", "a", "decision").await, of("next", "a", "basis").await), ("noise".into(), "frozen".into()));
     asked(&["noise", "overrule", "new", "t", "noise", "--days", "1"]).await.ok();
     assert_eq!((of("new", "t", "decision").await, of("new", "t", "basis").await), ("noise".into(), "overruled".into()));
