@@ -48,7 +48,7 @@ async fn killing_comparators_and_clickhouse_changes_no_view() {
     let calm = rig.launch("calm", launch).await;
     let comparator = [rig.comparator("c0").ready().await];
     worked_off(&rig, &calm, records, &comparator).await;
-    comparator.map(Service::stop);
+    comparator.into_iter().for_each(|service| drop(service.stop()));
     let undisturbed = rig.views(&calm).await;
     assert_eq!(rig.number("SELECT count() FROM shadow.noise WHERE decision = 'noise'").await, 1, "the views have work");
 
