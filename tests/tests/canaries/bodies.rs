@@ -23,6 +23,12 @@ const COMMENT: &str = "comments, instructions and what stands around parts go";
 const HEAD: &str = "what a part's head says beside its name and type is masked even where everything is kept";
 const EVENT: &str = "what is no JSON in an event is masked even where everything is kept";
 
+/// What makes a body unreadable, its content type, and the body around a text.
+type Unreadable = (&'static str, &'static str, fn(String) -> Vec<u8>);
+
+/// The name of a content coding, and how it is done.
+type Coding = (&'static str, fn(&[u8]) -> Vec<u8>);
+
 /// Every body, for one side.
 pub(crate) fn bodies(c: &mut Canaries, side: &str) -> Vec<Content> {
     let mut all = Vec::new();
@@ -76,7 +82,7 @@ pub(crate) fn bodies(c: &mut Canaries, side: &str) -> Vec<Content> {
     add(&format!("application/{subtype}+json; note={parameter}"), br#"{"ok":true}"#.to_vec());
 
     // Nothing of these may leave under any rules.
-    let unreadable: [(&str, &str, fn(String) -> Vec<u8>); 12] = [
+    let unreadable: [Unreadable; 12] = [
         ("cut json", "application/json", |text| format!("{{\"a\":\"{text}").into()),
         ("json with a tail", "application/json", |text| format!("{{}} {text}").into()),
         ("deep json", "application/json", |text| format!("{}\"{text}\"{}", "[".repeat(200), "]".repeat(200)).into()),
@@ -104,7 +110,7 @@ pub(crate) fn bodies(c: &mut Canaries, side: &str) -> Vec<Content> {
 
 /// The same JSON in every coding, and codings that lie.
 fn encoded(c: &mut Canaries, side: &str) -> Vec<Content> {
-    let codings: [(&str, fn(&[u8]) -> Vec<u8>); 5] = [
+    let codings: [Coding; 5] = [
         ("gzip", gzip),
         ("deflate", deflate),
         ("br", brotli),
