@@ -137,22 +137,22 @@ async fn whatever_goes_wrong_is_two_with_a_cause_and_a_remedy() {
     let live = files.put("live.json", LIVE);
     let rules = files.put("rules.toml", "[[ignore]]\njson = [\"at\"]\n");
     let twice = files.put("twice.json", r#"{"id": 1, "id": 2}"#);
+    let twice_too = files.put("twice-too.json", r#"{"id": 1, "id": 3}"#);
     let request = files.put("request.http", "GET / HTTP/1.1\nhost: a\n\n");
     let coded = files.put("coded.http", "HTTP/1.1 200 OK\ncontent-encoding: gzip\n\nnone");
     let answer = files.put("answer.http", "HTTP/1.1 200 OK\n\nnone");
     let absent = files.0.path().join("absent.json");
     let with_rules = ["--rules", rules.to_str().unwrap()];
-    let cases: [(&[&str], &Path, &str); 7] = [
-        (&[], &absent, "absent.json"),
-        (&with_rules, &live, "line 2"),
-        (&[], &twice, "two members of one name"),
-        (&["--http"], &request, "this is a request"),
-        (&["--http"], &coded, "content coding"),
-        (&["--route", "orders"], &live, "GET /orders/{id}"),
-        (&["--unknown"], &live, "--unknown"),
+    let cases: [(&[&str], [&Path; 2], &str); 7] = [
+        (&[], [&live, &absent], "absent.json"),
+        (&with_rules, [&live, &live], "line 2"),
+        (&[], [&twice, &twice_too], "two members of one name"),
+        (&["--http"], [&answer, &request], "this is a request"),
+        (&["--http"], [&answer, &coded], "content coding"),
+        (&["--route", "orders"], [&live, &live], "GET /orders/{id}"),
+        (&["--unknown"], [&live, &live], "--unknown"),
     ];
-    for (args, candidate, says) in cases {
-        let primary = if args.contains(&"--http") { &answer } else { &live };
+    for (args, [primary, candidate], says) in cases {
         let ran = diff(args, [primary, candidate]).await;
         assert!(ran.code == 2 && ran.err.contains(says), "{says}: {ran:?}");
     }
