@@ -60,7 +60,7 @@ enum Answer {
 /// The request and its place, when the exchange is in the control's sample and a place is free. The place is to be held until
 /// the outcome has room on its way to the broker.
 pub(crate) fn request<'a>(line: &'a Line, due: &Due, launch: &Launch) -> Option<(Asked<'a>, OwnedSemaphorePermit)> {
-    let target = launch.control_of(&due.request_id)?;
+    let target = launch.control_of(&due.of.request_id, &due.key)?;
     let Control { sender, places } = line.control_leg.as_ref()?;
     let Ok(place) = places.clone().try_acquire_owned() else {
         line.ledger.control_crowded();

@@ -14,16 +14,16 @@ pub enum Account {
     Outcome,
 }
 
-/// Whether the launch replays the exchange.
+/// Whether the launch replays the exchange, whose record has `key`.
 ///
 /// # Errors
 /// The reason it does not, the first that applies in the order: sample, filters, method, body.
-pub fn admit(launch: &Launch, exchange: &CapturedExchange) -> Result<(), SkipReason> {
+pub fn admit(launch: &Launch, exchange: &CapturedExchange, key: &[u8]) -> Result<(), SkipReason> {
     let request = &exchange.request;
-    if !launch.in_sample(&exchange.request_id) {
+    if !launch.in_sample(&exchange.request_id, key) {
         return Err(SkipReason::SampledOut);
     }
-    if !launch.selects(&request.method, &exchange.route) {
+    if !launch.selects(request, &exchange.route) {
         return Err(SkipReason::Filtered);
     }
     if !launch.may_send(&request.method) {
@@ -53,8 +53,9 @@ mod tests {
     #[test]
     fn the_first_reason_that_applies_is_given() {
         let isolated = Some("own database".to_owned());
-        let only_post = Filters { methods: vec!["POST".to_owned()], routes: vec![] };
-        let only_orders = Filters { methods: vec![], routes: vec!["GET /orders/{id}".to_owned()] };
+        let only_post = Filters { methods: vec!["POST".to_owned()], routes: vec![], ..Filters::default() };
+        let only_orders =
+            Filters { methods: vec![], routes: vec!["GET /orders/{id}".to_owned()], ..Filters::default() };
         let none = Filters::default();
         type Case<'a> = (&'a str, f64, &'a Filters, &'a Option<String>, Option<Withheld>, Result<(), SkipReason>);
         let table: [Case<'_>; 9] = [
@@ -78,7 +79,11 @@ mod tests {
                 exchange.request.body.content = None;
                 exchange.request.body.withheld = withheld;
             }
-            assert_eq!(admit(&launch, &exchange), expected, "{method} {sample} {filters:?} {isolation:?} {withheld:?}");
+            assert_eq!(
+                admit(&launch, &exchange, &[]),
+                expected,
+                "{method} {sample} {filters:?} {isolation:?} {withheld:?}"
+            );
         }
     }
 }

@@ -149,7 +149,7 @@ impl Member {
     }
 
     fn follow_pace(&self) {
-        let rate = self.line.control.borrow().rate_of(&self.captured);
+        let rate = self.line.control.borrow().rate_of(&self.captured, Some(&self.line.publisher.launch));
         let pace = Pace::share(rate, self.held.len(), self.partitions);
         self.pace.send_if_modified(|current| std::mem::replace(current, pace) != pace);
     }

@@ -10,12 +10,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use shadow_kafka::{Consumed, Started};
-use shadow_record::{DecodeError, Outcome, RequestId};
+use shadow_record::{DecodeError, Outcome};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::Ledger;
-use crate::publish::{Attempt, Place, Publisher};
+use crate::publish::{Attempt, Of, Place, Publisher};
 use crate::window::{Limits, Range, Window};
 
 /// One assigned partition.
@@ -118,15 +118,15 @@ impl Partition {
     }
 
     /// Publishes the outcome of a record; its offset is covered when the broker has it.
-    pub(crate) async fn settle(&self, place: Place, id: Option<RequestId>, attempt: Attempt) {
-        self.hand_in(self.seal(place, id, attempt)).await;
+    pub(crate) async fn settle(&self, place: Place, of: Option<Of>, attempt: Attempt) {
+        self.hand_in(self.seal(place, of, attempt)).await;
     }
 
     /// Encodes the outcome of a record.
-    pub(crate) fn seal(&self, place: Place, id: Option<RequestId>, attempt: Attempt) -> Sealed {
+    pub(crate) fn seal(&self, place: Place, of: Option<Of>, attempt: Attempt) -> Sealed {
         let labels = Ledger::labels(&attempt.outcome);
         let low = self.window().low_watermark();
-        Sealed { offset: place.offset, labels, payload: self.publisher.outcome(place, low, id, attempt) }
+        Sealed { offset: place.offset, labels, payload: self.publisher.outcome(place, low, of, attempt) }
     }
 
     /// Publishes an encoded outcome; its offset is covered when the broker has it.

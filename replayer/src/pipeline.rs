@@ -14,6 +14,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt as _;
 use shadow_control::{ControlState, Gate, Launch, Leg, Mark};
 use shadow_kafka::{Consumed, Event, KafkaConfig, KafkaError};
@@ -33,7 +34,7 @@ use crate::member::Member;
 use crate::metrics::Ledger;
 use crate::pace::Pacer;
 use crate::partition::Partition;
-use crate::publish::{Attempt, Place, Publisher, Times};
+use crate::publish::{Attempt, Of, Place, Publisher, Times};
 use crate::rewrite::{self, Reveal, Unsendable};
 use crate::room::Room;
 use crate::send::Sender;
@@ -88,7 +89,9 @@ pub(crate) struct Line {
 pub(crate) struct Due {
     pub(crate) partition: Arc<Partition>,
     place: Place,
-    pub(crate) request_id: RequestId,
+    /// Key of its record: requests of one session share it.
+    pub(crate) key: Bytes,
+    pub(crate) of: Of,
     pub(crate) request: Request,
     ready: Instant,
 }
@@ -156,8 +159,10 @@ fn judge(
     exchange: CapturedExchange,
 ) {
     let place = Place { partition: record.partition, offset: record.offset, appended_at: record.appended_at };
-    let admitted = guard::admit(&line.launch.borrow(), &exchange);
+    let key = record.key.clone().unwrap_or_default();
+    let admitted = guard::admit(&line.launch.borrow(), &exchange, &key);
     let CapturedExchange { request_id, request, .. } = exchange;
+    let of = Of { request_id, session: session(line, &key, &request_id) };
     match admitted {
         Err(reason) if guard::account(reason) == Account::Range => {
             partition.skip(Range { first: place.offset, last: place.offset, reason });
@@ -165,14 +170,21 @@ fn judge(
         _ if !partition.read(place.offset, record.payload.len()) => {}
         Err(reason) => {
             let (own, skipped) = (partition.clone(), Attempt::none(Outcome::Skipped(reason)));
-            partition.work(async move { own.settle(place, Some(request_id), skipped).await });
+            partition.work(async move { own.settle(place, Some(of), skipped).await });
         }
         Ok(()) => {
-            let due_now = Due { partition: partition.clone(), place, request_id, request, ready: Instant::now() };
+            let due_now = Due { partition: partition.clone(), place, key, of, request, ready: Instant::now() };
             // The dispatcher ends only after the member has left.
             drop(due.send(due_now));
         }
     }
+}
+
+/// The session as records name it; `None` when the agent saw none, and made the key of the request's ID.
+fn session(line: &Line, key: &[u8], id: &RequestId) -> Option<String> {
+    const BYTES: usize = 8;
+    let none = key.is_empty() || line.masker.record_key(id.0.as_bytes()) == key;
+    (!none).then(|| key.iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Gives each record its intended time and a place among the requests in flight.
@@ -223,16 +235,16 @@ async fn replay(line: Arc<Line>, due: Due, intended: Instant, place: OwnedSemaph
     let mut places = Places { candidate: Some(place), control: None };
     let mut times = Times { intended_at: Some(wall_clock(intended)), ..Times::default() };
     let attempt = match unless_panic(attempt(&line, &due, intended, &mut times, &mut places)).await {
-        Ok(Some((outcome, control))) => Attempt { times, outcome, control },
+        Ok(Some((outcome, control))) => Attempt { control, ..Attempt::of(times, outcome) },
         Ok(None) => return,
         Err(Panicked) => {
             let (launch, partition, offset) = (&line.publisher.launch, due.place.partition, due.place.offset);
             tracing::error!(%launch, partition, offset, "a panic while replaying; the request counts as failed");
             line.ledger.panicked();
-            Attempt { times, outcome: Outcome::Failed(FailureClass::Other), control: None }
+            Attempt::of(times, Outcome::Failed(FailureClass::Other))
         }
     };
-    let sealed = due.partition.seal(due.place, Some(due.request_id), attempt);
+    let sealed = due.partition.seal(due.place, Some(due.of), attempt);
     let share = line.unacknowledged.take(sealed.bytes()).await;
     drop(places);
     due.partition.hand_in(sealed).await;
@@ -295,7 +307,7 @@ async fn attempt(
     };
     // Nothing is masked before both have ended: the work on one answer must not show in the times of the other.
     let control = control_leg::send(line, due, to_control, &answered);
-    let (sent, control) = if control_leg::goes_first(&due.request_id) {
+    let (sent, control) = if control_leg::goes_first(&due.of.request_id) {
         let (control, sent) = tokio::join!(control, candidate);
         (sent, control)
     } else {
@@ -314,7 +326,7 @@ async fn attempt(
 
 /// The request as it goes to `target`.
 pub(crate) fn rewritten(line: &Line, due: &Due, target: &Url, leg: Leg) -> Result<reqwest::Request, Unsendable> {
-    let mark = Mark { launch: line.publisher.launch.clone(), request_id: due.request_id, attempt: 1, leg };
+    let mark = Mark { launch: line.publisher.launch.clone(), request_id: due.of.request_id, attempt: 1, leg };
     let shown = line.reveal.for_target(target, &due.request);
     rewrite::request(target, &shown, &mark, |body| line.masker.mark_tag(body))
 }

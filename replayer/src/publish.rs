@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use shadow_kafka::{Consumed, Delivery, Outgoing, Producer, dead_letter};
 use shadow_record::{
-    ControlAnswer, DecodeError, LaunchName, Outcome, ReplayedExchange, RequestId, Response, SkippedRange, Timestamp,
-    Withheld, encode,
+    ControlAnswer, DecodeError, HeldBy, LaunchName, Outcome, ReplayedExchange, RequestId, Response, SkippedRange,
+    Timestamp, Withheld, encode,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,15 @@ pub struct Place {
     pub offset: i64,
     /// When the broker appended it.
     pub appended_at: Timestamp,
+}
+
+/// The captured request that an outcome speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Of {
+    /// Its ID.
+    pub request_id: RequestId,
+    /// Its session, as records name it; `None` when it belongs to none.
+    pub session: Option<String>,
 }
 
 /// When the request was to be sent, was sent and was answered.
@@ -56,12 +65,21 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// What the control did with it, if it was in the control's sample.
     pub control: Option<ControlAnswer>,
+    /// What made it leave later than it was meant to.
+    pub held_by: Option<HeldBy>,
+    /// What in the request is not what was captured, by the names of the rules.
+    pub rewritten: Vec<String>,
 }
 
 impl Attempt {
     /// An outcome without sending.
     pub fn none(outcome: Outcome) -> Self {
-        Self { times: Times::default(), outcome, control: None }
+        Self::of(Times::default(), outcome)
+    }
+
+    /// An outcome at those times, and nothing else to be said.
+    pub fn of(times: Times, outcome: Outcome) -> Self {
+        Self { times, outcome, control: None, held_by: None, rewritten: Vec::new() }
     }
 }
 
@@ -81,8 +99,9 @@ pub struct Publisher {
 
 impl Publisher {
     /// The record of an outcome. `attempt` is 0 when nothing was to be sent.
-    pub fn outcome(&self, place: Place, low_watermark: i64, request_id: Option<RequestId>, attempt: Attempt) -> Bytes {
-        let Attempt { times, outcome, control } = attempt;
+    pub fn outcome(&self, place: Place, low_watermark: i64, of: Option<Of>, attempt: Attempt) -> Bytes {
+        let (request_id, session) = of.map_or((None, None), |of| (Some(of.request_id), of.session));
+        let Attempt { times, outcome, control, held_by, rewritten } = attempt;
         let record = ReplayedExchange {
             launch: self.launch.clone(),
             partition: place.partition,
@@ -98,6 +117,9 @@ impl Publisher {
             total_us: times.total.map(micros),
             outcome,
             control,
+            session,
+            held_by,
+            rewritten,
             ruleset: self.ruleset.clone(),
             key_id: self.key_id.clone(),
         };
@@ -231,6 +253,9 @@ mod tests {
             total_us: None,
             outcome: Outcome::Completed(answer(of_candidate)),
             control: Some(control),
+            session: None,
+            held_by: None,
+            rewritten: Vec::new(),
             ruleset: "1".to_owned(),
             key_id: "k".to_owned(),
         });

@@ -1,29 +1,14 @@
 //! Records and launches for this crate's tests.
 
 use bytes::Bytes;
-use shadow_control::{Change, Comparison, Filters, Launch, LaunchLimits, LaunchStatus};
+use shadow_control::{Change, Launch};
 use shadow_record::{Body, CapturedExchange, Header, Request, RequestId, Source, Timestamp};
 use uuid::Uuid;
 
 /// A launch that replays everything.
 pub(crate) fn launch(candidate: &str) -> Launch {
-    Launch {
-        name: "v2".parse().unwrap(),
-        service: "shop".parse().unwrap(),
-        candidate: candidate.parse().unwrap(),
-        control: None,
-        sample: 1.0,
-        filters: Filters::default(),
-        isolation: None,
-        allow: vec![],
-        comparison: Comparison::On,
-        rules: None,
-        gates: None,
-        start: Default::default(),
-        status: LaunchStatus::Active,
-        limits: LaunchLimits::default(),
-        change: Change::by("test", "test"),
-    }
+    let (name, service) = ("v2".parse().unwrap(), "shop".parse().unwrap());
+    Launch::of(name, service, candidate.parse().unwrap(), Change::by("test", "test"))
 }
 
 /// A captured request without a body, always with the same ID.

@@ -92,7 +92,8 @@ impl Rig {
 
     /// Sets the rate of the captured topic.
     pub async fn rate(&self, per_second: Option<f64>) {
-        let rate = Rate { topic: topics::captured(&service()), per_second, change: Change::by("test", "test") };
+        let rate =
+            Rate { topic: topics::captured(&service()), launch: None, per_second, change: Change::by("test", "test") };
         self.control.put(&ControlRecord::Rate(rate)).await.expect("control");
     }
 

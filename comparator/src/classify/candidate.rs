@@ -1,7 +1,7 @@
 //! The candidate's side of a row, and where its answer differs from the primary's.
 
 use shadow_diff::Comparison;
-use shadow_record::{Body, Outcome, ReplayedExchange, Response, Timestamp};
+use shadow_record::{Body, HeldBy, Outcome, ReplayedExchange, Response, Timestamp};
 
 use crate::store::ExchangeRow;
 
@@ -22,6 +22,9 @@ pub(super) fn fill(row: &mut ExchangeRow, replayed: &ReplayedExchange) {
     row.candidate_key_id.clone_from(&replayed.key_id);
     row.replayer.clone_from(&replayed.replayer);
     row.attempt = replayed.attempt;
+    row.session = replayed.session.clone().unwrap_or_default();
+    row.held_by = replayed.held_by.map_or("", HeldBy::as_str);
+    row.rewritten.clone_from(&replayed.rewritten);
 }
 
 /// Fills in what the comparison found, with both bodies cut at `body_bytes` where it found something.

@@ -49,6 +49,9 @@ pub struct ExchangeRow {
     pub candidate_key_id: String,
     pub replayer: String,
     pub attempt: i32,
+    pub session: String,
+    pub held_by: &'static str,
+    pub rewritten: Vec<String>,
     #[serde(rename = "differences.signature")]
     pub differences_signature: Vec<String>,
     #[serde(rename = "differences.place")]
@@ -134,6 +137,9 @@ impl ExchangeRow {
         candidate_key_id: String::new(),
         replayer: String::new(),
         attempt: 0,
+        session: String::new(),
+        held_by: "",
+        rewritten: Vec::new(),
         differences_signature: Vec::new(),
         differences_place: Vec::new(),
         differences_kind: Vec::new(),

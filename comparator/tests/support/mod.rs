@@ -23,23 +23,10 @@ pub fn id(number: i64) -> RequestId {
 }
 
 pub fn launch(name: &str) -> Launch {
-    Launch {
-        name: name.parse().expect("a legal name"),
-        service: "shop".parse().expect("a legal name"),
-        candidate: "http://127.0.0.1:9".parse().expect("a legal URL"),
-        control: None,
-        sample: 1.0,
-        filters: Filters::default(),
-        isolation: None,
-        allow: vec![],
-        comparison: Comparison::On,
-        rules: Some("version = \"7\"\n[[ignore]]\njson = [\"$.at\"]".to_owned()),
-        gates: None,
-        start: BTreeMap::new(),
-        status: LaunchStatus::Active,
-        limits: LaunchLimits::default(),
-        change: Change::by("test", "test"),
-    }
+    let (name, service) = (name.parse().expect("a legal name"), "shop".parse().expect("a legal name"));
+    let candidate = "http://127.0.0.1:9".parse().expect("a legal URL");
+    let rules = Some("version = \"7\"\n[[ignore]]\njson = [\"$.at\"]".to_owned());
+    Launch { rules, ..Launch::of(name, service, candidate, Change::by("test", "test")) }
 }
 
 pub fn answer(status: u16, body: &str) -> Response {
@@ -99,6 +86,9 @@ pub fn replayed(launch: &str, partition: i32, offset: i64, number: i64, outcome:
         total_us: sent.then_some(2000 + number % 11),
         outcome,
         control: None,
+        session: None,
+        held_by: None,
+        rewritten: Vec::new(),
         ruleset: "r1".to_owned(),
         key_id: "k1".to_owned(),
     }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use shadow_record::{LaunchName, RequestId, ServiceName};
+use shadow_record::{LaunchName, Request, RequestId, ServiceName};
 use url::Url;
 
+use crate::ramp::Ramp;
 use crate::record::Change;
+use crate::replay::{Replay, SampleBy};
 
 /// One dark launch, as it stands on the control topic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,7 +33,7 @@ pub struct Launch {
     /// How the candidate is kept from production's stores, in the operator's words. `None`: only safe methods are replayed.
     #[serde(default)]
     pub isolation: Option<String>,
-    /// When not empty, the only `host` or `host:port` that may be a target.
+    /// When not empty, the only `host`, `host:port` or networks (`10.1.0.0/16`) that may be a target.
     #[serde(default)]
     pub allow: Vec<String>,
     /// Whether answers are compared.
@@ -50,6 +52,12 @@ pub struct Launch {
     /// Bounds of its replay.
     #[serde(default)]
     pub limits: LaunchLimits,
+    /// How it replays.
+    #[serde(default, skip_serializing_if = "Replay::is_default")]
+    pub replay: Replay,
+    /// Its sample's way up; `None` for a sample that people set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<Ramp>,
     /// Who created or last changed it, when and why.
     pub change: Change,
 }
@@ -80,6 +88,9 @@ pub struct Filters {
     pub methods: Vec<String>,
     /// Route names to replay, such as `GET /orders/{id}`.
     pub routes: Vec<String>,
+    /// Headers that a request must have, as `name` or `name=value` with the masked value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<String>,
 }
 
 /// Whether the answers of a launch are compared or it only measures load.
@@ -155,6 +166,8 @@ impl Launch {
             start: BTreeMap::new(),
             status: LaunchStatus::Active,
             limits: LaunchLimits::default(),
+            replay: Replay::default(),
+            ramp: None,
             change,
         }
     }
@@ -170,23 +183,36 @@ impl Launch {
     }
 
     /// Whether the filters let this exchange through.
-    pub fn selects(&self, method: &str, route: &str) -> bool {
-        let Filters { methods, routes } = &self.filters;
-        (methods.is_empty() || methods.iter().any(|m| m == method))
+    pub fn selects(&self, request: &Request, route: &str) -> bool {
+        let Filters { methods, routes, headers } = &self.filters;
+        let has = |wanted: &String| match wanted.split_once('=') {
+            None => request.header(wanted).is_some(),
+            Some((name, value)) => request.headers.iter().any(|h| h.name == name && h.value == value),
+        };
+        (methods.is_empty() || methods.contains(&request.method))
             && (routes.is_empty() || routes.iter().any(|r| r == route))
+            && headers.iter().all(has)
     }
 
-    /// Whether the exchange is in the launch's sample. Salted with the launch's name, so that samples of launches and agents
-    /// are independent; a pure function, so that every replayer decides alike.
-    pub fn in_sample(&self, id: &RequestId) -> bool {
-        falls_below(self.sample, [self.name.as_str().as_bytes(), id.0.as_bytes()])
+    /// Whether the exchange is in the launch's sample; `session` is the key of its record. Salted with the launch's name, so that
+    /// samples of launches and agents are independent; a pure function, so that every replayer decides alike.
+    pub fn in_sample(&self, id: &RequestId, session: &[u8]) -> bool {
+        falls_below(self.sample, [self.name.as_str().as_bytes(), self.sampled(id, session)])
+    }
+
+    /// What the sample chooses among.
+    fn sampled<'a>(&self, id: &'a RequestId, session: &'a [u8]) -> &'a [u8] {
+        match self.replay.sample_by {
+            SampleBy::Session if !session.is_empty() => session,
+            _ => id.0.as_bytes(),
+        }
     }
 
     /// Where the exchange goes besides to the candidate: the control's URL, when the exchange is in the control's sample. That
     /// sample depends on the launch's name too, but not on [`Launch::in_sample`].
-    pub fn control_of(&self, id: &RequestId) -> Option<&Url> {
+    pub fn control_of(&self, id: &RequestId, session: &[u8]) -> Option<&Url> {
         let control = self.control.as_ref()?;
-        falls_below(control.sample, [self.name.as_str().as_bytes(), b"control", id.0.as_bytes()])
+        falls_below(control.sample, [self.name.as_str().as_bytes(), b"control", self.sampled(id, session)])
             .then_some(&control.url)
     }
 }
@@ -227,24 +253,43 @@ mod tests {
     fn samples_have_their_size_and_launches_do_not_share_them() {
         let (a, b) = (launch("a", 0.25), launch("b", 0.25));
         let ids: Vec<_> = (0..40_000).map(|_| RequestId::generate()).collect();
-        let in_a = ids.iter().filter(|id| a.in_sample(id)).count() as f64;
-        let in_both = ids.iter().filter(|id| a.in_sample(id) && b.in_sample(id)).count() as f64;
+        let in_a = ids.iter().filter(|id| a.in_sample(id, &[])).count() as f64;
+        let in_both = ids.iter().filter(|id| a.in_sample(id, &[]) && b.in_sample(id, &[])).count() as f64;
         assert!((in_a / 40_000.0 - 0.25).abs() < 0.02, "{in_a}");
         assert!((in_both / 40_000.0 - 0.0625).abs() < 0.01, "{in_both}");
-        assert!(!ids.iter().any(|id| launch("a", 0.0).in_sample(id)));
+        assert!(!ids.iter().any(|id| launch("a", 0.0).in_sample(id, &[])));
+    }
+
+    #[test]
+    fn a_sample_of_sessions_takes_all_of_one_or_none() {
+        let mut launch = launch("a", 0.25);
+        launch.replay.sample_by = SampleBy::Session;
+        let taken = |session: &[u8]| (0..50).filter(|_| launch.in_sample(&RequestId::generate(), session)).count();
+        let sessions = (0..2000).map(|n: u32| taken(&n.to_be_bytes()));
+        let whole = sessions
+            .map(|taken| {
+                if taken == 50 {
+                    1
+                } else {
+                    assert_eq!(taken, 0);
+                    0
+                }
+            })
+            .sum::<usize>() as f64;
+        assert!((whole / 2000.0 - 0.25).abs() < 0.05, "{whole}");
     }
 
     #[test]
     fn the_control_sample_is_a_share_of_the_launchs_and_independent_of_it() {
         let mut launch = launch("a", 0.25);
         let id = RequestId::generate();
-        assert_eq!(launch.control_of(&id), None, "no control leg");
+        assert_eq!(launch.control_of(&id, &[]), None, "no control leg");
         let url: Url = "http://127.0.0.1:2".parse().unwrap();
         launch.control = Some(Control { url: url.clone(), sample: 1.0 });
-        assert_eq!(launch.control_of(&id), Some(&url));
+        assert_eq!(launch.control_of(&id, &[]), Some(&url));
         launch.control = Some(Control { url, sample: 0.1 });
-        let sent: Vec<_> = (0..80_000).map(|_| RequestId::generate()).filter(|id| launch.in_sample(id)).collect();
-        let both = sent.iter().filter(|id| launch.control_of(id).is_some()).count() as f64;
+        let sent: Vec<_> = (0..80_000).map(|_| RequestId::generate()).filter(|id| launch.in_sample(id, &[])).collect();
+        let both = sent.iter().filter(|id| launch.control_of(id, &[]).is_some()).count() as f64;
         assert!((both / sent.len() as f64 - 0.1).abs() < 0.015, "{both} of {}", sent.len());
     }
 

@@ -14,7 +14,9 @@ mod gate;
 mod heart;
 mod launch;
 mod mark;
+mod ramp;
 mod record;
+mod replay;
 mod state;
 
 pub use board::{Member, StatusBoard};
@@ -23,5 +25,7 @@ pub use gate::{Cause, Gate};
 pub use heart::{Heart, HeartConfig, LastWord, Subject};
 pub use launch::{Comparison, Control, Filters, Launch, LaunchLimits, LaunchStatus};
 pub use mark::{Leg, MARK_HEADER, Mark};
+pub use ramp::{OnFail, Ramp, RampState, Step};
 pub use record::{Change, ControlError, ControlRecord, Pause, Rate, Upstream};
+pub use replay::{Breaker, Handshake, LearnRule, Order, Replay, RequestPart, SampleBy, Timing, WritePolicy, WriteRule};
 pub use state::ControlState;

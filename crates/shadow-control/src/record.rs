@@ -5,8 +5,9 @@ use shadow_record::{LaunchName, ServiceName, Timestamp};
 
 use crate::Launch;
 
-/// Newest record format this build writes and reads. 2 came with a launch's control leg and gates.
-const FORMAT: u32 = 2;
+/// Newest record format this build writes and reads. 2 came with a launch's control leg and gates, 3 with how it replays, its ramp,
+/// its header filters, and rates of single launches.
+const FORMAT: u32 = 3;
 
 /// Why a control record could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +64,10 @@ pub struct Pause {
 pub struct Rate {
     /// The captured topic.
     pub topic: String,
-    /// Requests per second for each launch of the topic over all its replayers; `None` for no limit.
+    /// The launch it is for; `None` for each launch of the topic that has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch: Option<LaunchName>,
+    /// Requests per second over all replayers; `None` for no limit.
     pub per_second: Option<f64>,
     /// Who, when, why.
     pub change: Change,
@@ -116,7 +120,7 @@ struct Head {
 
 /// Key prefix of launches; what follows is the name.
 pub(crate) const LAUNCH_KEY: &str = "launch/";
-/// Key prefix of rates; what follows is the captured topic.
+/// Key prefix of rates; what follows is the captured topic, and `/` with the launch where it is for one.
 pub(crate) const RATE_KEY: &str = "rate/";
 /// Key prefix of upstreams.
 pub(crate) const UPSTREAM_KEY: &str = "upstream/";
@@ -128,7 +132,8 @@ impl ControlRecord {
     pub fn key(&self) -> String {
         match self {
             Self::Launch(launch) => Self::launch_key(&launch.name),
-            Self::Rate(rate) => format!("{RATE_KEY}{}", rate.topic),
+            Self::Rate(Rate { topic, launch: None, .. }) => format!("{RATE_KEY}{topic}"),
+            Self::Rate(Rate { topic, launch: Some(launch), .. }) => format!("{RATE_KEY}{topic}/{launch}"),
             Self::Pause(Pause { instance: None, .. }) => format!("{PAUSE_KEY}all"),
             Self::Pause(Pause { instance: Some(instance), .. }) => format!("{PAUSE_KEY}instance/{instance}"),
             Self::Upstream(upstream) => format!("{UPSTREAM_KEY}{}/{}", upstream.service, upstream.instance),
@@ -143,7 +148,13 @@ impl ControlRecord {
     /// The oldest format that can say this, so that instances of an earlier version read what does not concern them.
     fn format(&self) -> u32 {
         match self {
-            Self::Launch(launch) if launch.control.is_some() || launch.gates.is_some() => FORMAT,
+            Self::Launch(launch)
+                if !launch.replay.is_default() || launch.ramp.is_some() || !launch.filters.headers.is_empty() =>
+            {
+                3
+            }
+            Self::Launch(launch) if launch.control.is_some() || launch.gates.is_some() => 2,
+            Self::Rate(Rate { launch: Some(_), .. }) => 3,
             _ => 1,
         }
     }

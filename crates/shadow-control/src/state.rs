@@ -16,8 +16,8 @@ pub struct ControlState {
     pub caught_up: bool,
     /// All launches that exist.
     pub launches: BTreeMap<LaunchName, Launch>,
-    /// Rates by captured topic.
-    pub rates: BTreeMap<String, Rate>,
+    /// Rates by captured topic, and by launch where they are for one.
+    pub rates: BTreeMap<(String, Option<LaunchName>), Rate>,
     /// Pauses by instance; `None` is everything.
     pub pauses: BTreeMap<Option<String>, Pause>,
     /// Production's addresses by record key.
@@ -52,7 +52,9 @@ impl ControlState {
         self.unreadable.remove(key);
         match record {
             ControlRecord::Launch(launch) => drop(self.launches.insert(launch.name.clone(), *launch)),
-            ControlRecord::Rate(rate) => drop(self.rates.insert(rate.topic.clone(), rate)),
+            ControlRecord::Rate(rate) => {
+                drop(self.rates.insert((rate.topic.clone(), rate.launch.clone()), rate));
+            }
             ControlRecord::Pause(pause) => drop(self.pauses.insert(pause.instance.clone(), pause)),
             ControlRecord::Upstream(upstream) => drop(self.upstreams.insert(key.to_owned(), upstream)),
         }
@@ -62,7 +64,7 @@ impl ControlState {
     fn delete(&mut self, key: &str) {
         self.unreadable.remove(key);
         self.launches.retain(|name, _| ControlRecord::launch_key(name) != key);
-        self.rates.retain(|topic, _| format!("{RATE_KEY}{topic}") != key);
+        self.rates.retain(|_, rate| ControlRecord::Rate(rate.clone()).key() != key);
         self.pauses.retain(|instance, _| match instance {
             None => key != "pause/all",
             Some(instance) => key != format!("{PAUSE_KEY}instance/{instance}"),
@@ -84,12 +86,21 @@ impl ControlState {
         key.starts_with(PAUSE_KEY)
             || key.starts_with(UPSTREAM_KEY)
             || key.strip_prefix(LAUNCH_KEY) == Some(launch.as_str())
-            || key.strip_prefix(RATE_KEY).is_some_and(|rate| topic().as_deref() == Some(rate))
+            || key.strip_prefix(RATE_KEY).is_some_and(|rate| match rate.split_once('/') {
+                Some((_, of)) => of == launch.as_str(),
+                None => topic().as_deref() == Some(rate),
+            })
     }
 
-    /// Requests per second of each launch of `topic`; `None` for no limit.
-    pub fn rate_of(&self, topic: &str) -> Option<f64> {
-        self.rates.get(topic).and_then(|rate| rate.per_second)
+    /// The rate that holds for `launch` (for launches without one of their own, where it is `None`) on `topic`.
+    pub fn rate(&self, topic: &str, launch: Option<&LaunchName>) -> Option<&Rate> {
+        let own = launch.and_then(|launch| self.rates.get(&(topic.to_owned(), Some(launch.clone()))));
+        own.or_else(|| self.rates.get(&(topic.to_owned(), None)))
+    }
+
+    /// Requests per second of `launch` on `topic`, its own or the topic's; `None` for no limit.
+    pub fn rate_of(&self, topic: &str, launch: Option<&LaunchName>) -> Option<f64> {
+        self.rate(topic, launch).and_then(|rate| rate.per_second)
     }
 }
 
@@ -151,7 +162,9 @@ mod tests {
         let control = crate::Control { url: plain.candidate.clone(), sample: 0.5 };
         let with_control = Launch { control: Some(control), ..(*plain).clone() };
         let with_gates = Launch { gates: Some(String::new()), ..(*plain).clone() };
-        for (launch, expected) in [(*plain, 1), (with_control, 2), (with_gates, 2)] {
+        let with_replay =
+            Launch { replay: crate::Replay { adaptive: false, ..Default::default() }, ..(*plain).clone() };
+        for (launch, expected) in [(*plain, 1), (with_control, 2), (with_gates, 2), (with_replay, 3)] {
             let record = ControlRecord::Launch(Box::new(launch));
             assert_eq!(format(&record), expected);
             assert_eq!(ControlRecord::decode(&record.key(), &record.encode()).unwrap(), record);
@@ -162,7 +175,7 @@ mod tests {
     fn a_record_of_a_newer_version_pauses_what_it_speaks_of() {
         let name: LaunchName = "v2".parse().unwrap();
         let mut state = fold(&[launch("v2"), launch("v3")]);
-        let error = state.apply(9, "launch/v2", br#"{"format":3,"record":{"ramp":{}}}"#).unwrap_err();
+        let error = state.apply(9, "launch/v2", br#"{"format":4,"record":{"ramp":{}}}"#).unwrap_err();
         assert!(error.to_string().contains("upgrade"), "{error}");
         assert!(state.is_paused(&name, "r1"));
         assert!(!state.is_paused(&"v3".parse().unwrap(), "r1"));

@@ -111,8 +111,11 @@ records!(CapturedExchange, ReplayedExchange, SkippedRange, Status, DeadLetter);
 
 /// Earlier schemas that may still stand in topics, by record name. Add the old text to `schemas/history/` and a line here
 /// in the same change that edits a schema.
-const HISTORY: &[(&str, &str)] =
-    &[("ReplayedExchange", include_str!("../../../schemas/history/ReplayedExchange.v1.avsc"))];
+const HISTORY: &[(&str, &str)] = &[
+    ("ReplayedExchange", include_str!("../../../schemas/history/ReplayedExchange.v1.avsc")),
+    ("ReplayedExchange", include_str!("../../../schemas/history/ReplayedExchange.v2.avsc")),
+    ("SkippedRange", include_str!("../../../schemas/history/SkippedRange.v1.avsc")),
+];
 
 struct Known {
     name: &'static str,

@@ -21,7 +21,9 @@ pub use codec::{AnyRecord, DecodeError, Record, decode, decode_any, encode};
 pub use dead_letter::{DeadLetter, DeadLetterReason};
 pub use exchange::{Body, CaptureError, CapturedExchange, Header, Request, RequestId, Response, Source, Withheld};
 pub use names::{InvalidName, LaunchName, ServiceName, topics};
-pub use outcome::{ControlAnswer, FailureClass, Outcome, OutcomeKind, ReplayedExchange, SkipReason, SkippedRange};
+pub use outcome::{
+    ControlAnswer, FailureClass, HeldBy, Outcome, OutcomeKind, ReplayedExchange, SkipReason, SkippedRange,
+};
 pub use route::{InvalidRoute, Route, RouteTable, Segment};
 pub use status::{Role, State, Status};
 pub use time::Timestamp;

@@ -25,6 +25,9 @@ pub struct ReplayedExchange {
     pub total_us: Option<i64>,
     pub outcome: Outcome,
     pub control: Option<ControlAnswer>,
+    pub session: Option<String>,
+    pub held_by: Option<HeldBy>,
+    pub rewritten: Vec<String>,
     pub ruleset: String,
     pub key_id: String,
 }
@@ -144,6 +147,24 @@ reason! {
         Expired = "expired",
         /// The offset holds no record (a compacted record or a transaction marker).
         NoRecord = "no_record",
+        /// The launch's write policy leaves its route out.
+        WritePolicy = "write_policy",
+        /// The launch's write policy only records that it would have been sent.
+        RecordOnly = "record_only",
+    }
+}
+
+reason! {
+    /// What made a request leave later than the pacer meant it to.
+    HeldBy {
+        /// Something this version does not know.
+        Other = "other",
+        /// The request before it in its session had not been answered.
+        Session = "session",
+        /// The ceiling on requests in flight was reached.
+        Concurrency = "concurrency",
+        /// The circuit breaker was open.
+        Breaker = "breaker",
     }
 }
 
@@ -182,6 +203,10 @@ struct Wire {
     skip: Option<SkipReason>,
     response: Option<Response>,
     control: Option<ControlAnswer>,
+    session: Option<String>,
+    held_by: Option<HeldBy>,
+    #[serde(default)]
+    rewritten: Vec<String>,
     ruleset: String,
     key_id: String,
 }
@@ -255,6 +280,9 @@ impl TryFrom<Wire> for ReplayedExchange {
             total_us: w.total_us,
             outcome,
             control: w.control,
+            session: w.session,
+            held_by: w.held_by,
+            rewritten: w.rewritten,
             ruleset: w.ruleset,
             key_id: w.key_id,
         })
@@ -264,7 +292,7 @@ impl TryFrom<Wire> for ReplayedExchange {
 impl Serialize for ReplayedExchange {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
-        let mut s = serializer.serialize_struct("ReplayedExchange", 19)?;
+        let mut s = serializer.serialize_struct("ReplayedExchange", 22)?;
         s.serialize_field("launch", &self.launch)?;
         s.serialize_field("partition", &self.partition)?;
         s.serialize_field("offset", &self.offset)?;
@@ -288,6 +316,9 @@ impl Serialize for ReplayedExchange {
         s.serialize_field("skip", &skip)?;
         s.serialize_field("response", &response)?;
         s.serialize_field("control", &self.control)?;
+        s.serialize_field("session", &self.session)?;
+        s.serialize_field("held_by", &self.held_by)?;
+        s.serialize_field("rewritten", &self.rewritten)?;
         s.serialize_field("ruleset", &self.ruleset)?;
         s.serialize_field("key_id", &self.key_id)?;
         s.end()

@@ -91,7 +91,7 @@ impl Bench {
 
     pub(crate) async fn rate(&self, per_second: Option<f64>) {
         let (topic, change) = (topics::captured(&self.service), Change::by("test", "test"));
-        self.control.put(&ControlRecord::Rate(Rate { topic, per_second, change })).await.unwrap();
+        self.control.put(&ControlRecord::Rate(Rate { topic, launch: None, per_second, change })).await.unwrap();
     }
 
     /// Appends a record to the captured topic and gives its offset.

@@ -33,7 +33,7 @@ pub(crate) async fn the_control_is_asked_for_its_sample_and_beside_the_candidate
     let (mut asked, mut chosen, mut control_first) = (BTreeSet::new(), BTreeSet::new(), 0);
     for record in &account.records {
         let id = record.request_id.unwrap();
-        chosen.extend(launch.control_of(&id).map(|_| id));
+        chosen.extend(launch.control_of(&id, &[]).map(|_| id));
         let Some(answered) = &record.control else { continue };
         asked.insert(id);
         assert!(answered.total_us.is_some());

@@ -76,10 +76,10 @@ struct Shown {
 
 impl Shown {
     fn of(state: &ControlState, topic: &str) -> Self {
-        let change = state.rates.get(topic).map(|rate| rate.change.clone());
+        let change = state.rate(topic, None).map(|rate| rate.change.clone());
         Self {
             topic: topic.to_owned(),
-            per_second: state.rate_of(topic),
+            per_second: state.rate_of(topic, None),
             changed_at: change.as_ref().map(|change| words::when(change.at)),
             by: change.as_ref().map(|change| change.by.clone()),
             why: change.map(|change| change.why),
@@ -103,12 +103,12 @@ pub(crate) async fn run(kafka: &Kafka, command: RateCommand) -> Result<(), Failu
         RateCommand::Set { topic, rate: Given(per_second), why, output } => {
             let before = kafka.control().await?;
             ensure_shared_topics(&kafka.admin).await?;
-            let rate = Rate { topic: topic.clone(), per_second, change: change(why) };
+            let rate = Rate { topic: topic.clone(), launch: None, per_second, change: change(why) };
             let version = ControlWriter::new(&kafka.config)?.put(&ControlRecord::Rate(rate.clone())).await?;
             let mut after = before.clone();
-            after.rates.insert(topic.clone(), rate);
+            after.rates.insert((topic.clone(), None), rate);
             output.show(&Shown::of(&after, &topic), |shown| {
-                let (now, was) = (words::rate(shown.per_second), words::rate(before.rate_of(&topic)));
+                let (now, was) = (words::rate(shown.per_second), words::rate(before.rate_of(&topic, None)));
                 let mut text = format!("{topic}: {now} for each launch (was {was}; control version {version})");
                 if !before.launches.values().any(|launch| topics::captured(&launch.service) == topic) {
                     text.push_str("\nnote: no launch replays this topic yet");
@@ -132,7 +132,7 @@ pub(crate) async fn run(kafka: &Kafka, command: RateCommand) -> Result<(), Failu
 async fn known_topics(kafka: &Kafka, state: &ControlState) -> Result<Vec<String>, Failure> {
     let captured = kafka.captured_services().await?;
     let captured = captured.iter().map(|service| format!("{}{service}", topics::CAPTURED_PREFIX));
-    let mut topics: Vec<String> = captured.chain(state.rates.keys().cloned()).collect();
+    let mut topics: Vec<String> = captured.chain(state.rates.keys().map(|(topic, _)| topic.clone())).collect();
     topics.sort();
     topics.dedup();
     Ok(topics)

@@ -108,6 +108,8 @@ impl World {
             allow: Vec::new(),
             methods: Vec::new(),
             routes: Vec::new(),
+            headers: Vec::new(),
+            replay: None,
             paused: false,
             max_in_flight: 64,
             timeout: shadow_runtime::units::HumanDuration::from_secs(10),

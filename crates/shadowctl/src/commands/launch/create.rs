@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use shadow_control::{
-    Comparison, Control, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus,
+    Comparison, Control, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus, Replay,
     ensure_shared_topics,
 };
 use shadow_kafka::TopicSpec;
@@ -70,6 +70,12 @@ pub(crate) struct CreateArgs {
     /// Replay only this route, such as `GET /orders/{id}`; repeatable
     #[arg(long = "route", value_name = "ROUTE", value_parser = route)]
     pub(crate) routes: Vec<String>,
+    /// Replay only requests with this header, as `name` or `name=value` with its masked value; repeatable, all must hold
+    #[arg(long = "header", value_name = "HEADER")]
+    pub(crate) headers: Vec<String>,
+    /// How to replay (TOML): timing, order, breaker, write policy, what to learn from answers; docs/replay.md explains it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replay: Option<PathBuf>,
     /// Create it paused; `shadowctl launch resume NAME` lets it go
     #[arg(long)]
     pub(crate) paused: bool,
@@ -143,6 +149,7 @@ impl fmt::Display for Created {
 pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, Failure> {
     let rules = args.rules.as_deref().map(read_rules).transpose()?;
     let gates = args.gates.as_deref().map(read_gates).transpose()?;
+    let replay = args.replay.as_deref().map(read_replay).transpose()?.unwrap_or_default();
     let control = args.control.map(|url| Control { url, sample: args.control_sample });
     let targets: Vec<&Url> =
         [&args.candidate].into_iter().chain(control.as_ref().map(|control| &control.url)).collect();
@@ -185,6 +192,7 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
         filters: Filters {
             methods: args.methods.iter().map(|m| m.to_ascii_uppercase()).collect(),
             routes: args.routes,
+            headers: args.headers,
         },
         isolation: args.isolation,
         allow: args.allow,
@@ -197,6 +205,8 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
             max_in_flight: args.max_in_flight as usize,
             timeout_ms: args.timeout.get().as_millis() as u64,
         },
+        replay,
+        ramp: None,
         change: change(args.why),
     };
     let record = ControlRecord::Launch(Box::new(launch.clone()));
@@ -206,6 +216,13 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
 
 fn read_rules(path: &Path) -> Result<String, Failure> {
     rules::read(path).map(|(text, _)| text)
+}
+
+fn read_replay(path: &Path) -> Result<Replay, Failure> {
+    let text = read_checked(path, "--replay", "correct it; docs/replay.md explains every key", |text| {
+        toml::from_str::<Replay>(text)
+    })?;
+    toml::from_str(&text).map_err(Failure::internal)
 }
 
 fn read_gates(path: &Path) -> Result<String, Failure> {

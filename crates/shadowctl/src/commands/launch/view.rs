@@ -23,7 +23,7 @@ impl<'a> Shown<'a> {
     pub(crate) fn of(state: &ControlState, launch: &'a Launch) -> Self {
         Self {
             launch,
-            rate_per_second: state.rate_of(&topics::captured(&launch.service)),
+            rate_per_second: state.rate_of(&topics::captured(&launch.service), Some(&launch.name)),
             held_by_kill_switch: state.pauses.get(&None).is_some_and(|pause| pause.paused),
         }
     }
@@ -128,7 +128,12 @@ mod tests {
             "status":"active","change":{"by":"ann","why":"rehearsal","at":1700000000000000}}}"#;
         let launch: ControlRecord = serde_json::from_str(json).unwrap();
         let change = Change { by: "ann".to_owned(), why: String::new(), at: Timestamp(0) };
-        let rate = ControlRecord::Rate(Rate { topic: "shadow.captured.shop".into(), per_second: Some(50.0), change });
+        let rate = ControlRecord::Rate(Rate {
+            topic: "shadow.captured.shop".into(),
+            launch: None,
+            per_second: Some(50.0),
+            change,
+        });
         for (offset, record) in [launch, rate].iter().enumerate() {
             state.apply(offset as i64, &record.key(), &record.encode()).unwrap();
         }
