@@ -2,13 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(unreachable_pub, reason = "a module of several test binaries")]
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use comparator::classify::{Captured, Classified, Classifier, RangeInfo};
 use comparator::pair::{Join, Limits, Replayed};
 use comparator::store::Batch;
-use shadow_control::{Change, Comparison, Filters, Launch, LaunchLimits, LaunchStatus};
+use shadow_control::{Change, Launch};
 use shadow_record::{
     Body, CapturedExchange, ControlAnswer, FailureClass, Header, Outcome, ReplayedExchange, Request, RequestId,
     Response, SkipReason, SkippedRange, Source, Timestamp,

@@ -15,7 +15,7 @@ async fn a_rate_that_was_set_is_shown_and_reaches_whoever_follows_the_control_to
     let mut control = ControlFeed::spawn(&kafka(stack), stop.clone());
     let mut wait_for = async |rate: Option<f64>| {
         let holds = |state: &Arc<ControlState>| {
-            state.rates.contains_key("shadow.captured.rated") && state.rate_of("shadow.captured.rated") == rate
+            state.rate("shadow.captured.rated", None).is_some_and(|found| found.per_second == rate)
         };
         control.wait_for(holds).await.unwrap();
     };
