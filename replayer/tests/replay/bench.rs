@@ -11,8 +11,7 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use replayer::config::Config;
 use shadow_control::{
-    Change, Comparison, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus, MARK_HEADER, Pause,
-    Rate, StatusBoard, ensure_shared_topics,
+    Change, ControlRecord, ControlWriter, Launch, MARK_HEADER, Pause, Rate, StatusBoard, ensure_shared_topics,
 };
 use shadow_kafka::{
     Admin, Delivery, KafkaConfig, Outgoing, Producer, ProducerLimits, Tail, TailEvent, TailFrom, TopicSpec,
@@ -61,23 +60,8 @@ impl Bench {
     }
 
     pub(crate) fn launch(&self, candidate: &Candidate) -> Launch {
-        Launch {
-            name: self.launch.clone(),
-            service: self.service.clone(),
-            candidate: candidate.url(),
-            control: None,
-            sample: 1.0,
-            filters: Filters::default(),
-            isolation: None,
-            allow: vec![],
-            comparison: Comparison::On,
-            rules: None,
-            gates: None,
-            start: BTreeMap::new(),
-            status: LaunchStatus::Active,
-            limits: LaunchLimits::default(),
-            change: Change::by("test", "test"),
-        }
+        let change = Change::by("test", "test");
+        Launch::of(self.launch.clone(), self.service.clone(), candidate.url(), change)
     }
 
     pub(crate) async fn put(&self, launch: Launch) -> i64 {
