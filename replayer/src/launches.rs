@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use shadow_control::{Cause, ControlState, Gate, Heart, Launch, LaunchStatus, Subject};
+use shadow_control::{Cause, ControlState, Gate, Heart, Launch, LaunchStatus, Leg, Subject};
 use shadow_kafka::{KafkaConfig, Producer};
 use shadow_mask::Masker;
 use shadow_record::{LaunchName, topics};
@@ -20,13 +20,14 @@ use url::Url;
 use crate::config::ReplayConfig;
 use crate::control_leg::Control;
 use crate::gates::Gates;
+use crate::handshake::{self, Question, Unproved};
 use crate::metrics::{Ledger, Metrics, Trouble};
 use crate::pipeline::{self, Line, PipelineError};
 use crate::publish::Publisher;
 use crate::rewrite::Reveal;
 use crate::room::Room;
 use crate::send::{SendLimits, Sender};
-use crate::target::{self, ProvingResolver, Refusal};
+use crate::target::{self, Lists, ProvingResolver, Refusal};
 use crate::window::Limits;
 
 /// Before a launch that ended in an error, or whose target was refused, is tried again.
@@ -124,6 +125,8 @@ fn begins_anew(now: &Launch, then: &Launch) -> bool {
         || now.candidate != then.candidate
         || now.control != then.control
         || now.allow != then.allow
+        || now.replay.deny != then.replay.deny
+        || now.replay.handshake != then.replay.handshake
         || now.start != then.start
         || now.limits != then.limits
 }
@@ -142,6 +145,10 @@ enum LaunchError {
     Pipeline(#[from] PipelineError),
     #[error("cannot set up the HTTP client: {0}")]
     Client(#[from] reqwest::Error),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Handshake(#[from] Unproved),
 }
 
 /// Runs one launch until it is stopped, beginning again after trouble. Says each trouble once.
@@ -190,11 +197,18 @@ async fn run_once(
         shared.heart.beat_now();
         return End::Refused(refusal);
     }
-    let line = match line(shared, launch, gate, ledger) {
-        Ok(line) => Arc::new(line),
-        Err(error) => return End::Failed(error),
-    };
-    gate.release(Cause::Target);
+    // With a handshake the gate opens when it holds.
+    if now.replay.handshake.is_some() {
+        gate.shut(Cause::Target);
+    }
+    let (line, questions) =
+        match line(shared, launch, gate, ledger).and_then(|line| Ok((Arc::new(line), questions(shared, &now)?))) {
+            Ok(both) => both,
+            Err(error) => return End::Failed(error),
+        };
+    if questions.is_empty() {
+        gate.release(Cause::Target);
+    }
     shared.heart.beat_now();
     let running = stop.child_token();
     let pipeline = pipeline::run(line, running.clone());
@@ -202,12 +216,36 @@ async fn run_once(
     let refusal = tokio::select! {
         ended = &mut pipeline => return ended.map_or_else(|error| End::Failed(error.into()), |()| End::Stopped),
         refusal = target::refused(&now, shared.control.clone()) => refusal,
+        () = hold(&questions, gate, ledger, &now.name, &shared.heart) => unreachable!("a handshake never ends"),
     };
     gate.shut(Cause::Target);
     shared.heart.beat_now();
     running.cancel();
     drop(pipeline.await);
     End::Refused(refusal)
+}
+
+/// Keeps up the handshake, if there is one. Never ends.
+async fn hold(questions: &[Question], gate: &Gate, ledger: &Ledger, launch: &LaunchName, heart: &Heart) {
+    if questions.is_empty() {
+        return std::future::pending().await;
+    }
+    handshake::keep(questions, gate, ledger, launch, || heart.beat_now()).await;
+}
+
+/// What each target is asked in the launch's handshake; nothing without one.
+fn questions(shared: &Shared, launch: &Launch) -> Result<Vec<Question>, LaunchError> {
+    let Some(handshake) = &launch.replay.handshake else { return Ok(Vec::new()) };
+    let lists = Lists::of(launch)?;
+    let control = launch.control.as_ref().map(|control| (&control.url, Leg::Control));
+    let targets = [(&launch.candidate, Leg::Candidate)].into_iter().chain(control);
+    targets
+        .map(|(target, leg)| {
+            let resolver =
+                ProvingResolver { target: target.clone(), lists: lists.clone(), control: shared.control.clone() };
+            Ok(Question::new(handshake, (target, leg), &launch.name, &shared.masker, resolver)?)
+        })
+        .collect()
 }
 
 fn line(
@@ -236,9 +274,10 @@ fn line(
         failing: AtomicBool::new(false),
         broken: CancellationToken::new(),
     };
+    let lists = Lists::of(&now)?;
     let sender = |target: &Url| {
-        let (target, allow, control) = (target.clone(), now.allow.clone(), shared.control.clone());
-        Sender::new(limits, ProvingResolver { target, allow, control })
+        let (target, lists, control) = (target.clone(), lists.clone(), shared.control.clone());
+        Sender::new(limits, ProvingResolver { target, lists, control })
     };
     let control_leg = |to: &shadow_control::Control| -> reqwest::Result<Control> {
         Ok(Control::new(sender(&to.url)?, to.sample, now.limits.max_in_flight))

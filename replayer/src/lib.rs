@@ -16,7 +16,7 @@
 //!
 //! [`window`] keeps the account of each partition, `partition` the work on it, `member` holds the partitions and commits.
 //! `launches` starts and stops one such line for every launch on the control topic, [`target`] decides whether it may send at
-//! all, `gates` is the kill switch.
+//! all, `handshake` asks the target itself, `gates` is the kill switch.
 //!
 //! Guarantees: every captured offset from a launch's start on is covered by one outcome or skipped range (a resend after a
 //! crash leaves a duplicate that resolves first-wins); failures and skips are records; nothing is committed before its outcome
@@ -41,6 +41,7 @@ pub mod config;
 mod control_leg;
 mod gates;
 pub mod guard;
+mod handshake;
 pub mod lanes;
 mod launches;
 mod member;

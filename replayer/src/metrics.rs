@@ -234,6 +234,8 @@ impl Ledger {
 pub enum Trouble {
     /// The target may not be sent to.
     TargetRefused,
+    /// A target did not answer the launch's handshake as expected.
+    HandshakeFailed,
     /// Anything else; the log says what.
     LaunchError,
 }
@@ -243,6 +245,7 @@ impl Trouble {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TargetRefused => "target_refused",
+            Self::HandshakeFailed => "handshake_failed",
             Self::LaunchError => "launch_errors",
         }
     }

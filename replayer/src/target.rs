@@ -1,7 +1,10 @@
 //! Whether a launch may send to its candidate, and to its control, at all.
 //!
-//! Guarantee: nothing is sent to an address that an agent named as production, or that the launch's allow-list does not name.
-//! This is proved before anything is consumed, again whenever control changes, and at every connect for what DNS then says.
+//! Guarantee: nothing is sent to an address that an agent named as production, that the launch's deny-list names, or that its
+//! allow-list does not. This is proved by name and on every resolved address before anything is consumed, again whenever control
+//! changes, and at every connect for what DNS then says. (An address that stands in the URL itself cannot change between the two.)
+
+mod lists;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,6 +12,9 @@ use std::sync::Arc;
 use shadow_control::{ControlState, Launch, Upstream};
 use tokio::sync::watch;
 use url::{Host, Url};
+
+use lists::reached;
+pub use lists::{Entry, InvalidEntry, Lists};
 
 /// Why a target is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +50,17 @@ pub enum Refusal {
         /// The list.
         allowed: String,
     },
+    /// The launch's deny-list names it.
+    #[error("{target} is on the launch's deny-list ({entry})")]
+    Denied {
+        /// Its host and port.
+        target: String,
+        /// The entry.
+        entry: String,
+    },
+    /// A list of the launch has an entry that cannot be read, so it cannot be shown what it allows.
+    #[error("a list of the launch has an entry that cannot be read: {0}")]
+    Entry(#[from] InvalidEntry),
 }
 
 /// Resolves the candidate and the control and judges both: a launch with a refused control does not run either. A control that
@@ -52,22 +69,27 @@ pub enum Refusal {
 /// # Errors
 /// [`Refusal`].
 pub async fn prove(launch: &Launch, control: &ControlState) -> Result<(), Refusal> {
-    prove_one(&launch.candidate, &launch.allow, control).await?;
+    let lists = Lists::of(launch)?;
+    prove_one(&launch.candidate, &lists, control).await?;
     let Some(second) = &launch.control else { return Ok(()) };
-    match prove_one(&second.url, &launch.allow, control).await {
+    match prove_one(&second.url, &lists, control).await {
         Err(Refusal::Unresolved { .. }) => Ok(()),
         judged => judged,
     }
 }
 
-async fn prove_one(target: &Url, allow: &[String], control: &ControlState) -> Result<(), Refusal> {
+/// Resolves one target and judges it.
+///
+/// # Errors
+/// [`Refusal`].
+pub async fn prove_one(target: &Url, lists: &Lists, control: &ControlState) -> Result<(), Refusal> {
     let (host, port) = place(target)?;
     let resolved = match target.host() {
         Some(Host::Ipv4(ip)) => vec![IpAddr::V4(ip)],
         Some(Host::Ipv6(ip)) => vec![IpAddr::V6(ip)],
         _ => resolve(&host, port).await?,
     };
-    judge(target, allow, &resolved, control.upstreams.values())
+    judge(target, lists, &resolved, control.upstreams.values())
 }
 
 /// Resolves when the target of the launch is refused after all.
@@ -92,13 +114,13 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<IpAddr>, Refusal> {
     if addresses.is_empty() { Err(unresolved("no address".to_owned())) } else { Ok(addresses) }
 }
 
-/// Compares a target by name and by address. `allow` is the launch's list. Pure.
+/// Compares a target by name and by address. What is denied is refused whatever is allowed. Pure.
 ///
 /// # Errors
 /// [`Refusal`].
 pub fn judge<'a>(
     target: &Url,
-    allow: &[String],
+    lists: &Lists,
     resolved: &[IpAddr],
     upstreams: impl Iterator<Item = &'a Upstream>,
 ) -> Result<(), Refusal> {
@@ -112,9 +134,12 @@ pub fn judge<'a>(
             }
         }
     }
-    let allowed = |entry: &String| entry.eq_ignore_ascii_case(&target) || entry.eq_ignore_ascii_case(&host);
-    if !allow.is_empty() && !allow.iter().any(allowed) {
-        return Err(Refusal::NotAllowed { target, allowed: allow.join(", ") });
+    if let Some(entry) = lists.denies(&host, port, resolved) {
+        return Err(Refusal::Denied { target, entry: entry.to_string() });
+    }
+    if !lists.allows(&host, port, resolved) {
+        let allowed: Vec<_> = lists.allow.iter().map(ToString::to_string).collect();
+        return Err(Refusal::NotAllowed { target, allowed: allowed.join(", ") });
     }
     Ok(())
 }
@@ -132,31 +157,25 @@ fn place(target: &Url) -> Result<(String, u16), Refusal> {
 /// Whether a published address is this one. An unspecified address means this host, so it covers loopback.
 fn is_at(address: &str, ip: IpAddr, port: u16) -> bool {
     let Ok(published) = address.parse::<SocketAddr>() else { return false };
-    let (published_ip, ip) = (published.ip().to_canonical(), ip.to_canonical());
-    let same =
-        published_ip == ip || (published_ip.is_unspecified() && ip.is_loopback()) || both_loopback(published_ip, ip);
-    published.port() == port && same
-}
-
-fn both_loopback(a: IpAddr, b: IpAddr) -> bool {
-    a.is_loopback() && b.is_loopback()
+    let (there, here) = (reached(published.ip()), reached(ip));
+    published.port() == port && (there == here || (there.is_loopback() && here.is_loopback()))
 }
 
 /// Resolves names at connect time and refuses what has become production in the meantime.
 pub(crate) struct ProvingResolver {
     /// The one target that is sent to through this.
     pub(crate) target: Url,
-    /// The launch's allow-list.
-    pub(crate) allow: Vec<String>,
+    /// What the launch allows and denies.
+    pub(crate) lists: Lists,
     pub(crate) control: watch::Receiver<Arc<ControlState>>,
 }
 
 impl reqwest::dns::Resolve for ProvingResolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let (target, allow, control) = (self.target.clone(), self.allow.clone(), self.control.borrow().clone());
+        let (target, lists, control) = (self.target.clone(), self.lists.clone(), self.control.borrow().clone());
         Box::pin(async move {
             let found = resolve(name.as_str(), 0).await?;
-            judge(&target, &allow, &found, control.upstreams.values())?;
+            judge(&target, &lists, &found, control.upstreams.values())?;
             let addresses: reqwest::dns::Addrs = Box::new(found.into_iter().map(|ip| SocketAddr::new(ip, 0)));
             Ok(addresses)
         })
@@ -164,78 +183,4 @@ impl reqwest::dns::Resolve for ProvingResolver {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::samples;
-    use shadow_control::{Change, Control, ControlRecord};
-
-    fn upstream(addresses: &[&str]) -> Upstream {
-        Upstream {
-            service: "shop".parse().unwrap(),
-            instance: "a1".to_owned(),
-            addresses: addresses.iter().map(|a| (*a).to_owned()).collect(),
-            change: Change::by("a1", ""),
-        }
-    }
-
-    #[test]
-    fn a_known_upstream_is_refused_by_name_and_by_address() {
-        let table = [
-            ("http://shop.internal:8080/", "10.0.0.9", "shop.internal:8080", true),
-            ("http://SHOP.internal:8080/", "10.0.0.9", "Shop.Internal:8080", true),
-            ("http://shop.internal./", "10.0.0.9", "shop.internal:80", true),
-            ("http://alias:8080/", "10.0.0.1", "10.0.0.1:8080", true),
-            ("http://alias:8080/", "::ffff:10.0.0.1", "10.0.0.1:8080", true),
-            ("http://[::1]:8080/", "::1", "127.0.0.1:8080", true),
-            ("http://127.0.0.1:8080/", "127.0.0.1", "0.0.0.0:8080", true),
-            ("https://alias/", "10.0.0.1", "10.0.0.1:443", true),
-            ("http://alias:8081/", "10.0.0.1", "10.0.0.1:8080", false),
-            ("http://alias:8080/", "10.0.0.2", "10.0.0.1:8080", false),
-            ("http://alias:8080/", "10.0.0.2", "0.0.0.0:8080", false),
-        ];
-        for (candidate, ip, address, refused) in table {
-            let result = judge(
-                &candidate.parse().unwrap(),
-                &[],
-                &[ip.parse().unwrap()],
-                [upstream(&["other:1", address])].iter(),
-            );
-            assert_eq!(matches!(result, Err(Refusal::Upstream { .. })), refused, "{candidate} {ip} {address}");
-        }
-    }
-
-    #[test]
-    fn an_allow_list_is_exhaustive() {
-        for (allow, allowed) in [("shadow", true), ("shadow:80", true), ("shadow:81", false), ("other", false)] {
-            let target = "http://shadow/".parse().unwrap();
-            assert_eq!(judge(&target, &[allow.to_owned()], &[], [].iter()).is_ok(), allowed, "{allow}");
-        }
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_shown_to_be_the_shadow_is_refused() {
-        let state = ControlState::empty();
-        let unresolved = prove(&samples::launch("http://nowhere.invalid/"), &state).await;
-        assert!(matches!(unresolved, Err(Refusal::Unresolved { .. })), "{unresolved:?}");
-        assert!(matches!(prove(&samples::launch("ftp://shadow/"), &state).await, Err(Refusal::NotHttp(_))));
-        assert_eq!(prove(&samples::launch("http://127.0.0.1:1/"), &state).await, Ok(()));
-    }
-
-    #[tokio::test]
-    async fn a_control_is_held_to_the_same_rules_but_may_be_down() {
-        let with_control = |url: &str| {
-            let control = Some(Control { url: url.parse().unwrap(), sample: 0.1 });
-            Launch { control, ..samples::launch("http://127.0.0.1:1/") }
-        };
-        let mut state = ControlState::empty();
-        assert_eq!(prove(&with_control("http://127.0.0.1:8080/"), &state).await, Ok(()));
-        assert_eq!(prove(&with_control("http://nowhere.invalid/"), &state).await, Ok(()));
-        let upstream = ControlRecord::Upstream(upstream(&["127.0.0.1:8080"]));
-        state.apply(0, &upstream.key(), &upstream.encode()).unwrap();
-        let production = prove(&with_control("http://127.0.0.1:8080/"), &state).await;
-        assert!(matches!(production, Err(Refusal::Upstream { .. })), "{production:?}");
-        let mut listed = with_control("http://127.0.0.1:2/");
-        listed.allow = vec!["127.0.0.1:1".to_owned()];
-        assert!(matches!(prove(&listed, &state).await, Err(Refusal::NotAllowed { .. })));
-    }
-}
+mod tests;

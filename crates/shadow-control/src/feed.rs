@@ -6,7 +6,7 @@ use std::time::Duration;
 use shadow_kafka::{
     Admin, Delivery, KafkaConfig, KafkaError, Outgoing, Producer, ProducerLimits, Tail, TailEvent, TailFrom, TopicSpec,
 };
-use shadow_record::topics;
+use shadow_record::{Timestamp, topics};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -91,6 +91,7 @@ async fn read(kafka: &KafkaConfig, tell: &watch::Sender<Arc<ControlState>>) -> R
         match tail.recv().await? {
             TailEvent::CaughtUp => state.caught_up = true,
             TailEvent::Record(record) => {
+                state.heard_at = Some(Timestamp::now());
                 let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
                 if let Err(error) = state.apply(record.offset, &key, &record.payload) {
                     tracing::warn!(%error, offset = record.offset, "control record refused; what it speaks of is paused");

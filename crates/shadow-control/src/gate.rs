@@ -97,7 +97,8 @@ impl Gate {
             if starting { causes | Cause::Starting as u8 } else { causes & !(Cause::Starting as u8) }
         });
         if self.version.swap(state.version, Ordering::SeqCst) != state.version {
-            self.heard_at.store(Timestamp::now().micros(), Ordering::SeqCst);
+            let heard_at = state.heard_at.unwrap_or_else(Timestamp::now);
+            self.heard_at.store(heard_at.micros(), Ordering::SeqCst);
         }
     }
 
@@ -139,6 +140,14 @@ impl Gate {
         }
     }
 
+    /// Resolves when nothing but `cause`, if that, holds it shut.
+    pub async fn free_but_for(&self, cause: Cause) {
+        let mut causes = self.causes.subscribe();
+        if causes.wait_for(|causes| causes & !(cause as u8) == 0).await.is_err() {
+            unreachable!("the sender lives in self");
+        }
+    }
+
     /// When a request last passed.
     pub fn last_send(&self) -> Option<Timestamp> {
         stamp(&self.last_send)
@@ -149,7 +158,7 @@ impl Gate {
         self.version.load(Ordering::SeqCst)
     }
 
-    /// When it began to follow that version.
+    /// When this instance read that version.
     pub fn heard_at(&self) -> Option<Timestamp> {
         stamp(&self.heard_at)
     }
@@ -188,6 +197,20 @@ mod tests {
         assert!(!gate.pass());
         gate.lease(Instant::now() + Duration::from_secs(3));
         assert!(gate.pass());
+    }
+
+    #[tokio::test]
+    async fn whoever_holds_it_learns_that_nobody_else_does() {
+        let gate = std::sync::Arc::new(Gate::new());
+        gate.shut(Cause::Target);
+        let waiting = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.free_but_for(Cause::Target).await }
+        });
+        gate.release(Cause::Starting);
+        gate.release(Cause::Lease);
+        waiting.await.unwrap();
+        assert!(gate.is_shut_by(Cause::Target));
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ pub struct Mark {
     pub launch: LaunchName,
     /// The captured exchange.
     pub request_id: RequestId,
-    /// 1 for the first send.
+    /// 1 for the first send; 0 for a handshake, which replays nothing.
     pub attempt: i32,
     /// To whom it was sent.
     pub leg: Leg,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shadow_record::{LaunchName, topics};
+use shadow_record::{LaunchName, Timestamp, topics};
 
 use crate::record::{LAUNCH_KEY, PAUSE_KEY, RATE_KEY, UPSTREAM_KEY};
 use crate::{ControlError, ControlRecord, Launch, LaunchStatus, Pause, Rate, Upstream};
@@ -12,6 +12,8 @@ use crate::{ControlError, ControlRecord, Launch, LaunchStatus, Pause, Rate, Upst
 pub struct ControlState {
     /// Offset of the newest record applied; -1 for none.
     pub version: i64,
+    /// When this instance read that record, by its own clock; `None` where nobody noted it.
+    pub heard_at: Option<Timestamp>,
     /// Whether the topic was read to the end it had at start.
     pub caught_up: bool,
     /// All launches that exist.

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::samples;
+use crate::target::Lists;
 
 fn digester() -> Digester {
     let key = MaskKey::parse(&"k".repeat(32)).unwrap();
@@ -20,8 +21,11 @@ fn sender(timeout: Duration) -> Sender {
     let (_, control) = watch::channel(Arc::new(ControlState::empty()));
     let limits =
         SendLimits { connect_timeout: Duration::from_secs(5), timeout, max_response_body: 1000, idle_connections: 1 };
-    Sender::new(limits, ProvingResolver { target: "http://127.0.0.1:1".parse().unwrap(), allow: vec![], control })
-        .unwrap()
+    Sender::new(
+        limits,
+        ProvingResolver { target: "http://127.0.0.1:1".parse().unwrap(), lists: Lists::default(), control },
+    )
+    .unwrap()
 }
 
 /// A target that reads a request's head and then does what the test says.
@@ -168,9 +172,27 @@ async fn a_name_that_now_leads_to_production_is_refused_at_connect() {
     state.upstreams.insert("upstream/shop/a1".to_owned(), upstream);
     let (_, control) = watch::channel(Arc::new(state));
     let limits = sender(Duration::from_secs(20)).limits;
-    let sender =
-        Sender::new(limits, ProvingResolver { target: launch.candidate.clone(), allow: launch.allow.clone(), control })
-            .unwrap();
+    let sender = Sender::new(
+        limits,
+        ProvingResolver { target: launch.candidate.clone(), lists: Lists::of(&launch).unwrap(), control },
+    )
+    .unwrap();
     let sent = sender.send(reqwest::Request::new(reqwest::Method::GET, launch.candidate), digester()).await;
     assert_eq!(sent.answer.err(), Some(FailureClass::TargetRefused));
+}
+
+#[tokio::test]
+async fn a_name_that_now_leads_into_a_denied_network_is_refused_at_connect() {
+    crate::use_ring();
+    let address = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let target: reqwest::Url = format!("http://localhost:{}/", address.port()).parse().unwrap();
+    let limits = sender(Duration::from_secs(20)).limits;
+    for (deny, refused) in [("127.0.0.0/8", true), ("10.0.0.0/8", false)] {
+        // Whichever family the name resolves to first, each of its addresses counts.
+        let lists = Lists::parse(&[], &[deny.to_owned()]).unwrap();
+        let (_, control) = watch::channel(Arc::new(ControlState::empty()));
+        let sender = Sender::new(limits, ProvingResolver { target: target.clone(), lists, control }).unwrap();
+        let sent = sender.send(reqwest::Request::new(reqwest::Method::GET, target.clone()), digester()).await;
+        assert_eq!(sent.answer.err() == Some(FailureClass::TargetRefused), refused, "{deny}");
+    }
 }

@@ -106,6 +106,7 @@ impl World {
             gates: None,
             isolation: None,
             allow: Vec::new(),
+            deny: Vec::new(),
             methods: Vec::new(),
             routes: Vec::new(),
             headers: Vec::new(),

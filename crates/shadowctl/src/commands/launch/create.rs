@@ -61,9 +61,12 @@ pub(crate) struct CreateArgs {
     /// replayed
     #[arg(long, value_name = "TEXT")]
     pub(crate) isolation: Option<String>,
-    /// Targets that are allowed, as `host` or `host:port`; repeatable
-    #[arg(long, value_name = "HOST")]
+    /// Targets that are allowed, as `host`, `host:port` or a network such as `10.1.0.0/16`; repeatable
+    #[arg(long, value_name = "HOST", value_parser = target::entry)]
     pub(crate) allow: Vec<String>,
+    /// Targets that are refused, whatever is allowed; as --allow, repeatable
+    #[arg(long, value_name = "HOST", value_parser = target::entry)]
+    pub(crate) deny: Vec<String>,
     /// Replay only this method; repeatable
     #[arg(long = "method", value_name = "METHOD")]
     pub(crate) methods: Vec<String>,
@@ -149,7 +152,13 @@ impl fmt::Display for Created {
 pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, Failure> {
     let rules = args.rules.as_deref().map(read_rules).transpose()?;
     let gates = args.gates.as_deref().map(read_gates).transpose()?;
-    let replay = args.replay.as_deref().map(read_replay).transpose()?.unwrap_or_default();
+    let mut replay = args.replay.as_deref().map(read_replay).transpose()?.unwrap_or_default();
+    replay.deny.extend(args.deny);
+    let lists = target::lists(&args.allow, &replay.deny)?;
+    if let [first, more @ ..] = replay.problems().as_slice() {
+        let cause = more.iter().fold(first.clone(), |all, problem| format!("{all}\n  {problem}"));
+        return Err(Failure::usage(cause, "correct the file of --replay; docs/replay.md explains every key"));
+    }
     let control = args.control.map(|url| Control { url, sample: args.control_sample });
     let targets: Vec<&Url> =
         [&args.candidate].into_iter().chain(control.as_ref().map(|control| &control.url)).collect();
@@ -161,12 +170,6 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
             "run a second copy of the live build for --control; docs/operations.md tells how",
         ));
     }
-    if let Some(refused) = targets.iter().find(|url| !target::is_allowed(url, &args.allow)) {
-        return Err(Failure::usage(
-            format!("{refused} is not among the allowed targets"),
-            format!("add --allow {}, or leave --allow out", target::host_port(refused)),
-        ));
-    }
     let state = kafka.control().await?;
     if state.launches.contains_key(&args.name) {
         return Err(Failure::negative(
@@ -175,7 +178,7 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
         ));
     }
     for target in targets {
-        target::refuse_upstream(&state, target).await?;
+        target::prove(&state, &lists, target).await?;
     }
     let start = start::offsets(kafka, &args.service, args.from).await?;
     let partitions = start.len();
