@@ -1,5 +1,5 @@
 //! What the agent tells the rest of the flow, all of it beside the traffic: that it lives, where production is, that the shadow
-//! has reached it, and how agents ended that cannot tell.
+//! has reached it or slows it down, and how agents ended that cannot tell.
 //!
 //! Guarantee: Kafka may be absent, come late or go away; this keeps trying and the traffic does not notice.
 
@@ -78,7 +78,7 @@ pub(crate) struct Announcer {
     pub(crate) partitions: i32,
     /// Waits for the topic.
     pub(crate) publisher: Publisher,
-    /// Rings when the shadow has reached production.
+    /// Rings when production is affected.
     pub(crate) alarm: Alarm,
     /// The account that heartbeats carry.
     pub(crate) ledger: Arc<Ledger>,
@@ -199,16 +199,22 @@ impl Announcer {
         Some(socket.local_addr().ok()?.ip())
     }
 
-    /// Pauses every launch when a replayed request came in.
+    /// Pauses every launch when production is affected; a person resumes.
     async fn answer_alarms(&self, writer: &ControlWriter) {
+        let mut answered = 0;
         loop {
             self.alarm.rung().await;
-            tracing::error!("a replayed request reached production; pausing every launch");
-            let pause = ControlRecord::Pause(Pause {
-                instance: None,
-                paused: true,
-                change: Change::by(&self.instance, "a replayed request reached production"),
-            });
+            let replayed = self.alarm.count();
+            let reached = (replayed > answered).then(|| "a replayed request reached production".to_owned());
+            answered = replayed;
+            let why: Vec<_> = reached.into_iter().chain(self.alarm.take_felt()).collect();
+            if why.is_empty() {
+                continue;
+            }
+            let why = why.join("; ");
+            tracing::error!(why, "production is affected; pausing every launch");
+            let change = Change::by(&self.instance, why);
+            let pause = ControlRecord::Pause(Pause { instance: None, paused: true, change });
             while let Err(error) = writer.put(&pause).await {
                 tracing::error!(%error, "the pause could not be published; trying again");
                 sleep(RETRY).await;

@@ -37,6 +37,9 @@ pub struct CaptureSection {
     pub latency_budget: Threshold,
     /// How much later than due the threads of the hot path may run, at the 99th percentile, before capturing pauses by itself.
     pub lag_budget: Threshold,
+    /// Whether every launch is paused too when capturing pauses by itself. Off where something else slows the host now and then, and
+    /// stopping rehearsals for it helps nobody.
+    pub pause_launches: bool,
     /// Partitions of the captured topic when it is created.
     pub partitions: i32,
     /// Bytes that may wait for the brokers.
@@ -59,6 +62,7 @@ impl Default for CaptureSection {
             nice: 10,
             latency_budget: Threshold::At(HumanDuration::from_millis(1)),
             lag_budget: Threshold::At(HumanDuration::from_millis(10)),
+            pause_launches: true,
             partitions: 12,
             outbox: ByteSize::mib(32),
             delivery: HumanDuration::from_secs(30),

@@ -253,6 +253,28 @@ impl RequestHead for request::Parts {
     }
 }
 
+impl RequestHead for OpenHead {
+    fn method(&self) -> &str {
+        &self.method
+    }
+
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.get_all(name).iter().map(HeaderValue::as_bytes)
+    }
+
+    fn size(&self) -> usize {
+        self.path.len() + self.query.as_ref().map_or(0, String::len) + lines_size(&self.headers)
+    }
+
+    fn copy(&self) -> RequestCopy {
+        RequestCopy::Parsed(Box::new(self.clone()))
+    }
+}
+
 impl ResponseHead for response::Parts {
     fn status(&self) -> u16 {
         self.status.as_u16()

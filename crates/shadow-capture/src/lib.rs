@@ -37,6 +37,7 @@ mod observe;
 mod pause;
 mod pipeline;
 mod publish;
+mod recorded;
 mod sample;
 pub mod tee;
 mod watchdog;
@@ -49,4 +50,5 @@ pub use ledger::{Account, DropReason, Ended, Exclusion, Found, Ledger, LeftAccou
 pub use observe::{Observation, Observer, RawAnswer, RawExchange, RawHead, RequestSide, ResponseSide};
 pub use pause::{Alarm, Pause};
 pub use pipeline::{Capture, Settings, StartError};
+pub use recorded::{Recorded, Recorder, Sealer, Unrecordable};
 pub use sample::{Sampler, SamplingConfig, SamplingError};

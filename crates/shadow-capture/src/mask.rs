@@ -40,7 +40,7 @@ pub(crate) struct Mask {
     pub(crate) sampling_rate: f64,
     /// Where exchanges are seen.
     pub(crate) source: Source,
-    /// `http` or `https`, as clients use it.
+    /// `http` or `https`, as clients use it; unless an exchange says it itself.
     pub(crate) scheme: &'static str,
 }
 
@@ -72,38 +72,70 @@ pub(crate) struct RawParts {
     pub(crate) total: Duration,
 }
 
+/// A raw exchange as the masker reads it, wherever it comes from.
+pub(crate) struct Open {
+    /// Given here, never the client's.
+    pub(crate) id: RequestId,
+    /// Number of the request in this epoch.
+    pub(crate) sequence: i64,
+    /// Arrival of the request.
+    pub(crate) captured_at: Timestamp,
+    /// The request.
+    pub(crate) request: RawRequest,
+    /// The primary's answer.
+    pub(crate) response: Option<RawResponse>,
+    /// Why there is none, or no whole one.
+    pub(crate) error: Option<CaptureError>,
+    /// Arrival to the response's head.
+    pub(crate) first_byte: Option<Duration>,
+    /// Arrival to the end.
+    pub(crate) total: Duration,
+}
+
 impl Mask {
     /// The record and its key.
     pub(crate) fn seal(&self, raw: RawParts) -> Masked {
-        let key = self.key(&raw.head);
-        Masked { key, payload: encode(&self.record(raw)) }
+        let key = self.key(raw.head.session.as_deref(), raw.head.id);
+        Masked { key, payload: encode(&self.masked(self.opened(raw))) }
     }
 
-    fn key(&self, head: &RawHead) -> [u8; 16] {
-        match &head.session {
-            Some(session) => self.masker.record_key(session),
-            None => self.masker.record_key(head.id.0.as_bytes()),
+    /// The key of a record: of the session, else of the request, which then stands alone.
+    pub(crate) fn key(&self, session: Option<&[u8]>, id: RequestId) -> [u8; 16] {
+        self.masker.record_key(session.unwrap_or(id.0.as_bytes()))
+    }
+
+    fn opened(&self, raw: RawParts) -> Open {
+        let masker = &self.masker;
+        let opened = "a copied head was parsed when it was seen";
+        let OpenHead { method, authority, path, query, headers } = raw.head.copy.open().expect(opened);
+        let response = raw.response.map(|answer| RawResponse {
+            status: answer.status,
+            headers: answer.lines.open().expect(opened),
+            body: raw_body(masker, &answer.body),
+        });
+        let (scheme, body) = (self.scheme.to_owned(), raw_body(masker, &raw.request_body));
+        Open {
+            id: raw.head.id,
+            sequence: raw.sequence,
+            captured_at: raw.captured_at,
+            request: RawRequest { method, scheme, authority, path, query, headers, body },
+            response,
+            error: raw.error,
+            first_byte: raw.first_byte,
+            total: raw.total,
         }
     }
 
     /// The masked record.
-    pub(crate) fn record(&self, raw: RawParts) -> CapturedExchange {
+    pub(crate) fn masked(&self, raw: Open) -> CapturedExchange {
         let masker = &self.masker;
-        let id = raw.head.id;
-        let opened = "a copied head was parsed when it was seen";
-        let OpenHead { method, authority, path, query, headers } = raw.head.copy.open().expect(opened);
-        let response = raw.response.map(|answer| {
-            let body = raw_body(masker, &answer.body);
-            let headers = answer.lines.open().expect(opened);
-            masker.response(&method, &path, RawResponse { status: answer.status, headers, body })
-        });
+        let RawRequest { method, path, headers, .. } = &raw.request;
+        let response = raw.response.map(|answer| masker.response(method, path, answer));
         let correlation = headers.get(CORRELATION).and_then(|value| value.to_str().ok()).map(|id| masker.value(id));
-        let route = masker.route(&method, &path);
-        let body = raw_body(masker, &raw.request_body);
-        let scheme = self.scheme.to_owned();
-        let request = masker.request(RawRequest { method, scheme, authority, path, query, headers, body });
+        let route = masker.route(method, path);
+        let request = masker.request(raw.request);
         CapturedExchange {
-            request_id: RequestId(id.0),
+            request_id: raw.id,
             correlation_id: correlation,
             agent: self.instance.clone(),
             epoch: self.epoch.micros(),

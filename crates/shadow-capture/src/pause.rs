@@ -1,7 +1,7 @@
-//! Two switches the hot path touches: capturing paused, and the alarm for replayed requests.
+//! Two switches the hot path touches: capturing paused, and the alarm for whatever affects production.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -49,20 +49,29 @@ impl Pause {
     }
 }
 
-/// Rings when a replayed request reaches this agent, that is, when the shadow has reached production.
+/// Rings when production is affected: a replayed request has reached this agent, or the traffic is being felt.
 #[derive(Clone, Debug, Default)]
 pub struct Alarm(Arc<Bell>);
 
 #[derive(Debug, Default)]
 struct Bell {
-    rung: AtomicU64,
+    replayed: AtomicU64,
+    /// What the watchdog found, until somebody has answered it.
+    felt: Mutex<Option<String>>,
     notify: Notify,
 }
 
 impl Alarm {
-    /// Rings; cheap, and never waits. Rings that nobody has answered yet are one.
+    /// A replayed request came in: the shadow has reached production. Cheap, and never waits. Rings that nobody has answered yet
+    /// are one.
     pub fn ring(&self) {
-        self.0.rung.fetch_add(1, Ordering::Relaxed);
+        self.0.replayed.fetch_add(1, Ordering::Relaxed);
+        self.0.notify.notify_one();
+    }
+
+    /// The watchdog has tripped, for this reason. Not for the hot path.
+    pub(crate) fn felt(&self, why: String) {
+        self.0.felt.lock().unwrap_or_else(PoisonError::into_inner).replace(why);
         self.0.notify.notify_one();
     }
 
@@ -71,8 +80,13 @@ impl Alarm {
         self.0.notify.notified().await;
     }
 
-    /// How often it rang.
+    /// What the watchdog found and nobody has answered yet.
+    pub(crate) fn take_felt(&self) -> Option<String> {
+        self.0.felt.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How many replayed requests came in.
     pub fn count(&self) -> u64 {
-        self.0.rung.load(Ordering::Relaxed)
+        self.0.replayed.load(Ordering::Relaxed)
     }
 }

@@ -138,7 +138,8 @@ impl Capture {
 
         // Beside it: watch, announce.
         let allowed = Allowed { added: capture.latency_budget, lag: capture.lag_budget };
-        let watchdog = Watchdog::start(allowed, latency.clone(), pause.clone())?;
+        let tell = capture.pause_launches.then(|| alarm.clone());
+        let watchdog = Watchdog::start(allowed, latency.clone(), pause.clone(), tell)?;
         let stop = CancellationToken::new();
         let last_words = LastWords::new(kafka.clone(), service.clone(), directories);
         let announcer = Announcer {

@@ -63,7 +63,24 @@ impl Publisher {
 
     /// Hands one record over. Its ticket is settled when the producer knows how it ended.
     pub(crate) fn publish(&self, masked: &Masked, ticket: Ticket) {
-        let Some(&partitions) = self.0.partitions.get() else { return ticket.dropped(DropReason::Stopped) };
+        if let Err((ticket, error)) = self.offer(masked, ticket) {
+            tracing::debug!(%error, "record not queued");
+            ticket.dropped(match error {
+                SendError::QueueFull => DropReason::KafkaQueueFull,
+                SendError::Invalid(_) => DropReason::Unpublishable,
+            });
+        }
+    }
+
+    /// The same, but a record that is not queued comes back with its ticket.
+    ///
+    /// # Errors
+    /// Why it is not queued.
+    pub(crate) fn offer(&self, masked: &Masked, ticket: Ticket) -> Result<(), (Ticket, SendError)> {
+        let Some(&partitions) = self.0.partitions.get() else {
+            ticket.dropped(DropReason::Stopped);
+            return Ok(());
+        };
         let out = Outgoing {
             topic: &self.0.topic,
             partition: Some(partition_for(&masked.key, partitions)),
@@ -78,14 +95,9 @@ impl Publisher {
                 settle(ticket, &delivery);
             }
         });
-        if let Err(error) = sent
-            && let Some(ticket) = lock(&shared).take()
-        {
-            tracing::debug!(%error, "record not queued");
-            ticket.dropped(match error {
-                SendError::QueueFull => DropReason::KafkaQueueFull,
-                SendError::Invalid(_) => DropReason::Unpublishable,
-            });
+        match sent {
+            Ok(()) => Ok(()),
+            Err(error) => lock(&shared).take().map_or(Ok(()), |ticket| Err((ticket, error))),
         }
     }
 

@@ -135,7 +135,8 @@ impl Sampler {
             && !self.exclude_headers.iter().any(|f| f.matches(head))
     }
 
-    fn session<'a>(&'a self, head: &'a impl RequestHead) -> Option<&'a [u8]> {
+    /// The value that names the session of a request.
+    pub(crate) fn session<'a>(&'a self, head: &'a impl RequestHead) -> Option<&'a [u8]> {
         let by_cookie = self.session_cookie.as_deref().and_then(|name| cookie(head, name));
         let by_header = || self.session_header.as_ref().and_then(|name| head.values(name).next());
         by_cookie.or_else(by_header).filter(|value| !value.is_empty())

@@ -1,4 +1,5 @@
-//! Pauses capturing when the traffic is being felt, and resumes when it no longer is.
+//! Pauses capturing when the traffic is being felt, and resumes when it no longer is. Each time it pauses it also rings the
+//! [`Alarm`], unless that is off: what slows production may be the shadow beside it.
 //!
 //! Two things are watched, second by second, each at its 99th percentile: the time our own code adds to a request
 //! (`capture.latency_budget`), and how much later than due the threads of the hot path run (`capture.lag_budget`). They are not
@@ -18,7 +19,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
 use crate::config::Threshold;
 use crate::latency::{Counts, Histogram, Latency};
-use crate::pause::Pause;
+use crate::pause::{Alarm, Pause};
 
 /// How often it looks.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -155,14 +156,16 @@ impl Window {
 struct Rounds {
     latency: Arc<Latency>,
     pause: Arc<Pause>,
+    /// Who is told of it; `None` for nobody.
+    alarm: Option<Alarm>,
     judge: Judge,
     added: Window,
     lag: Window,
 }
 
 impl Rounds {
-    fn new(allowed: Allowed, latency: Arc<Latency>, pause: Arc<Pause>) -> Self {
-        Self { latency, pause, judge: Judge::new(allowed), added: Window::default(), lag: Window::default() }
+    fn new(allowed: Allowed, latency: Arc<Latency>, pause: Arc<Pause>, alarm: Option<Alarm>) -> Self {
+        Self { latency, pause, alarm, judge: Judge::new(allowed), added: Window::default(), lag: Window::default() }
     }
 
     /// Once a second.
@@ -178,6 +181,9 @@ impl Rounds {
                     added_p99 = ?added, allowed = %most, lag_p99 = ?lag, allowed_lag = %most_lag, hold_seconds = hold,
                     "the traffic is being felt; capturing pauses"
                 );
+                if let Some(alarm) = &self.alarm {
+                    alarm.felt(why(reading, self.judge.allowed));
+                }
             }
             Some(Change::Resume) => {
                 self.pause.set_by_watchdog(false);
@@ -185,6 +191,17 @@ impl Rounds {
             }
         }
     }
+}
+
+/// The reading as a person is told.
+fn why(reading: Reading, allowed: Allowed) -> String {
+    let told = |what: &str, found: Option<Duration>, allowed: Threshold| {
+        found.map(|found| format!("{what} {:.1} ms (allowed {allowed})", found.as_secs_f64() * 1e3))
+    };
+    let added = told("time added to requests", reading.added, allowed.added);
+    let lag = told("lag of the agent's threads", reading.lag, allowed.lag);
+    let found: Vec<_> = added.into_iter().chain(lag).collect();
+    format!("production is being slowed, at the 99th percentile: {}", found.join(", "))
 }
 
 /// The running watchdog. It ends when this is dropped.
@@ -197,9 +214,14 @@ impl Watchdog {
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub(crate) fn start(allowed: Allowed, latency: Arc<Latency>, pause: Arc<Pause>) -> io::Result<Self> {
+    pub(crate) fn start(
+        allowed: Allowed,
+        latency: Arc<Latency>,
+        pause: Arc<Pause>,
+        alarm: Option<Alarm>,
+    ) -> io::Result<Self> {
         let (stop, stopped) = bounded::<()>(0);
-        let mut rounds = Rounds::new(allowed, latency, pause);
+        let mut rounds = Rounds::new(allowed, latency, pause, alarm);
         thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
             while stopped.recv_timeout(WINDOW) == Err(RecvTimeoutError::Timeout) {
                 rounds.make();

@@ -87,7 +87,7 @@ fn few_samples_are_judged_together_with_the_next_ones() {
 #[test]
 fn the_switch_follows_what_is_measured_and_an_operators_pause_stays() {
     let (latency, pause) = (Arc::<Latency>::default(), Arc::<Pause>::default());
-    let mut rounds = Rounds::new(allowed(), latency.clone(), pause.clone());
+    let mut rounds = Rounds::new(allowed(), latency.clone(), pause.clone(), None);
     pause.set_by_operator(true);
     let mut seconds = |count: u32, delay: Duration| {
         for _ in 0..count {
@@ -101,4 +101,24 @@ fn the_switch_follows_what_is_measured_and_an_operators_pause_stays() {
     assert_eq!(seconds(10, Duration::from_micros(100)), (false, 1));
     assert_eq!(seconds(3, SLOW), (true, 2));
     assert!(pause.by_operator());
+}
+
+#[test]
+fn each_trip_rings_the_alarm_once_with_what_was_found() {
+    let (latency, alarm) = (Arc::<Latency>::default(), Alarm::default());
+    let mut rounds = Rounds::new(allowed(), latency.clone(), Arc::default(), Some(alarm.clone()));
+    let mut seconds = |count: u32, delay: Duration| {
+        for _ in 0..count {
+            (0..SAMPLES).for_each(|_| latency.added.record(delay));
+            rounds.make();
+        }
+        alarm.take_felt()
+    };
+    assert_eq!(seconds(2, SLOW), None);
+    let why = seconds(1, SLOW).unwrap();
+    assert!(why.contains("time added to requests 1.") && why.ends_with("ms (allowed 1ms)"), "{why}");
+    assert_eq!(seconds(20, SLOW), None, "still the same trip");
+    assert_eq!(seconds(10, FINE), None);
+    assert!(seconds(3, SLOW).is_some(), "another one");
+    assert_eq!(alarm.count(), 0, "no replayed request came in");
 }
