@@ -83,6 +83,11 @@ impl Pacer {
         }
     }
 
+    /// The time that a request which came to wait at `ready` would be given now; takes no slot. `None` while halted.
+    pub fn turn(&mut self, ready: Instant) -> Option<Instant> {
+        self.schedule.peek(ready, Instant::now())
+    }
+
     fn adopt(&mut self) {
         let pace = *self.pace.borrow_and_update();
         if pace != self.schedule.pace {
