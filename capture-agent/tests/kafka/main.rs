@@ -54,6 +54,7 @@ fn main() -> ExitCode {
             exchanges_arrive_masked_and_keyed_by_session,
             heartbeats_carry_the_account_and_end_with_the_last_word,
             production_is_announced_and_a_replayed_request_pauses_everything,
+            a_watchdog_that_trips_pauses_every_launch_once_and_traffic_flows_on,
             a_frozen_broker_delays_nobody_and_loses_nothing,
             a_broker_frozen_at_the_stop_leaves_its_records_in_doubt,
             a_broker_that_comes_late_gets_what_waited,
@@ -226,6 +227,41 @@ async fn production_is_announced_and_a_replayed_request_pauses_everything(stack:
     stop.cancel();
     let account = running.stop().await;
     assert_eq!((account.seen, account.excluded_for(capture_agent::Exclusion::Replayed)), (1, 1));
+}
+
+async fn a_watchdog_that_trips_pauses_every_launch_once_and_traffic_flows_on(stack: &mut Devstack) {
+    let (origin, _) = Origin::canned(OK).await;
+    let mut settings = config(stack, &origin, "felt");
+    // Whatever is added to a request is more than this.
+    settings.capture.latency_budget = "1us".parse().unwrap();
+    let running = Running::with(settings).await;
+    let stop = CancellationToken::new();
+    let mut control = ControlFeed::spawn(&KafkaConfig::at(stack.brokers()), stop.clone());
+    let traffic = async {
+        for number in 0.. {
+            get(&running, &format!("/items/{number}"), "").await;
+        }
+    };
+    let felt = |state: &ControlState| {
+        state.pauses.get(&None).filter(|pause| pause.paused && pause.change.why.contains("being slowed")).cloned()
+    };
+    let pause = tokio::select! {
+        () = traffic => unreachable!("it never ends"),
+        state = control.wait_for(|state| felt(state).is_some()) => felt(&state.unwrap()).unwrap(),
+    };
+    assert_eq!(pause.change.by, "agent-under-test");
+    assert!(pause.change.why.contains("(allowed 1us)"), "{}", pause.change.why);
+    // It is a person who resumes, and the same trip does not pause again.
+    let version = control.borrow().version;
+    for number in 0..200 {
+        get(&running, &format!("/items/{number}"), "").await;
+    }
+    stop.cancel();
+    let account = running.stop().await;
+    let overload = account.excluded_for(capture_agent::Exclusion::Overload);
+    assert!(overload >= 200 && account.excluded_for(capture_agent::Exclusion::Replayed) == 0, "{account:?}");
+    let written = records(stack.brokers(), topics::CONTROL).await;
+    assert_eq!(written.iter().filter(|r| r.offset > version && r.key.as_deref() == Some(b"pause/all")).count(), 0);
 }
 
 async fn a_frozen_broker_delays_nobody_and_loses_nothing(stack: &mut Devstack) {
