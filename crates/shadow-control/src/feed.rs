@@ -122,6 +122,11 @@ impl ControlWriter {
         Ok(Self { producer: Producer::new(kafka, &limits)?, brokers: kafka.brokers.clone() })
     }
 
+    /// A writer that shares a producer with other work of the process.
+    pub fn over(producer: Producer, kafka: &KafkaConfig) -> Self {
+        Self { producer, brokers: kafka.brokers.clone() }
+    }
+
     /// Puts a record and gives the control version it made.
     ///
     /// # Errors

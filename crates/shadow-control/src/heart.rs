@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::fellows::{Fellow, Fellows};
 use crate::{Cause, Gate};
 
 /// How one instance presents itself.
@@ -80,6 +81,7 @@ struct Inner {
     config: HeartConfig,
     producer: Producer,
     subjects: Mutex<Subjects>,
+    fellows: Mutex<Fellows>,
     beat: Notify,
     /// Ended before the last heartbeat, so that nothing follows it.
     beating: Mutex<Option<JoinHandle<()>>>,
@@ -103,6 +105,7 @@ impl Heart {
         let limits = ProducerLimits { queue_bytes: 1 << 20, message_timeout: config.lease.max(Duration::from_secs(1)) };
         let producer = Producer::new(&config.kafka, &limits)?;
         let heart = Self(Arc::new(Inner {
+            fellows: Mutex::new(Fellows::new(config.lease)),
             config,
             producer,
             subjects: Mutex::default(),
@@ -136,6 +139,11 @@ impl Heart {
         for subject in gone {
             self.publish(&subject, Some(State::Stopped));
         }
+    }
+
+    /// The live members of `launch`, this one among them, as their heartbeats have come in.
+    pub fn fellows(&self, launch: &LaunchName) -> Vec<Fellow> {
+        self.0.fellows.lock().unwrap_or_else(PoisonError::into_inner).of(launch, Instant::now())
     }
 
     /// Publishes at once, for an acknowledgement that somebody waits for.
@@ -248,6 +256,7 @@ impl Heart {
             if status.instance == self.0.config.instance && status.epoch == self.0.config.epoch.micros() {
                 self.echoed(status.sequence);
             }
+            self.0.fellows.lock().unwrap_or_else(PoisonError::into_inner).hear(status, Instant::now());
         }
     }
 

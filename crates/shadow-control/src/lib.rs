@@ -10,6 +10,7 @@
 
 mod board;
 mod feed;
+mod fellows;
 mod gate;
 mod heart;
 mod launch;
@@ -17,15 +18,21 @@ mod mark;
 mod ramp;
 mod record;
 mod replay;
+mod shares;
 mod state;
 
 pub use board::{Member, StatusBoard};
 pub use feed::{ControlFeed, ControlWriter, ensure_shared_topics};
+pub use fellows::Fellow;
 pub use gate::{Cause, Gate};
 pub use heart::{Heart, HeartConfig, LastWord, Subject};
 pub use launch::{Comparison, Control, Filters, Launch, LaunchLimits, LaunchStatus};
 pub use mark::{Leg, MARK_HEADER, Mark};
 pub use ramp::{OnFail, Ramp, RampState, Step};
 pub use record::{Change, ControlError, ControlRecord, Pause, Rate, Upstream};
-pub use replay::{Breaker, Handshake, LearnRule, Order, Replay, RequestPart, SampleBy, Timing, WritePolicy, WriteRule};
+pub use replay::{
+    Breaker, Handshake, JsonPlace, LearnRule, Order, Replay, RequestPart, SampleBy, Sending, Timing, WritePolicy, WriteRule,
+    may_be_set,
+};
+pub use shares::{Shares, SharesError, Standing};
 pub use state::ControlState;

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use shadow_record::{LaunchName, ServiceName, Timestamp};
 
-use crate::Launch;
+use crate::{Launch, Shares};
 
 /// Newest record format this build writes and reads. 2 came with a launch's control leg and gates, 3 with how it replays, its ramp,
-/// its header filters, and rates of single launches.
+/// its header filters, rates of single launches, and shares of a rate.
 const FORMAT: u32 = 3;
 
 /// Why a control record could not be used.
@@ -98,6 +98,8 @@ pub enum ControlRecord {
     Pause(Pause),
     /// Where production is.
     Upstream(Upstream),
+    /// How a launch's rate is shared among partitions; replayers write it.
+    Shares(Shares),
 }
 
 /// The value: `{"format":1,"record":{"launch":{...}}}`.
@@ -124,6 +126,8 @@ pub(crate) const LAUNCH_KEY: &str = "launch/";
 pub(crate) const RATE_KEY: &str = "rate/";
 /// Key prefix of upstreams.
 pub(crate) const UPSTREAM_KEY: &str = "upstream/";
+/// Key prefix of shares; what follows is the launch. Nothing is paused by one that cannot be read: shares are equal then.
+pub(crate) const SHARES_KEY: &str = "shares/";
 /// Key prefix of pauses.
 pub(crate) const PAUSE_KEY: &str = "pause/";
 
@@ -137,12 +141,18 @@ impl ControlRecord {
             Self::Pause(Pause { instance: None, .. }) => format!("{PAUSE_KEY}all"),
             Self::Pause(Pause { instance: Some(instance), .. }) => format!("{PAUSE_KEY}instance/{instance}"),
             Self::Upstream(upstream) => format!("{UPSTREAM_KEY}{}/{}", upstream.service, upstream.instance),
+            Self::Shares(shares) => Self::shares_key(&shares.launch),
         }
     }
 
     /// The key of a launch.
     pub fn launch_key(name: &LaunchName) -> String {
         format!("{LAUNCH_KEY}{name}")
+    }
+
+    /// The key of a launch's shares.
+    pub fn shares_key(launch: &LaunchName) -> String {
+        format!("{SHARES_KEY}{launch}")
     }
 
     /// The oldest format that can say this, so that instances of an earlier version read what does not concern them.
@@ -154,7 +164,7 @@ impl ControlRecord {
                 3
             }
             Self::Launch(launch) if launch.control.is_some() || launch.gates.is_some() => 2,
-            Self::Rate(Rate { launch: Some(_), .. }) => 3,
+            Self::Rate(Rate { launch: Some(_), .. }) | Self::Shares(_) => 3,
             _ => 1,
         }
     }

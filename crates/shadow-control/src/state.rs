@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shadow_record::{LaunchName, Timestamp, topics};
 
 use crate::record::{LAUNCH_KEY, PAUSE_KEY, RATE_KEY, UPSTREAM_KEY};
-use crate::{ControlError, ControlRecord, Launch, LaunchStatus, Pause, Rate, Upstream};
+use crate::{ControlError, ControlRecord, Launch, LaunchStatus, Pause, Rate, Shares, Standing, Upstream};
 
 /// What the control topic says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +24,8 @@ pub struct ControlState {
     pub pauses: BTreeMap<Option<String>, Pause>,
     /// Production's addresses by record key.
     pub upstreams: BTreeMap<String, Upstream>,
+    /// Shares of the launches' rates; equal ones for launches without.
+    pub shares: BTreeMap<LaunchName, Standing>,
     /// Keys whose newest record this version cannot read.
     pub unreadable: BTreeSet<String>,
 }
@@ -48,6 +50,7 @@ impl ControlState {
             Ok(record) => record,
             Err(error) => {
                 self.unreadable.insert(key.to_owned());
+                self.delete_shares(key);
                 return Err(error);
             }
         };
@@ -59,8 +62,20 @@ impl ControlState {
             }
             ControlRecord::Pause(pause) => drop(self.pauses.insert(pause.instance.clone(), pause)),
             ControlRecord::Upstream(upstream) => drop(self.upstreams.insert(key.to_owned(), upstream)),
+            ControlRecord::Shares(shares) => self.share(offset, shares),
         }
         Ok(())
+    }
+
+    fn share(&mut self, version: i64, shares: Shares) {
+        let standing = self.shares.get(&shares.launch);
+        if standing.is_none_or(|standing| standing.gives_way_to(&shares)) {
+            self.shares.insert(shares.launch.clone(), Standing { version, shares });
+        }
+    }
+
+    fn delete_shares(&mut self, key: &str) {
+        self.shares.retain(|launch, _| ControlRecord::shares_key(launch) != key);
     }
 
     fn delete(&mut self, key: &str) {
@@ -72,6 +87,7 @@ impl ControlState {
             Some(instance) => key != format!("{PAUSE_KEY}instance/{instance}"),
         });
         self.upstreams.remove(key);
+        self.delete_shares(key);
     }
 
     /// Whether `launch` must not send from `instance`, as far as the control topic says.
