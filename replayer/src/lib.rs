@@ -5,9 +5,12 @@
 //! ```text
 //! shadow.captured.<service>
 //!   -> pipeline   consume in the launch's group, from its start offsets on
-//!   -> guard      sample, filters, safe methods, replayable bodies
-//!   -> pace       its intended time at the topic's rate; a place among the requests in flight
-//!   -> rewrite    the candidate's URL, end-to-end headers, the signed mark
+//!   -> guard      sample, filters, safe methods and write policy, replayable bodies
+//!   -> sessions   its turn among partitions, after the answer to the request before it in its session (`turns`)
+//!   -> dispatch   a place in flight (`ceiling`), while the shadow is well (`breaker`)
+//!   -> pace       its intended time at the topic's rate
+//!   -> rewrite    the candidate's URL, end-to-end headers, what the shadow issued in place of the primary (`learn`), the target's
+//!                 identity, a trace of its own, the signed mark
 //!   -> send       through the gate, once, bounded in time and memory; for a sample, to the control at the same moment
 //!                 (`control_leg`)
 //!   -> publish    masked under the agents' key, until the broker has it
@@ -37,13 +40,17 @@ use shadow_runtime::{ConfigError, MaskingMetrics, Service, masking_counters, run
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub mod breaker;
+pub mod ceiling;
 pub mod config;
 mod control_leg;
+mod dispatch;
 mod gates;
 pub mod guard;
 mod handshake;
-pub mod lanes;
+pub mod identity;
 mod launches;
+pub mod learn;
 mod member;
 pub mod metrics;
 pub mod pace;
@@ -55,8 +62,12 @@ mod room;
 #[cfg(test)]
 mod samples;
 pub mod send;
+pub mod sessions;
 pub mod target;
+mod turns;
+pub mod trace;
 pub mod window;
+pub mod writes;
 
 use config::Config;
 use gates::Gates;
@@ -82,6 +93,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     use_ring();
     let masker = Arc::new(config.masking.masker().map_err(ConfigError::from)?);
+    let identities = Arc::new(config.replay.identities().map_err(ConfigError::from)?);
     let mut registry = shadow_runtime::metrics::registry(SERVICE.name, SERVICE.version);
     let metrics = Metrics::register(&mut registry);
     MaskingMetrics::register(masker.clone(), &mut registry);
@@ -110,6 +122,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         kafka: config.kafka,
         replay: config.replay,
         masker,
+        identities,
         producer: producer.clone(),
         metrics,
         heart: heart.clone(),

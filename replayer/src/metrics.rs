@@ -13,7 +13,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use shadow_record::{FailureClass, LaunchName, Outcome, SkipReason};
+use shadow_record::{FailureClass, HeldBy, LaunchName, Outcome, SkipReason};
+
+use crate::breaker::State;
 
 /// From a tenth of the lateness that is aimed at to the longest timeout.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -36,6 +38,18 @@ struct OfFailure {
     class: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfHeld {
+    launch: String,
+    held_by: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfBreaker {
+    launch: String,
+    to: &'static str,
+}
+
 /// The families of this process.
 #[derive(Clone)]
 pub struct Metrics {
@@ -44,12 +58,16 @@ pub struct Metrics {
     again: Family<OfLaunch, Counter>,
     held: Family<OfLaunch, Gauge>,
     in_flight: Family<OfLaunch, Gauge>,
-    lateness: Family<OfLaunch, Histogram>,
+    lateness: Family<OfHeld, Histogram>,
     duration: Family<OfLaunch, Histogram>,
     control_sent: Family<OfLaunch, Counter>,
     control_answered: Family<OfLaunch, Counter>,
     control_failed: Family<OfFailure, Counter>,
     control_crowded: Family<OfLaunch, Counter>,
+    ceiling: Family<OfLaunch, Gauge>,
+    session_waiting: Family<OfLaunch, Gauge>,
+    breaker_state: Family<OfLaunch, Gauge>,
+    breaker_transitions: Family<OfBreaker, Counter>,
 }
 
 impl Metrics {
@@ -68,6 +86,10 @@ impl Metrics {
             control_answered: Family::default(),
             control_failed: Family::default(),
             control_crowded: Family::default(),
+            ceiling: Family::default(),
+            session_waiting: Family::default(),
+            breaker_state: Family::default(),
+            breaker_transitions: Family::default(),
         };
         let Self { outcomes, sent, again, held, in_flight, lateness, duration, .. } = metrics.clone();
         registry.register(
@@ -83,7 +105,7 @@ impl Metrics {
         );
         registry.register("replay_window_held", "Outcomes not acknowledged, or behind one that is not", held);
         registry.register("replay_in_flight", "Requests in flight to the candidate", in_flight);
-        registry.register("replay_lateness_seconds", "Intended to actual time of sending", lateness);
+        registry.register("replay_lateness_seconds", "Intended to actual time of sending, by what held the request", lateness);
         registry.register("replay_duration_seconds", "Sending to the last byte of the candidate's answer", duration);
         let Self { control_sent, control_answered, control_failed, control_crowded, .. } = metrics.clone();
         registry.register("replay_control_sent", "Requests sent to the control", control_sent);
@@ -94,6 +116,11 @@ impl Metrics {
             "Requests not sent to the control for want of a place",
             control_crowded,
         );
+        let Self { ceiling, session_waiting, breaker_state, breaker_transitions, .. } = metrics.clone();
+        registry.register("replay_ceiling", "Requests that may be in flight to the candidate", ceiling);
+        registry.register("replay_session_waiting", "Records that wait for their session", session_waiting);
+        registry.register("replay_breaker_state", "0 closed, 1 open: nothing is sent, 2 half open", breaker_state);
+        registry.register("replay_breaker_transitions", "Changes of the breaker, by the new state", breaker_transitions);
         metrics
     }
 
@@ -106,12 +133,16 @@ impl Metrics {
             again: self.again.get_or_create_owned(&of),
             held: self.held.get_or_create_owned(&of),
             in_flight: self.in_flight.get_or_create_owned(&of),
-            lateness: self.lateness.get_or_create_owned(&of),
+            lateness: self.lateness.clone(),
             duration: self.duration.get_or_create_owned(&of),
             control_sent: self.control_sent.get_or_create_owned(&of),
             control_answered: self.control_answered.get_or_create_owned(&of),
             control_failed: self.control_failed.clone(),
             control_crowded: self.control_crowded.get_or_create_owned(&of),
+            ceiling: self.ceiling.get_or_create_owned(&of),
+            session_waiting: self.session_waiting.get_or_create_owned(&of),
+            breaker_state: self.breaker_state.get_or_create_owned(&of),
+            breaker_transitions: self.breaker_transitions.clone(),
             counters: Mutex::default(),
             launch: of.launch,
         }))
@@ -129,12 +160,16 @@ struct Inner {
     again: Counter,
     held: Gauge,
     in_flight: Gauge,
-    lateness: Histogram,
+    lateness: Family<OfHeld, Histogram>,
     duration: Histogram,
     control_sent: Counter,
     control_answered: Counter,
     control_failed: Family<OfFailure, Counter>,
     control_crowded: Counter,
+    ceiling: Gauge,
+    session_waiting: Gauge,
+    breaker_state: Gauge,
+    breaker_transitions: Family<OfBreaker, Counter>,
     counters: Mutex<BTreeMap<String, i64>>,
 }
 
@@ -162,10 +197,14 @@ impl Ledger {
         self.acknowledged(("skipped", reason.as_str()), offsets);
     }
 
-    /// A request goes out, this long after it was meant to. The guard counts it as in flight while it lives.
-    pub fn sending(&self, late: Duration) -> InFlight {
+    /// A request goes out, this long after it was meant to, held by that. The guard counts it as in flight while it lives.
+    pub fn sending(&self, late: Duration, held_by: Option<HeldBy>) -> InFlight {
         self.0.sent.inc();
-        self.0.lateness.observe(late.as_secs_f64());
+        let held_by = held_by.map_or("", HeldBy::as_str);
+        self.0.lateness.get_or_create(&OfHeld { launch: self.0.launch.clone(), held_by }).observe(late.as_secs_f64());
+        if !held_by.is_empty() {
+            self.add(format!("held_{held_by}"), 1);
+        }
         self.0.in_flight.inc();
         self.add("sent".to_owned(), 1);
         InFlight(self.0.in_flight.clone())
@@ -214,6 +253,30 @@ impl Ledger {
         self.add("panics".to_owned(), 1);
     }
 
+    /// How many requests may be in flight now.
+    pub fn ceiling(&self, places: usize) {
+        if self.0.ceiling.set(places as i64) != places as i64 {
+            self.set("ceiling", places as i64);
+        }
+    }
+
+    /// How many records wait for their session.
+    pub fn session_waiting(&self, records: usize) {
+        if self.0.session_waiting.set(records as i64) != records as i64 {
+            self.set("session_waiting", records as i64);
+        }
+    }
+
+    /// The breaker is in this state now.
+    pub fn breaker(&self, state: State) {
+        if self.0.breaker_state.set(state as i64) != state as i64 {
+            let to = state.as_str();
+            self.0.breaker_transitions.get_or_create(&OfBreaker { launch: self.0.launch.clone(), to }).inc();
+            self.add(format!("breaker_to_{to}"), 1);
+        }
+        self.set("breaker_state", state as i64);
+    }
+
     /// What the windows of all partitions hold.
     pub fn held(&self, records: usize) {
         self.0.held.set(records as i64);
@@ -222,6 +285,10 @@ impl Ledger {
     /// Cumulative counters for the heartbeat.
     pub fn counters(&self) -> BTreeMap<String, i64> {
         self.0.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, name: &str, value: i64) {
+        self.0.counters.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
     }
 
     fn add(&self, name: String, by: i64) {

@@ -1,14 +1,13 @@
-//! One launch on this instance: consume -> guard -> pace -> rewrite -> send -> publish, then commit.
+//! One launch on this instance: consume -> guard -> order -> pace -> rewrite -> send -> publish, then commit.
 //!
-//! [`run`] reads the group's records into their partition's window and hands those that pass the guard to [`dispatch`], which
-//! gives each its intended time and a place among the requests in flight; [`replay`] is the rest of one record's way. The
-//! commit follows the windows from behind (`member`).
+//! [`run`] reads the group's records into their partition's window and hands those that pass the guard to `turns`; from there
+//! [`dispatch`] lets each leave in its session's order, at its intended time and from a place in flight; [`replay`] is the rest
+//! of one record's way. The commit follows the windows from behind (`member`).
 //!
 //! Guarantees: nothing is committed before its outcome is acknowledged, and nothing beyond an offset that has none; nothing
 //! is sent unless the gate lets it pass at that moment, and what is in flight when it shuts is cancelled and recorded; memory
 //! is bounded by the windows and by the room for outcomes not yet acknowledged, however far the launch is behind; a panic
 //! costs its record an outcome of its own, or the launch a new start from its last commit.
-//! There is no order among requests in this form.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,20 +15,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use shadow_control::{ControlState, Gate, Launch, Leg, Mark};
+use shadow_control::{ControlState, Gate, Launch, Leg, Mark, Order};
 use shadow_kafka::{Consumed, Event, KafkaConfig, KafkaError};
 use shadow_mask::Masker;
 use shadow_record::{
-    CapturedExchange, ControlAnswer, FailureClass, Outcome, Request, RequestId, SkipReason, Timestamp, decode,
+    CapturedExchange, ControlAnswer, FailureClass, Outcome, Request, RequestId, Response, SkipReason, Timestamp, decode,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::control_leg;
+use crate::dispatch::{Departure, dispatch};
 use crate::guard::{self, Account};
-use crate::lanes::Lanes;
 use crate::member::Member;
 use crate::metrics::Ledger;
 use crate::pace::Pacer;
@@ -38,6 +37,7 @@ use crate::publish::{Attempt, Of, Place, Publisher, Times};
 use crate::rewrite::{self, Reveal, Unsendable};
 use crate::room::Room;
 use crate::send::Sender;
+use crate::turns::Turns;
 use crate::window::{Limits, Range};
 
 /// Between looks at the windows: resuming, closing runs.
@@ -85,22 +85,36 @@ pub(crate) struct Line {
     pub(crate) drain: Duration,
 }
 
+impl Line {
+    /// Whether what was captured then is beyond the launch's maximum age by now.
+    pub(crate) fn too_old(&self, captured_at: Timestamp) -> bool {
+        let max_age = self.launch.borrow().replay.max_age();
+        max_age.is_some_and(|max_age| Timestamp::now().since(captured_at) > max_age)
+    }
+}
+
 /// A record on its way to the candidate.
 pub(crate) struct Due {
     pub(crate) partition: Arc<Partition>,
-    place: Place,
+    pub(crate) place: Place,
     /// Key of its record: requests of one session share it.
     pub(crate) key: Bytes,
     pub(crate) of: Of,
+    pub(crate) route: String,
     pub(crate) request: Request,
-    ready: Instant,
+    /// The primary's masked answer, if it gave one.
+    pub(crate) primary: Option<Response>,
+    pub(crate) captured_at: Timestamp,
+    pub(crate) ready: Instant,
+    /// When its turn came in the schedule, if its session was busy then.
+    pub(crate) passed_over: Option<Instant>,
 }
 
 /// Replays until `stop`, then drains.
 pub(crate) async fn run(line: Arc<Line>, stop: CancellationToken) -> Result<(), PipelineError> {
     let mut member = Member::join(line.clone()).await?;
-    let (due, queue) = mpsc::unbounded_channel();
-    let mut dispatcher = tokio::spawn(dispatch(line.clone(), queue, Pacer::new(member.pace())));
+    let turns = Arc::new(Turns::default());
+    let mut dispatcher = tokio::spawn(dispatch(line.clone(), turns.clone(), Pacer::new(member.pace())));
     let mut tidy = interval(TIDY);
     tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ended = loop {
@@ -110,13 +124,16 @@ pub(crate) async fn run(line: Arc<Line>, stop: CancellationToken) -> Result<(), 
             // It outlives this loop unless it panics.
             _ = &mut dispatcher => break Err(PipelineError::Panicked),
             event = member.recv() => match event {
-                Ok(Event::Record(record)) => consume(&line, &mut member, &due, record),
+                Ok(Event::Record(record)) => consume(&line, &mut member, &turns, record),
                 Ok(Event::Assigned(assigned)) => member.start(assigned).await,
                 Ok(Event::Revoked(_)) => member.release().await,
                 Ok(Event::Expired { at, first, last }) => { member.expired(&at, first, last); Ok(()) }
                 Err(error) => Err(error),
             },
-            _ = tidy.tick() => member.tidy(),
+            _ = tidy.tick() => {
+                skip_stuck(&line, &turns);
+                member.tidy()
+            }
         };
         if let Err(error) = step {
             break Err(error.into());
@@ -128,17 +145,12 @@ pub(crate) async fn run(line: Arc<Line>, stop: CancellationToken) -> Result<(), 
 }
 
 /// Takes one record in.
-fn consume(
-    line: &Line,
-    member: &mut Member,
-    due: &mpsc::UnboundedSender<Due>,
-    record: Consumed,
-) -> Result<(), KafkaError> {
+fn consume(line: &Line, member: &mut Member, turns: &Turns, record: Consumed) -> Result<(), KafkaError> {
     let number = record.partition;
     // Records of a partition that was given up may still come out of the client.
     let Some(partition) = member.partition(number) else { return Ok(()) };
     match decode::<CapturedExchange>(&record.payload) {
-        Ok(exchange) => judge(line, &partition, due, &record, exchange),
+        Ok(exchange) => judge(line, &partition, turns, &record, exchange),
         Err(error) if partition.read(record.offset, record.payload.len()) => {
             let (launch, topic, offset) = (&line.publisher.launch, &record.topic, record.offset);
             tracing::warn!(%launch, %topic, partition = number, offset, %error, "unreadable record goes to the dead-letter topic");
@@ -151,17 +163,14 @@ fn consume(
 }
 
 /// On to the candidate, or the reason why not.
-fn judge(
-    line: &Line,
-    partition: &Arc<Partition>,
-    due: &mpsc::UnboundedSender<Due>,
-    record: &Consumed,
-    exchange: CapturedExchange,
-) {
+fn judge(line: &Line, partition: &Arc<Partition>, turns: &Turns, record: &Consumed, exchange: CapturedExchange) {
     let place = Place { partition: record.partition, offset: record.offset, appended_at: record.appended_at };
     let key = record.key.clone().unwrap_or_default();
-    let admitted = guard::admit(&line.launch.borrow(), &exchange, &key);
-    let CapturedExchange { request_id, request, .. } = exchange;
+    let admitted = match guard::admit(&line.launch.borrow(), &exchange, &key) {
+        Ok(()) if line.too_old(exchange.captured_at) => Err(SkipReason::TooOld),
+        admitted => admitted,
+    };
+    let CapturedExchange { request_id, route, captured_at, request, response: primary, .. } = exchange;
     let of = Of { request_id, session: session(line, &key, &request_id) };
     match admitted {
         Err(reason) if guard::account(reason) == Account::Range => {
@@ -173,9 +182,10 @@ fn judge(
             partition.work(async move { own.settle(place, Some(of), skipped).await });
         }
         Ok(()) => {
-            let due_now = Due { partition: partition.clone(), place, key, of, request, ready: Instant::now() };
-            // The dispatcher ends only after the member has left.
-            drop(due.send(due_now));
+            let (partition, ready) = (partition.clone(), Instant::now());
+            let due =
+                Due { partition, place, key, of, route, request, primary, captured_at, ready, passed_over: None };
+            turns.push(due, line.launch.borrow().replay.order == Order::Session);
         }
     }
 }
@@ -187,55 +197,26 @@ fn session(line: &Line, key: &[u8], id: &RequestId) -> Option<String> {
     (!none).then(|| key.iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Gives each record its intended time and a place among the requests in flight.
-async fn dispatch(line: Arc<Line>, mut queue: mpsc::UnboundedReceiver<Due>, mut pacer: Pacer) {
-    let max_in_flight = line.launch.borrow().limits.max_in_flight;
-    let places = Arc::new(Semaphore::new(max_in_flight.clamp(1, Semaphore::MAX_PERMITS)));
-    let mut lanes = Lanes::default();
-    loop {
-        while let Ok(due) = queue.try_recv() {
-            lanes.push(due.place.partition, due);
-        }
-        let Some(due) = lanes.pop() else {
-            let Some(due) = queue.recv().await else { return };
-            lanes.push(due.place.partition, due);
-            continue;
-        };
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let Some(intended) = slot(&line, &mut pacer, &due).await else { continue };
-        let partition = due.partition.clone();
-        partition.work(replay(line.clone(), due, intended, place));
-    }
-}
-
-/// The time for this record, once the gate is open; `None` when its partition goes to another member.
-async fn slot(line: &Line, pacer: &mut Pacer, due: &Due) -> Option<Instant> {
-    loop {
-        if !line.gate.is_open() {
-            tokio::select! { () = due.partition.stopping() => return None, () = line.gate.opened() => pacer.restart() }
-        }
-        tokio::select! {
-            biased;
-            () = due.partition.stopping() => return None,
-            () = line.gate.shutting() => {}
-            intended = pacer.due(due.ready) => return Some(intended),
+/// What waited too long for the requests before it in its session is not sent. What is the next owner's is left to it.
+fn skip_stuck(line: &Line, turns: &Turns) {
+    let limit = line.launch.borrow().replay.session_limit();
+    for Due { partition, place, of, .. } in turns.stuck(limit) {
+        let (own, skipped) = (partition.clone(), Attempt::none(Outcome::Skipped(SkipReason::SessionStuck)));
+        if !own.is_stopped() {
+            partition.work(async move { own.settle(place, Some(of), skipped).await });
         }
     }
-}
-
-/// The places in flight that one record holds. One that goes to the control too gives the candidate's back when that has
-/// answered, so that no control slows the launch down; the control's it keeps to the end, so that memory stays bounded.
-struct Places {
-    candidate: Option<OwnedSemaphorePermit>,
-    control: Option<OwnedSemaphorePermit>,
+    line.ledger.session_waiting(turns.behind());
 }
 
 /// The rest of one record's way: rewrite, send, mask, publish.
-async fn replay(line: Arc<Line>, due: Due, intended: Instant, place: OwnedSemaphorePermit) {
-    let mut places = Places { candidate: Some(place), control: None };
-    let mut times = Times { intended_at: Some(wall_clock(intended)), ..Times::default() };
-    let attempt = match unless_panic(attempt(&line, &due, intended, &mut times, &mut places)).await {
-        Ok(Some((outcome, control))) => Attempt { control, ..Attempt::of(times, outcome) },
+pub(crate) async fn replay(line: Arc<Line>, due: Due, mut departure: Departure) {
+    let mut times = Times { intended_at: Some(wall_clock(departure.intended)), ..Times::default() };
+    let attempt = match unless_panic(attempt(&line, &due, &mut times, &mut departure)).await {
+        Ok(Some((outcome, control))) => {
+            let held_by = departure.held_by.filter(|_| times.sent_at.is_some());
+            Attempt { control, held_by, ..Attempt::of(times, outcome) }
+        }
         Ok(None) => return,
         Err(Panicked) => {
             let (launch, partition, offset) = (&line.publisher.launch, due.place.partition, due.place.offset);
@@ -244,9 +225,10 @@ async fn replay(line: Arc<Line>, due: Due, intended: Instant, place: OwnedSemaph
             Attempt::of(times, Outcome::Failed(FailureClass::Other))
         }
     };
+    departure.turn = None;
     let sealed = due.partition.seal(due.place, Some(due.of), attempt);
     let share = line.unacknowledged.take(sealed.bytes()).await;
-    drop(places);
+    drop(departure);
     due.partition.hand_in(sealed).await;
     drop(share);
 }
@@ -264,9 +246,8 @@ pub(crate) async fn unless_panic<T>(work: impl Future<Output = T>) -> Result<T, 
 async fn attempt(
     line: &Line,
     due: &Due,
-    intended: Instant,
     times: &mut Times,
-    places: &mut Places,
+    departure: &mut Departure,
 ) -> Option<(Outcome, Option<ControlAnswer>)> {
     let launch = line.launch.borrow().clone();
     let request = match rewritten(line, due, &launch.candidate, Leg::Candidate) {
@@ -277,10 +258,10 @@ async fn attempt(
         }
     };
     loop {
-        // Isolation may have been withdrawn since the guard admitted it.
-        if !line.launch.borrow().may_send(&due.request.method) {
+        // Isolation may have been withdrawn, or the write policy changed, since the guard admitted it.
+        if let Err(reason) = line.launch.borrow().may_send(&due.request.method, &due.route) {
             *times = Times::default();
-            return Some((Outcome::Skipped(SkipReason::UnsafeMethod), None));
+            return Some((Outcome::Skipped(reason), None));
         }
         if !due.partition.is_stopped() && line.gate.pass() {
             break;
@@ -289,10 +270,11 @@ async fn attempt(
     }
     times.sent_at = Some(Timestamp::now());
     let (to_control, control_place) = control_leg::request(line, due, &launch).unzip();
-    places.control = control_place;
+    departure.control = control_place;
+    departure.sent();
     let answered = CancellationToken::new();
     let candidate = async {
-        let in_flight = line.ledger.sending(intended.elapsed());
+        let in_flight = line.ledger.sending(departure.intended.elapsed(), departure.held_by);
         let sent = tokio::select! {
             biased;
             () = line.gate.shutting() => None,
@@ -300,9 +282,7 @@ async fn attempt(
         };
         drop(in_flight);
         answered.cancel();
-        if places.control.is_some() {
-            places.candidate = None;
-        }
+        departure.answered(sent.as_ref(), due, !launch.replay.learn.is_empty());
         sent
     };
     // Nothing is masked before both have ended: the work on one answer must not show in the times of the other.

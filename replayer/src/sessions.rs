@@ -1,0 +1,177 @@
+//! What waits for its turn: partitions take turns, sessions are in order. Pure.
+//!
+//! A lane is a partition. Turns keep a partition with a long backlog from holding up the others, whose records would grow stale
+//! and whose windows would stay full. A session is requests of one lane that leave one after the other, each when the one before
+//! has ended its turn; until then it is passed over, and what stands behind it in its lane goes first.
+//!
+//! Guarantees, shown by the property tests: every item comes out once, those of a session in order and never two at a time;
+//! nothing waits but for its own session; an item costs O(log n), and what is held is what was put in (bounded by the windows).
+
+use std::collections::btree_map::BTreeMap;
+use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{HashSet, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+/// A session: its lane, and the key of its records.
+pub type SessionId = (i32, Bytes);
+
+/// Waiting items, by lane and session. What is empty is gone.
+#[derive(Debug)]
+pub struct Sessions<T> {
+    lanes: BTreeMap<i32, Lane<T>>,
+    served: i32,
+    /// Sessions that have an item out, or next in their lane.
+    busy: HashMap<SessionId, Session<T>>,
+    /// Those of them with a request in flight: few, as places are.
+    in_flight: HashSet<SessionId>,
+    behind: usize,
+    arrivals: u64,
+}
+
+#[derive(Debug)]
+struct Lane<T> {
+    /// Passed over before, and free to go now, by arrival. All came before the rest of the lane.
+    freed: BTreeMap<u64, Waiter<T>>,
+    rest: VecDeque<Waiter<T>>,
+}
+
+#[derive(Debug)]
+struct Session<T> {
+    behind: VecDeque<Waiter<T>>,
+    sent: Option<Instant>,
+    /// How long requests of it were in flight.
+    spent: Duration,
+}
+
+#[derive(Debug)]
+struct Waiter<T> {
+    arrival: u64,
+    session: Option<SessionId>,
+    /// What its session had spent when it was passed over.
+    from: Duration,
+    item: T,
+}
+
+impl<T> Default for Sessions<T> {
+    fn default() -> Self {
+        Self {
+            lanes: BTreeMap::new(),
+            served: i32::MIN,
+            busy: HashMap::new(),
+            in_flight: HashSet::new(),
+            behind: 0,
+            arrivals: 0,
+        }
+    }
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Self {
+        Self { freed: BTreeMap::new(), rest: VecDeque::new() }
+    }
+}
+
+impl<T> Session<T> {
+    fn spent(&self, now: Instant) -> Duration {
+        self.spent + self.sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent))
+    }
+}
+
+impl<T> Sessions<T> {
+    /// Puts an item at the end of its lane. `session` is the key of the session it belongs to; `None` lets it wait for nothing.
+    pub fn push(&mut self, lane: i32, session: Option<Bytes>, item: T) {
+        let session = session.map(|key| (lane, key));
+        let waiter = Waiter { arrival: self.arrivals, session, from: Duration::ZERO, item };
+        self.arrivals += 1;
+        self.lanes.entry(lane).or_default().rest.push_back(waiter);
+    }
+
+    /// The first item that may go, of the lane whose turn it is; [`Sessions::end`] ends the turn of its session. Items whose session
+    /// is busy are passed over, each once.
+    pub fn pop(&mut self, now: Instant, mut pass_over: impl FnMut(&mut T)) -> Option<(T, Option<SessionId>)> {
+        loop {
+            let next = self.lanes.range((Excluded(self.served), Unbounded)).next();
+            let (&number, _) = next.or_else(|| self.lanes.first_key_value())?;
+            let lane = self.lanes.get_mut(&number)?;
+            let freed = lane.freed.pop_first().map(|(_, waiter)| waiter);
+            let is_freed = freed.is_some();
+            let waiter = freed.or_else(|| lane.rest.pop_front());
+            if lane.freed.is_empty() && lane.rest.is_empty() {
+                self.lanes.remove(&number);
+            }
+            let Some(mut waiter) = waiter else { continue };
+            if let Some(id) = waiter.session.as_ref().filter(|_| !is_freed) {
+                match self.busy.entry(id.clone()) {
+                    Entry::Vacant(free) => {
+                        free.insert(Session { behind: VecDeque::new(), sent: None, spent: Duration::ZERO });
+                    }
+                    Entry::Occupied(mut busy) => {
+                        pass_over(&mut waiter.item);
+                        waiter.from = busy.get().spent(now);
+                        busy.get_mut().behind.push_back(waiter);
+                        self.behind += 1;
+                        continue;
+                    }
+                }
+            }
+            self.served = number;
+            return Some((waiter.item, waiter.session));
+        }
+    }
+
+    /// The item of the session that goes next, when it was passed over already.
+    pub fn successor(&mut self, session: &SessionId) -> Option<&mut T> {
+        self.busy.get_mut(session)?.behind.front_mut().map(|waiter| &mut waiter.item)
+    }
+
+    /// The session's request is on its way: from now on those behind wait for its answer.
+    pub fn sent(&mut self, session: &SessionId, now: Instant) {
+        if let Some(busy) = self.busy.get_mut(session) {
+            busy.sent = Some(now);
+            self.in_flight.insert(session.clone());
+        }
+    }
+
+    /// The turn of the session's item is over; the next one may go.
+    pub fn end(&mut self, session: &SessionId, now: Instant) {
+        self.in_flight.remove(session);
+        let Entry::Occupied(mut entry) = self.busy.entry(session.clone()) else { return };
+        let busy = entry.get_mut();
+        (busy.spent, busy.sent) = (busy.spent(now), None);
+        match busy.behind.pop_front() {
+            Some(next) => {
+                self.behind -= 1;
+                self.lanes.entry(session.0).or_default().freed.insert(next.arrival, next);
+            }
+            None => drop(entry.remove()),
+        }
+    }
+
+    /// Takes out what has waited at least `limit` for answers to the requests before it in its session. Time in which none of
+    /// these was in flight does not count, so neither a pause nor a low rate makes a session stuck.
+    pub fn stuck(&mut self, now: Instant, limit: Duration) -> Vec<T> {
+        let mut stuck = Vec::new();
+        for session in &self.in_flight {
+            let Some(busy) = self.busy.get_mut(session) else { continue };
+            let spent = busy.spent(now);
+            // The first has waited longest.
+            while busy.behind.front().is_some_and(|first| spent - first.from >= limit) {
+                stuck.extend(busy.behind.pop_front().map(|waiter| waiter.item));
+            }
+        }
+        self.behind -= stuck.len();
+        stuck
+    }
+
+    /// Items that were passed over and wait for their session.
+    pub fn behind(&self) -> usize {
+        self.behind
+    }
+}
+
+#[cfg(test)]
+mod tests;
