@@ -17,7 +17,7 @@ pub enum Account {
 /// Whether the launch replays the exchange, whose record has `key`.
 ///
 /// # Errors
-/// The reason it does not, the first that applies in the order: sample, filters, method, body.
+/// The reason it does not, the first that applies in the order: sample, filters, method and write policy, body.
 pub fn admit(launch: &Launch, exchange: &CapturedExchange, key: &[u8]) -> Result<(), SkipReason> {
     let request = &exchange.request;
     if !launch.in_sample(&exchange.request_id, key) {
@@ -26,9 +26,7 @@ pub fn admit(launch: &Launch, exchange: &CapturedExchange, key: &[u8]) -> Result
     if !launch.selects(request, &exchange.route) {
         return Err(SkipReason::Filtered);
     }
-    if !launch.may_send(&request.method) {
-        return Err(SkipReason::UnsafeMethod);
-    }
+    launch.may_send(&request.method, &exchange.route)?;
     if request.body.content.is_none() {
         return Err(SkipReason::UnreplayableBody);
     }
@@ -38,7 +36,12 @@ pub fn admit(launch: &Launch, exchange: &CapturedExchange, key: &[u8]) -> Result
 /// How records skipped for `reason` are accounted for.
 pub fn account(reason: SkipReason) -> Account {
     match reason {
-        SkipReason::SampledOut | SkipReason::Filtered | SkipReason::Expired | SkipReason::NoRecord => Account::Range,
+        SkipReason::SampledOut
+        | SkipReason::Filtered
+        | SkipReason::WritePolicy
+        | SkipReason::TooOld
+        | SkipReason::Expired
+        | SkipReason::NoRecord => Account::Range,
         _ => Account::Outcome,
     }
 }
@@ -47,7 +50,7 @@ pub fn account(reason: SkipReason) -> Account {
 mod tests {
     use super::*;
     use crate::samples;
-    use shadow_control::Filters;
+    use shadow_control::{Filters, WritePolicy, WriteRule};
     use shadow_record::Withheld;
 
     #[test]
@@ -84,6 +87,28 @@ mod tests {
                 expected,
                 "{method} {sample} {filters:?} {isolation:?} {withheld:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_write_policy_leaves_out_records_or_lets_through() {
+        let rule = |route: &str, policy| WriteRule { route: route.to_owned(), policy, header: None, query: None };
+        let mut launch = samples::launch("http://127.0.0.1:1");
+        launch.replay.writes = vec![
+            rule("POST /cart", WritePolicy::Skip),
+            rule("PUT /cart", WritePolicy::RecordOnly),
+            rule("*", WritePolicy::DryRun),
+        ];
+        let (skip, record_only) = (SkipReason::WritePolicy, SkipReason::RecordOnly);
+        let table = [
+            ("GET", Ok(())),
+            ("POST", Err((skip, Account::Range))),
+            ("PUT", Err((record_only, Account::Outcome))),
+            ("DELETE", Ok(())),
+        ];
+        for (method, expected) in table {
+            let admitted = admit(&launch, &samples::captured(method, "/cart"), &[]);
+            assert_eq!(admitted.map_err(|reason| (reason, account(reason))), expected, "{method}");
         }
     }
 }

@@ -145,9 +145,6 @@ fn one() -> f64 {
     1.0
 }
 
-/// Methods without side effects by definition (RFC 9110, section 9.2.1).
-const SAFE_METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
-
 impl Launch {
     /// An active launch of all that was captured from offset 0 on, under the default limits: safe methods only, compared.
     pub fn of(name: LaunchName, service: ServiceName, candidate: Url, change: Change) -> Self {
@@ -175,11 +172,6 @@ impl Launch {
     /// First captured offset of `partition` that belongs to this launch.
     pub fn start_of(&self, partition: i32) -> i64 {
         self.start.get(&partition).copied().unwrap_or(0)
-    }
-
-    /// Whether the method may be sent: safe ones always, others only behind a declared isolation boundary.
-    pub fn may_send(&self, method: &str) -> bool {
-        self.isolation.is_some() || SAFE_METHODS.contains(&method)
     }
 
     /// Whether the filters let this exchange through.
@@ -291,13 +283,5 @@ mod tests {
         let sent: Vec<_> = (0..80_000).map(|_| RequestId::generate()).filter(|id| launch.in_sample(id, &[])).collect();
         let both = sent.iter().filter(|id| launch.control_of(id, &[]).is_some()).count() as f64;
         assert!((both / sent.len() as f64 - 0.1).abs() < 0.015, "{both} of {}", sent.len());
-    }
-
-    #[test]
-    fn writes_need_a_declared_isolation_boundary() {
-        let mut launch = launch("a", 1.0);
-        assert!(launch.may_send("GET") && !launch.may_send("POST") && !launch.may_send("get"));
-        launch.isolation = Some("own database, stubbed egress".to_owned());
-        assert!(launch.may_send("POST"));
     }
 }

@@ -3,9 +3,17 @@
 //! Pure data, as it stands on the control topic and in the file of `shadowctl launch create --replay`. Everything has a default,
 //! and the defaults are the safe ones. No secret stands here: identities are the replayer's own configuration.
 
+mod place;
+mod problems;
+mod writes;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use place::JsonPlace;
+pub use problems::may_be_set;
+pub use writes::Sending;
 
 /// How a launch replays.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,7 +162,7 @@ pub struct WriteRule {
 pub enum WritePolicy {
     /// Not sent; skipped as `write_policy`.
     Skip,
-    /// Sent when the launch declares an isolation boundary; what routes without a rule get.
+    /// Sent when the launch declares an isolation boundary: what methods that are not safe get without a rule.
     Isolated,
     /// Sent with a header or a parameter that the service understands, with or without an isolation boundary.
     DryRun,
