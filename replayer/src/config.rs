@@ -1,5 +1,7 @@
 //! The replayer's configuration. What belongs to one launch stands on the control topic instead.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use shadow_kafka::KafkaConfig;
 use shadow_runtime::admin::AdminConfig;
@@ -7,6 +9,8 @@ use shadow_runtime::telemetry::LogConfig;
 use shadow_runtime::units::{ByteSize, HumanDuration};
 use shadow_runtime::{Instance, MaskingConfig, Problem, ServiceConfig};
 use url::{Position, Url};
+
+use crate::identity::Identities;
 
 /// Longest drain: it must fit, with the last commit, into the 8 s that a service has to end.
 const LONGEST_DRAIN: HumanDuration = HumanDuration::from_secs(5);
@@ -57,6 +61,8 @@ pub struct ReplayConfig {
     pub connect_timeout: HumanDuration,
     /// Targets that see what rules encrypted as it was, `http://host:port`; none by default.
     pub reveal_to: Vec<Url>,
+    /// File with the identities of targets (TOML): credentials and header rules of the shadow's own; none when absent.
+    pub identity_file: Option<PathBuf>,
     /// Records read past the oldest unfinished one, for each partition.
     pub window_records: usize,
     /// Bytes read past the oldest unfinished record, for each partition; also bytes of outcomes that wait for their
@@ -71,9 +77,20 @@ impl Default for ReplayConfig {
             max_response_body: ByteSize::kib(256),
             connect_timeout: HumanDuration::from_secs(2),
             reveal_to: Vec::new(),
+            identity_file: None,
             window_records: 2000,
             window_bytes: ByteSize::mib(8),
         }
+    }
+}
+
+impl ReplayConfig {
+    /// What the identity file says.
+    ///
+    /// # Errors
+    /// Every problem with it.
+    pub fn identities(&self) -> Result<Identities, Vec<Problem>> {
+        self.identity_file.as_deref().map(Identities::load).transpose().map(Option::unwrap_or_default)
     }
 }
 
@@ -101,13 +118,14 @@ impl ServiceConfig for Config {
             let cause = format!("holds `{url}`, which is more or less than scheme, host and port");
             problems.push(Problem::key("replay.reveal_to", cause, "write each as `https://host:port`"));
         }
+        problems.extend(self.replay.identities().err().unwrap_or_default());
         problems.extend(self.admin.problem());
         problems
     }
 }
 
 /// Whether it is scheme, host and port: a path would promise a narrower choice than there is.
-fn is_origin(url: &Url) -> bool {
+pub(crate) fn is_origin(url: &Url) -> bool {
     let bare =
         url.username().is_empty() && url.password().is_none() && matches!(&url[Position::BeforePath..], "" | "/");
     matches!(url.scheme(), "http" | "https") && url.has_host() && bare
@@ -124,6 +142,7 @@ mod tests {
         let mut config = Config::default();
         config.masking.routes = vec!["orders".to_owned()];
         config.masking.rules_file = Some("/nonexistent/rules.toml".into());
+        config.replay.identity_file = Some("/nonexistent/identities.toml".into());
         config.replay.window_records = 0;
         config.replay.drain = HumanDuration::from_secs(6);
         config.replay.reveal_to = vec!["http://c:1".parse().unwrap(), "http://c:1/v2".parse().unwrap()];
@@ -135,6 +154,7 @@ mod tests {
             "replay.window_records",
             "replay.drain",
             "replay.reveal_to",
+            "replay.identity_file",
         ];
         for key in keys {
             assert_eq!(problems.iter().filter(|p| p.contains(key)).count(), 1, "{key} in {problems:?}");

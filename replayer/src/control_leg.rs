@@ -14,7 +14,8 @@ use shadow_record::{ControlAnswer, FailureClass, RequestId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::pipeline::{Due, Line, rewritten, unless_panic};
+use crate::outgoing::{self, Outgoing, outgoing};
+use crate::pipeline::{Due, Line, unless_panic};
 use crate::publish::micros;
 use crate::send::{Sender, Sent};
 
@@ -40,7 +41,7 @@ impl Control {
 
 /// A request to the control.
 pub(crate) struct Asked<'a> {
-    request: reqwest::Request,
+    out: Outgoing,
     sender: &'a Sender,
 }
 
@@ -48,6 +49,8 @@ pub(crate) struct Asked<'a> {
 pub(crate) struct Ended {
     sent_at: Timestamp,
     answer: Answer,
+    /// Secrets that were sent.
+    hidden: Vec<Arc<str>>,
 }
 
 enum Answer {
@@ -67,8 +70,8 @@ pub(crate) fn request<'a>(line: &'a Line, due: &Due, launch: &Launch) -> Option<
         return None;
     };
     // What cannot be sent to one target cannot be sent to the other either; the candidate's outcome says so.
-    let request = rewritten(line, due, target, Leg::Control).ok()?;
-    Some((Asked { request, sender }, place))
+    let out = outgoing(line, due, launch, target, Leg::Control).ok()?;
+    Some((Asked { out, sender }, place))
 }
 
 /// Whether the control's request leaves before the candidate's: it does for every other one by chance. On a busy host whoever
@@ -85,7 +88,7 @@ pub(crate) async fn send(
     asked: Option<Asked<'_>>,
     answered: &CancellationToken,
 ) -> Option<Ended> {
-    let Asked { request, sender } = asked?;
+    let Asked { out: Outgoing { request, hidden, .. }, sender } = asked?;
     let patience = line.launch.borrow().limits.timeout() / PATIENCE;
     let too_late = async {
         answered.cancelled().await;
@@ -106,12 +109,12 @@ pub(crate) async fn send(
         sent = sender.send(request, line.masker.digester()) => Answer::Sent(sent),
         () = too_late => Answer::TooLate(start.elapsed()),
     };
-    Some(Ended { sent_at, answer })
+    Some(Ended { sent_at, answer, hidden })
 }
 
 /// The answer as it is recorded. A panic while masking it costs the control's answer, not the candidate's.
 pub(crate) async fn mask(line: &Line, due: &Due, ended: Option<Ended>) -> Option<ControlAnswer> {
-    let Ended { sent_at, answer } = ended?;
+    let Ended { sent_at, answer, hidden } = ended?;
     let none = |class, total_us| {
         line.ledger.control_ended(Some(class));
         Some(ControlAnswer { sent_at, first_byte_us: None, total_us, answer: Err(class) })
@@ -121,8 +124,10 @@ pub(crate) async fn mask(line: &Line, due: &Due, ended: Option<Ended>) -> Option
         Answer::TooLate(after) => return none(FailureClass::Timeout, Some(micros(after))),
         Answer::Cancelled => return none(FailureClass::Killed, None),
     };
+    outgoing::learn(line, due, Leg::Control, &sent.answer);
+    let (method, path) = (&due.request.method, &due.request.path);
     let answer = match sent.answer {
-        Ok(raw) => unless_panic(async { line.masker.response(&due.request.method, &due.request.path, raw) })
+        Ok(raw) => unless_panic(async { line.masker.response_hiding(method, path, raw, &hidden) })
             .await
             .map_err(|_| FailureClass::Other),
         Err(class) => Err(class),

@@ -21,6 +21,8 @@ use crate::config::ReplayConfig;
 use crate::control_leg::Control;
 use crate::gates::Gates;
 use crate::handshake::{self, Question, Unproved};
+use crate::identity::Identities;
+use crate::learn::Learned;
 use crate::metrics::{Ledger, Metrics, Trouble};
 use crate::pipeline::{self, Line, PipelineError};
 use crate::publish::Publisher;
@@ -39,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) kafka: KafkaConfig,
     pub(crate) replay: ReplayConfig,
     pub(crate) masker: Arc<Masker>,
+    pub(crate) identities: Arc<Identities>,
     pub(crate) producer: Producer,
     pub(crate) metrics: Metrics,
     pub(crate) heart: Heart,
@@ -127,6 +130,8 @@ fn begins_anew(now: &Launch, then: &Launch) -> bool {
         || now.allow != then.allow
         || now.replay.deny != then.replay.deny
         || now.replay.handshake != then.replay.handshake
+        || now.replay.learn != then.replay.learn
+        || !then.replay.problems().is_empty()
         || now.start != then.start
         || now.limits != then.limits
 }
@@ -143,6 +148,8 @@ enum End {
 enum LaunchError {
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    #[error("its replay cannot work as written: {0}")]
+    Replay(String),
     #[error("cannot set up the HTTP client: {0}")]
     Client(#[from] reqwest::Error),
     #[error(transparent)]
@@ -191,6 +198,10 @@ async fn run_once(
     stop: &CancellationToken,
 ) -> End {
     let now = launch.borrow().clone();
+    let problems = now.replay.problems();
+    if !problems.is_empty() {
+        return End::Failed(LaunchError::Replay(problems.join("; ")));
+    }
     let state = shared.control.borrow().clone();
     if let Err(refusal) = target::prove(&now, &state).await {
         gate.shut(Cause::Target);
@@ -255,7 +266,7 @@ fn line(
     ledger: &Ledger,
 ) -> Result<Line, LaunchError> {
     let now = launch.borrow().clone();
-    let ReplayConfig { drain, max_response_body, connect_timeout, reveal_to, window_records, window_bytes } =
+    let ReplayConfig { drain, max_response_body, connect_timeout, reveal_to, window_records, window_bytes, .. } =
         &shared.replay;
     let limits = SendLimits {
         connect_timeout: connect_timeout.get(),
@@ -288,9 +299,12 @@ fn line(
         launch: launch.clone(),
         control: shared.control.clone(),
         gate: gate.clone(),
+        heart: shared.heart.clone(),
         kafka: shared.kafka.clone(),
         masker: shared.masker.clone(),
         reveal: Reveal::new(shared.masker.clone(), reveal_to.clone()),
+        identities: shared.identities.clone(),
+        learned: Learned::new(&now.replay.learn, |name| shared.masker.name(name)),
         publisher: Arc::new(publisher),
         ledger: ledger.clone(),
         unacknowledged: Room::of(window_bytes.as_len()),

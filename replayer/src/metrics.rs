@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use shadow_record::{FailureClass, HeldBy, LaunchName, Outcome, SkipReason};
 
 use crate::breaker::State;
+use crate::learn::Learnt;
 
 /// From a tenth of the lateness that is aimed at to the longest timeout.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -64,6 +65,9 @@ pub struct Metrics {
     control_answered: Family<OfLaunch, Counter>,
     control_failed: Family<OfFailure, Counter>,
     control_crowded: Family<OfLaunch, Counter>,
+    learned: Family<OfLaunch, Counter>,
+    missed: Family<OfLaunch, Counter>,
+    substituted: Family<OfLaunch, Counter>,
     ceiling: Family<OfLaunch, Gauge>,
     session_waiting: Family<OfLaunch, Gauge>,
     breaker_state: Family<OfLaunch, Gauge>,
@@ -86,6 +90,9 @@ impl Metrics {
             control_answered: Family::default(),
             control_failed: Family::default(),
             control_crowded: Family::default(),
+            learned: Family::default(),
+            missed: Family::default(),
+            substituted: Family::default(),
             ceiling: Family::default(),
             session_waiting: Family::default(),
             breaker_state: Family::default(),
@@ -105,7 +112,11 @@ impl Metrics {
         );
         registry.register("replay_window_held", "Outcomes not acknowledged, or behind one that is not", held);
         registry.register("replay_in_flight", "Requests in flight to the candidate", in_flight);
-        registry.register("replay_lateness_seconds", "Intended to actual time of sending, by what held the request", lateness);
+        registry.register(
+            "replay_lateness_seconds",
+            "Intended to actual time of sending, by what held the request",
+            lateness,
+        );
         registry.register("replay_duration_seconds", "Sending to the last byte of the candidate's answer", duration);
         let Self { control_sent, control_answered, control_failed, control_crowded, .. } = metrics.clone();
         registry.register("replay_control_sent", "Requests sent to the control", control_sent);
@@ -116,11 +127,23 @@ impl Metrics {
             "Requests not sent to the control for want of a place",
             control_crowded,
         );
+        let Self { learned, missed, substituted, .. } = metrics.clone();
+        registry.register("replay_learned", "Values learnt from the candidate's answers", learned);
+        registry.register(
+            "replay_learn_missed",
+            "Values of the primary that the candidate's answer has no counterpart of",
+            missed,
+        );
+        registry.register("replay_substituted", "Requests to the candidate with learnt values in them", substituted);
         let Self { ceiling, session_waiting, breaker_state, breaker_transitions, .. } = metrics.clone();
         registry.register("replay_ceiling", "Requests that may be in flight to the candidate", ceiling);
         registry.register("replay_session_waiting", "Records that wait for their session", session_waiting);
         registry.register("replay_breaker_state", "0 closed, 1 open: nothing is sent, 2 half open", breaker_state);
-        registry.register("replay_breaker_transitions", "Changes of the breaker, by the new state", breaker_transitions);
+        registry.register(
+            "replay_breaker_transitions",
+            "Changes of the breaker, by the new state",
+            breaker_transitions,
+        );
         metrics
     }
 
@@ -139,6 +162,9 @@ impl Metrics {
             control_answered: self.control_answered.get_or_create_owned(&of),
             control_failed: self.control_failed.clone(),
             control_crowded: self.control_crowded.get_or_create_owned(&of),
+            learned: self.learned.get_or_create_owned(&of),
+            missed: self.missed.get_or_create_owned(&of),
+            substituted: self.substituted.get_or_create_owned(&of),
             ceiling: self.ceiling.get_or_create_owned(&of),
             session_waiting: self.session_waiting.get_or_create_owned(&of),
             breaker_state: self.breaker_state.get_or_create_owned(&of),
@@ -166,6 +192,9 @@ struct Inner {
     control_answered: Counter,
     control_failed: Family<OfFailure, Counter>,
     control_crowded: Counter,
+    learned: Counter,
+    missed: Counter,
+    substituted: Counter,
     ceiling: Gauge,
     session_waiting: Gauge,
     breaker_state: Gauge,
@@ -235,6 +264,24 @@ impl Ledger {
         };
         self.0.control_failed.get_or_create(&OfFailure { launch: self.0.launch.clone(), class }).inc();
         self.add(format!("control_failed_{class}"), 1);
+    }
+
+    /// Values were learnt from an answer of the candidate, or missed in it.
+    pub fn learnt(&self, learnt: Learnt) {
+        for (name, what, count) in
+            [("learned", &self.0.learned, learnt.values), ("learn_missed", &self.0.missed, learnt.missed)]
+        {
+            if count > 0 {
+                what.inc_by(count as u64);
+                self.add(name.to_owned(), count as i64);
+            }
+        }
+    }
+
+    /// A request to the candidate has values in it that were learnt.
+    pub fn substituted(&self) {
+        self.0.substituted.inc();
+        self.add("substituted".to_owned(), 1);
     }
 
     /// An outcome was not acknowledged.

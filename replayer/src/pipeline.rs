@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use shadow_control::{ControlState, Gate, Launch, Leg, Mark, Order};
+use shadow_control::{ControlState, Gate, Heart, Launch, Leg, Order};
 use shadow_kafka::{Consumed, Event, KafkaConfig, KafkaError};
 use shadow_mask::Masker;
 use shadow_record::{
@@ -24,17 +24,19 @@ use shadow_record::{
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::control_leg;
 use crate::dispatch::{Departure, dispatch};
 use crate::guard::{self, Account};
+use crate::identity::Identities;
+use crate::learn::Learned;
 use crate::member::Member;
 use crate::metrics::Ledger;
+use crate::outgoing::{self, NotSent, Outgoing, outgoing};
 use crate::pace::Pacer;
 use crate::partition::Partition;
 use crate::publish::{Attempt, Of, Place, Publisher, Times};
-use crate::rewrite::{self, Reveal, Unsendable};
+use crate::rewrite::Reveal;
 use crate::room::Room;
 use crate::send::Sender;
 use crate::turns::Turns;
@@ -72,9 +74,12 @@ pub(crate) struct Line {
     pub(crate) launch: watch::Receiver<Launch>,
     pub(crate) control: watch::Receiver<Arc<ControlState>>,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) heart: Heart,
     pub(crate) kafka: KafkaConfig,
     pub(crate) masker: Arc<Masker>,
     pub(crate) reveal: Reveal,
+    pub(crate) identities: Arc<Identities>,
+    pub(crate) learned: Learned,
     pub(crate) sender: Sender,
     /// To the control, where the launch has one.
     pub(crate) control_leg: Option<control_leg::Control>,
@@ -102,7 +107,7 @@ pub(crate) struct Due {
     pub(crate) of: Of,
     pub(crate) route: String,
     pub(crate) request: Request,
-    /// The primary's masked answer, if it gave one.
+    /// The primary's masked answer, if it gave one; only its status when the launch has nothing to learn.
     pub(crate) primary: Option<Response>,
     pub(crate) captured_at: Timestamp,
     pub(crate) ready: Instant,
@@ -183,11 +188,17 @@ fn judge(line: &Line, partition: &Arc<Partition>, turns: &Turns, record: &Consum
         }
         Ok(()) => {
             let (partition, ready) = (partition.clone(), Instant::now());
-            let due =
-                Due { partition, place, key, of, route, request, primary, captured_at, ready, passed_over: None };
+            let primary = primary.map(|primary| if line.learned.is_idle() { status_of(primary) } else { primary });
+            let due = Due { partition, place, key, of, route, request, primary, captured_at, ready, passed_over: None };
             turns.push(due, line.launch.borrow().replay.order == Order::Session);
         }
     }
+}
+
+/// What is left of an answer that nothing is learnt from.
+fn status_of(mut primary: Response) -> Response {
+    (primary.headers, primary.body.content) = (Vec::new(), None);
+    primary
 }
 
 /// The session as records name it; `None` when the agent saw none, and made the key of the request's ID.
@@ -212,10 +223,11 @@ fn skip_stuck(line: &Line, turns: &Turns) {
 /// The rest of one record's way: rewrite, send, mask, publish.
 pub(crate) async fn replay(line: Arc<Line>, due: Due, mut departure: Departure) {
     let mut times = Times { intended_at: Some(wall_clock(departure.intended)), ..Times::default() };
-    let attempt = match unless_panic(attempt(&line, &due, &mut times, &mut departure)).await {
+    let mut rewritten = Vec::new();
+    let attempt = match unless_panic(attempt(&line, &due, &mut times, &mut rewritten, &mut departure)).await {
         Ok(Some((outcome, control))) => {
             let held_by = departure.held_by.filter(|_| times.sent_at.is_some());
-            Attempt { control, held_by, ..Attempt::of(times, outcome) }
+            Attempt { control, held_by, rewritten, ..Attempt::of(times, outcome) }
         }
         Ok(None) => return,
         Err(Panicked) => {
@@ -247,27 +259,28 @@ async fn attempt(
     line: &Line,
     due: &Due,
     times: &mut Times,
+    rewritten: &mut Vec<String>,
     departure: &mut Departure,
 ) -> Option<(Outcome, Option<ControlAnswer>)> {
-    let launch = line.launch.borrow().clone();
-    let request = match rewritten(line, due, &launch.candidate, Leg::Candidate) {
-        Ok(request) => request,
-        Err(unsendable) => {
-            tracing::debug!(partition = due.place.partition, offset = due.place.offset, %unsendable, "not sent");
-            return Some((Outcome::Failed(FailureClass::RequestInvalid), None));
-        }
-    };
-    loop {
+    let (launch, out) = loop {
         // Isolation may have been withdrawn, or the write policy changed, since the guard admitted it.
-        if let Err(reason) = line.launch.borrow().may_send(&due.request.method, &due.route) {
-            *times = Times::default();
-            return Some((Outcome::Skipped(reason), None));
-        }
+        let launch = line.launch.borrow().clone();
+        let out = match outgoing(line, due, &launch, &launch.candidate, Leg::Candidate) {
+            Ok(out) => out,
+            Err(not_sent) => {
+                if let NotSent::Skipped(_) = not_sent {
+                    *times = Times::default();
+                }
+                return Some((not_sent.outcome(), None));
+            }
+        };
         if !due.partition.is_stopped() && line.gate.pass() {
-            break;
+            break (launch, out);
         }
         tokio::select! { biased; () = due.partition.stopping() => return None, () = line.gate.opened() => {} }
-    }
+    };
+    let Outgoing { request, hidden, .. } = out;
+    *rewritten = out.rewritten;
     times.sent_at = Some(Timestamp::now());
     let (to_control, control_place) = control_leg::request(line, due, &launch).unzip();
     departure.control = control_place;
@@ -296,19 +309,16 @@ async fn attempt(
     let control = control_leg::mask(line, due, control).await;
     let Some(sent) = sent else { return Some((Outcome::Failed(FailureClass::Killed), control)) };
     line.ledger.answered(sent.total);
+    outgoing::learn(line, due, Leg::Candidate, &sent.answer);
     *times = Times { sent_at: Some(sent.sent_at), first_byte: sent.first_byte, total: Some(sent.total), ..*times };
     let outcome = match sent.answer {
-        Ok(answer) => Outcome::Completed(line.masker.response(&due.request.method, &due.request.path, answer)),
+        Ok(answer) => {
+            let Request { method, path, .. } = &due.request;
+            Outcome::Completed(line.masker.response_hiding(method, path, answer, &hidden))
+        }
         Err(class) => Outcome::Failed(class),
     };
     Some((outcome, control))
-}
-
-/// The request as it goes to `target`.
-pub(crate) fn rewritten(line: &Line, due: &Due, target: &Url, leg: Leg) -> Result<reqwest::Request, Unsendable> {
-    let mark = Mark { launch: line.publisher.launch.clone(), request_id: due.of.request_id, attempt: 1, leg };
-    let shown = line.reveal.for_target(target, &due.request);
-    rewrite::request(target, &shown, &mark, |body| line.masker.mark_tag(body))
 }
 
 /// The wall clock's reading at `instant`.

@@ -1,7 +1,7 @@
 //! The captured request as it goes to the candidate, or to the control.
 //!
 //! Pure. Guarantees: method, path, query, end-to-end headers and body are those that were captured (a character that URLs do
-//! not hold is percent-encoded); what cannot be said that way in HTTP is an [`Unsendable`], never something similar. Every request carries the signed mark, so
+//! not hold is percent-encoded), but for what the launch's rules and the target's identity change (`learn`, `writes`, `identity`, `trace`); what cannot be said that way in HTTP is an [`Unsendable`], never something similar. Every request carries the signed mark, so
 //! that an agent which meets it knows that the shadow has reached production. Encrypted values are decrypted only for targets that this
 //! replayer's own configuration names ([`Reveal`]).
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use shadow_control::{MARK_HEADER, Mark};
-use shadow_mask::Masker;
+use shadow_mask::{CLAIMS_HEADER, Masker};
 use shadow_record::{Header, Request};
 use url::Url;
 
@@ -50,6 +50,12 @@ pub enum Unsendable {
     /// The body was withheld.
     #[error("the request has no body to send")]
     Body,
+    /// The write policy wants a dry run and does not say how.
+    #[error("the dry run adds nothing that can be sent")]
+    DryRun,
+    /// What the target's identity needs cannot be made.
+    #[error("identity {0} cannot be given to the request")]
+    Identity(String),
 }
 
 /// To whom encrypted values may be shown.
@@ -80,7 +86,7 @@ pub fn request(
     base: &Url,
     captured: &Request,
     mark: &Mark,
-    sign: impl FnOnce(&[u8]) -> [u8; 16],
+    sign: impl Fn(&[u8]) -> [u8; 16],
 ) -> Result<reqwest::Request, Unsendable> {
     let refused = || Unsendable::Method(captured.method.clone());
     let method = reqwest::Method::from_bytes(captured.method.as_bytes()).map_err(|_| refused())?;
@@ -91,7 +97,7 @@ pub fn request(
     let mut request = reqwest::Request::new(method, target(base, &captured.path, captured.query.as_deref())?);
     let headers = request.headers_mut();
     for Header { name, value } in &captured.headers {
-        if !OWN.contains(&name.as_str()) && name != MARK_HEADER {
+        if !OWN.contains(&name.as_str()) && name != MARK_HEADER && name != CLAIMS_HEADER {
             append(headers, name, value)?;
         }
     }
@@ -170,6 +176,7 @@ mod tests {
             ("cookie", "b=2"),
             ("x-request-id", "the client's own"),
             ("shadowline-replay", "forged"),
+            ("shadowline-claims", "{}"),
         ]
         .map(|(name, value)| Header::of(name, value))
         .to_vec();

@@ -1,20 +1,23 @@
 //! Headers: which go, which stay, and how the rest is masked.
 //!
 //! In order: hop-by-hop headers, lengths and `host` go (the record says them otherwise); credentials go unless a rule names
-//! them; the content type stays; cookies are masked pair by pair (`cookies`) and addresses part by part (`reference`); headers of the allow-list stay
+//! them; of a bearer token, claims that the rules name are kept apart (`claims`); the content type stays; cookies are masked pair by pair (`cookies`) and addresses part by part (`reference`); headers of the allow-list stay
 //! if their value is plain; everything else is one value. Order and repetition of what stays are kept.
 
+mod claims;
 mod cookies;
 mod reference;
 
 use http::HeaderMap;
 use shadow_record::Header;
 
+pub use claims::CLAIMS_HEADER;
 pub(crate) use reference::is_host;
 
 use crate::names;
 use crate::rules::{Place, Strategy};
 use crate::scope::{Action, Scope, Syntax, Treatment};
+use crate::token::REDACTED;
 
 /// Meaningful for one connection only (RFC 9110, 7.6.1), or said elsewhere in the record.
 const NOT_RECORDED: &[&str] = &[
@@ -95,6 +98,9 @@ const CREDENTIALS: &[&str] = &[
 const CREDENTIAL_ENDINGS: &[&str] =
     &["token", "accesstoken", "-api-key", "-apikey", "-auth-key", "-access-key", "-secret", "-password", "-signature"];
 
+/// Authentication schemes whose credentials are one value.
+const SCHEMES: &[&str] = &["apikey", "basic", "bearer", "dpop", "jwt", "token"];
+
 /// Longest value of an allow-listed header that is kept.
 const MAX_KEPT_VALUE: usize = 512;
 
@@ -135,7 +141,11 @@ impl Scope<'_> {
         let mut masked = Vec::with_capacity(headers.len());
         for (name, value) in headers {
             let name = name.as_str();
-            if NOT_RECORDED.contains(&name) || connection.iter().any(|option| option.eq_ignore_ascii_case(name)) {
+            // Only the masker itself says what it kept of a token.
+            if NOT_RECORDED.contains(&name)
+                || name == CLAIMS_HEADER
+                || connection.iter().any(|option| option.eq_ignore_ascii_case(name))
+            {
                 continue;
             }
             let Some(value) = self.header(name, value.as_bytes()) else { continue };
@@ -162,9 +172,13 @@ impl Scope<'_> {
     /// The masked value of one header line; `None` for a line that goes.
     fn header(&self, name: &str, value: &[u8]) -> Option<String> {
         let masked = match name {
+            _ if self.hides(value) => REDACTED.as_bytes().to_vec(),
             "content-type" => self.content_type(value),
             "cookie" => self.cookie(value)?,
             "set-cookie" => self.set_cookie(value)?,
+            "authorization" | "proxy-authorization" => {
+                self.credentials(name, self.rule_by_name(Place::Header, name.as_bytes())?, value)?
+            }
             _ if is_credential(name) => self.apply(name, self.rule_by_name(Place::Header, name.as_bytes())?, value)?,
             _ => match self.treatment(Place::Header, name.as_bytes()) {
                 treatment @ Treatment::Rule(_) => self.apply(name, treatment, value)?,
@@ -193,6 +207,17 @@ impl Scope<'_> {
                 .decide(&|| "header content-type".to_owned(), Treatment::SECRET, value)
                 .written(value, Syntax::Plain),
         }
+    }
+
+    /// What stands behind the scheme is the value: an answer that issued it has the same token.
+    fn credentials(&self, name: &str, treatment: Treatment<'_>, value: &[u8]) -> Option<Vec<u8>> {
+        let (scheme, rest) = match value.iter().position(|b| *b == b' ') {
+            Some(at) if SCHEMES.iter().any(|scheme| scheme.as_bytes().eq_ignore_ascii_case(&value[..at])) => {
+                value.split_at(at + 1)
+            }
+            _ => (&b""[..], value),
+        };
+        Some([scheme, &self.apply(name, treatment, rest.trim_ascii())?].concat())
     }
 
     fn apply(&self, name: &str, treatment: Treatment<'_>, value: &[u8]) -> Option<Vec<u8>> {

@@ -42,6 +42,7 @@ pub use detect::Class;
 pub use detect::phone::Region;
 pub use digest::Digester;
 pub use explain::{Actor, Decision};
+pub use headers::CLAIMS_HEADER;
 pub use key::{KeyError, MaskKey};
 pub use masker::Masker;
 pub use raw::{RawBody, RawRequest, RawResponse};

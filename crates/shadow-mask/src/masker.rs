@@ -1,6 +1,7 @@
 //! The masker: one key, one ruleset, the declared routes; masks whole messages.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hmac::Mac as _;
@@ -87,12 +88,13 @@ impl Masker {
 
     fn trace_request(&self, raw: RawRequest, trace: Option<&Trace>) -> Request {
         let scope = self.scope(Side::Request, &raw.method, &raw.path, &raw.headers, trace);
+        let claims = scope.claims(&raw.headers);
         let (body, decoded) = scope.body(&raw.headers, raw.body);
         Request {
             authority: scope.authority(&raw.authority),
             path: scope.path(&raw.method, &raw.path),
             query: raw.query.as_deref().map(|query| scope.query(query)),
-            headers: scope.headers(&raw.headers, decoded),
+            headers: scope.headers(&raw.headers, decoded).into_iter().chain(claims).collect(),
             body,
             method: scope.method(raw.method),
             scheme: raw.scheme,
@@ -101,17 +103,31 @@ impl Masker {
 
     /// Masks the response to a request of this method and path. The path may be raw or already masked.
     pub fn response(&self, method: &str, path: &str, raw: RawResponse) -> Response {
-        self.trace_response(method, path, raw, None)
+        self.trace_response(method, path, raw, &[], None)
+    }
+
+    /// The same, where the request was sent with values that nobody has to see: secrets of the shadow's own. A value of the answer that holds
+    /// one of them is redacted whatever rules say, in headers and bodies and however its place escapes it. One shorter than 8 bytes is found only
+    /// as a whole value.
+    pub fn response_hiding(&self, method: &str, path: &str, raw: RawResponse, hidden: &[Arc<str>]) -> Response {
+        self.trace_response(method, path, raw, hidden, None)
     }
 
     /// The same, with every decision in order.
     pub fn explain_response(&self, method: &str, path: &str, raw: RawResponse) -> (Response, Vec<Decision>) {
         let trace = Trace::default();
-        (self.trace_response(method, path, raw, Some(&trace)), trace.into_decisions())
+        (self.trace_response(method, path, raw, &[], Some(&trace)), trace.into_decisions())
     }
 
-    fn trace_response(&self, method: &str, path: &str, raw: RawResponse, trace: Option<&Trace>) -> Response {
-        let scope = self.scope(Side::Response, method, path, &raw.headers, trace);
+    fn trace_response(
+        &self,
+        method: &str,
+        path: &str,
+        raw: RawResponse,
+        hidden: &[Arc<str>],
+        trace: Option<&Trace>,
+    ) -> Response {
+        let scope = Scope { hidden, ..self.scope(Side::Response, method, path, &raw.headers, trace) };
         let (body, decoded) = scope.body(&raw.headers, raw.body);
         Response { status: raw.status, headers: scope.headers(&raw.headers, decoded), body }
     }
@@ -125,6 +141,11 @@ impl Masker {
     pub fn value(&self, value: &str) -> String {
         let action = self.plain_scope().decide(&|| "value".to_owned(), Treatment::PLAIN, value.as_bytes());
         String::from_utf8_lossy(&action.written(value.as_bytes(), Syntax::Plain)).into_owned()
+    }
+
+    /// A name that no rule lists, as it stands in what was masked: itself when it is made of known words.
+    pub fn name(&self, name: &str) -> String {
+        String::from_utf8_lossy(&self.plain_scope().name(name.as_bytes())).into_owned()
     }
 
     /// A row of a table, as columns and their values: the same as the members of a JSON object.
@@ -190,7 +211,7 @@ impl Masker {
                 && (rule.content_type.is_empty()
                     || crate::body::essence(headers).is_ok_and(|essence| rule.content_type.contains(&essence)))
         });
-        Scope { masker: self, rules: rules.collect(), profile: self.ruleset.profile(method, path), trace }
+        Scope { masker: self, rules: rules.collect(), hidden: &[], profile: self.ruleset.profile(method, path), trace }
     }
 
     /// For what belongs to no message: rules without a route, side or content type.
@@ -198,7 +219,7 @@ impl Masker {
         let everywhere =
             |rule: &&crate::rules::Rule| rule.route.is_none() && rule.side.is_none() && rule.content_type.is_empty();
         let rules = self.ruleset.rules.iter().filter(everywhere).collect();
-        Scope { masker: self, rules, profile: self.ruleset.profile("", ""), trace: None }
+        Scope { masker: self, rules, hidden: &[], profile: self.ruleset.profile("", ""), trace: None }
     }
 }
 

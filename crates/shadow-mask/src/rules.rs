@@ -28,7 +28,7 @@ use compile::{compile, refuse};
 
 /// Version of what is built in (shapes, words, detectors, header lists, token forms). Part of every derived version, so that a release which
 /// masks differently is told apart from the one before.
-const BUILT_IN: &str = "strict-3";
+const BUILT_IN: &str = "strict-4";
 
 /// Compiled rules and their version.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct Ruleset {
     profile_for: Vec<(RouteTable, Profile)>,
     /// Names that the rules list.
     known: HashSet<Box<[u8]>>,
+    /// Claims of bearer tokens that are kept.
+    pub(crate) claims: Vec<String>,
     pub(crate) detectors: Detectors,
 }
 
@@ -87,10 +89,22 @@ impl Ruleset {
             return Err(in_head(refuse("names", format!("`{name}` is no name: list each that is public"))));
         }
         let listed = rules.iter().flat_map(Rule::names_listed).map(|name| name.as_bytes().into());
-        let known = listed.chain(config.names.iter().map(|name| name.as_bytes().into())).collect();
+        let known =
+            listed.chain(config.names.iter().chain(&config.claims).map(|name| name.as_bytes().into())).collect();
+        if let Some(claim) = config.claims.iter().find(|claim| claim.is_empty() || *claim == "*") {
+            return Err(in_head(refuse("claims", format!("`{claim}` is no claim: list each that is kept"))));
+        }
         let classes = config.detectors.clone().unwrap_or_else(|| Class::ALL.to_vec());
         let detectors = Detectors { classes, regions: config.phone_regions.clone() };
-        Ok(Self { version, rules, profile: config.profile.unwrap_or_default(), profile_for, known, detectors })
+        Ok(Self {
+            version,
+            rules,
+            profile: config.profile.unwrap_or_default(),
+            profile_for,
+            known,
+            claims: config.claims.clone(),
+            detectors,
+        })
     }
 
     /// The profile of a request's route.

@@ -5,6 +5,7 @@
 mod action;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 pub(crate) use action::{Action, Syntax, escape};
 
@@ -15,6 +16,9 @@ use crate::names::{self, Hint, Reading, Says};
 use crate::rules::{Place, Profile, Rule, Strategy};
 use crate::shape;
 use crate::token::{Form, Token, Tokenizer};
+
+/// Hidden values of so many bytes are found within others, too.
+const FOUND_WITHIN: usize = 8;
 
 /// How often a value is searched; one that never settles becomes one token.
 const MAX_ROUNDS: u32 = 4;
@@ -43,6 +47,8 @@ impl Treatment<'_> {
 pub(crate) struct Scope<'m> {
     pub(crate) masker: &'m Masker,
     pub(crate) rules: Vec<&'m Rule>,
+    /// Values that are redacted wherever they stand.
+    pub(crate) hidden: &'m [Arc<str>],
     pub(crate) profile: Profile,
     pub(crate) trace: Option<&'m Trace>,
 }
@@ -94,6 +100,9 @@ impl<'m> Scope<'m> {
 
     #[inline(always)] // so that the actor costs nothing where nobody asks for it
     fn choose(&self, treatment: Treatment<'_>, value: &[u8]) -> (Action, Actor) {
+        if self.hides(value) {
+            return (Action::Redact, Actor::SecretName);
+        }
         match treatment {
             Treatment::Rule(rule) => (self.obey(rule, value), Actor::Rule(rule.number)),
             Treatment::Name(Says::Secret) => (self.token(value), Actor::SecretName),
@@ -109,6 +118,12 @@ impl<'m> Scope<'m> {
                 Profile::Detect => self.detect(hint(says), value),
             },
         }
+    }
+
+    /// Whether the value holds one that nobody is to see.
+    #[inline]
+    pub(crate) fn hides(&self, value: &[u8]) -> bool {
+        !self.hidden.is_empty() && self.hidden.iter().any(|hidden| holds(value, hidden.as_bytes()))
     }
 
     fn obey(&self, rule: &Rule, value: &[u8]) -> Action {
@@ -228,6 +243,7 @@ impl<'m> Scope<'m> {
     #[inline(always)]
     fn choose_number<'n>(&self, treatment: Treatment<'_>, number: &'n [u8]) -> (Cow<'n, [u8]>, Actor) {
         let (masked, actor) = match treatment {
+            _ if self.hides(number) => return (Cow::Owned(b"0".to_vec()), Actor::SecretName),
             Treatment::Rule(rule) => {
                 let actor = Actor::Rule(rule.number);
                 match rule.strategy {
@@ -277,7 +293,7 @@ impl<'m> Scope<'m> {
             Profile::Strict => reading.known,
             Profile::Detect => reading.known || self.masker.ruleset().detectors.find(name, Hint::Nothing).is_empty(),
         };
-        known || self.masker.ruleset().lists(name) || self.tokenizer().is_masked(name)
+        !self.hides(name) && (known || self.masker.ruleset().lists(name) || self.tokenizer().is_masked(name))
     }
 
     /// A name that no rule keeps.
@@ -295,6 +311,13 @@ impl<'m> Scope<'m> {
     pub(crate) fn name_token(&self, name: &[u8]) -> Token {
         self.tokenizer().token_as(Form::Text, name)
     }
+}
+
+fn holds(value: &[u8], hidden: &[u8]) -> bool {
+    if hidden.len() < FOUND_WITHIN {
+        return value == hidden;
+    }
+    value.len() >= hidden.len() && value.windows(hidden.len()).any(|window| window == hidden)
 }
 
 fn hint(says: Says) -> Hint {

@@ -12,7 +12,7 @@ use crate::scope::{Action, Scope, Syntax, Treatment};
 impl Scope<'_> {
     /// Masks a text body.
     pub(crate) fn text(&self, body: &[u8]) -> Result<Vec<u8>, Refused> {
-        if self.rules.iter().any(|rule| rule.all_text) {
+        if self.rules.iter().any(|rule| rule.all_text) && !self.hides(body) {
             return Ok(body.to_vec());
         }
         let place = || "text".to_owned();

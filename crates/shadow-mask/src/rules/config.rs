@@ -28,6 +28,9 @@ pub struct RulesConfig {
     /// Other profiles for some routes, the first that matches.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub profile_for: Vec<ProfileFor>,
+    /// Claims of bearer tokens that are kept beside the request, masked like members of a JSON body.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
     /// In order of precedence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rule: Vec<RuleConfig>,

@@ -103,5 +103,5 @@ fn versions_follow_what_the_rules_say() {
     assert_ne!(version(rule), version(&rule.replace("\"a\"", "\"b\"")));
     assert_ne!(version(rule), version(""));
     assert_eq!(version(&format!("version = \"2024-05\"\n{rule}")), "2024-05");
-    assert!(Ruleset::keep_everything().version().starts_with("strict-3+"));
+    assert!(Ruleset::keep_everything().version().starts_with("strict-4+"));
 }

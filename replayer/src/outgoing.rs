@@ -1,0 +1,93 @@
+//! One captured request as it leaves for one target: what the steps of rewriting make of it together, and what is learnt from the answer.
+//!
+//! In order: what the target issued in place of the primary's values (`learn`); what rules encrypted, for targets that may see it; the HTTP
+//! request (`rewrite`); the dry run of the write policy (`writes`); the target's identity (`identity`); a trace of its own (`trace`).
+//! Guarantee: it is decided and made at the moment of sending, from the launch as it is then, so that a withdrawn isolation, a changed policy
+//! and a fresh token count.
+
+use std::sync::Arc;
+
+use shadow_control::{Launch, Leg, Mark, Sending};
+use shadow_mask::RawResponse;
+use shadow_record::{FailureClass, Outcome, SkipReason};
+use url::Url;
+
+use crate::pipeline::{Due, Line};
+use crate::rewrite::{self, Unsendable};
+use crate::{trace, writes};
+
+/// A request on its way out.
+pub(crate) struct Outgoing {
+    pub(crate) request: reqwest::Request,
+    /// What in it is not what was captured, by the names of the rules.
+    pub(crate) rewritten: Vec<String>,
+    /// Secrets in it, which an answer may repeat.
+    pub(crate) hidden: Vec<Arc<str>>,
+}
+
+/// Why there is nothing to send.
+pub(crate) enum NotSent {
+    Skipped(SkipReason),
+    Unsendable(Unsendable),
+}
+
+impl NotSent {
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Skipped(reason) => Outcome::Skipped(*reason),
+            Self::Unsendable(_) => Outcome::Failed(FailureClass::RequestInvalid),
+        }
+    }
+}
+
+/// The request as it goes to `target` now.
+pub(crate) fn outgoing(line: &Line, due: &Due, launch: &Launch, target: &Url, leg: Leg) -> Result<Outgoing, NotSent> {
+    let sending = launch.may_send(&due.request.method, &due.route).map_err(NotSent::Skipped)?;
+    made(line, due, sending, target, leg).map_err(|unsendable| {
+        tracing::debug!(partition = due.place.partition, offset = due.place.offset, %unsendable, "not sent");
+        NotSent::Unsendable(unsendable)
+    })
+}
+
+fn made(line: &Line, due: &Due, sending: Sending<'_>, target: &Url, leg: Leg) -> Result<Outgoing, Unsendable> {
+    let mark = Mark { launch: line.publisher.launch.clone(), request_id: due.of.request_id, attempt: 1, leg };
+    let mut rewritten = Vec::new();
+    let substituted = line.learned.substitute(leg, &due.key, &due.request);
+    let captured = match &substituted {
+        Some((request, rules)) => {
+            rewritten.extend(rules.iter().map(|rule| format!("learned:{rule}")));
+            if leg == Leg::Candidate {
+                line.ledger.substituted();
+            }
+            request
+        }
+        None => &due.request,
+    };
+    let shown = line.reveal.for_target(target, captured);
+    let sign = |text: &[u8]| line.masker.mark_tag(text);
+    let mut request = rewrite::request(target, &shown, &mark, sign)?;
+    if let Sending::DryRun(rule) = sending {
+        writes::dry_run(rule, &mut request)?;
+        rewritten.push(writes::DRY_RUN.to_owned());
+    }
+    // The primary's 401 says that the captured credentials were not good.
+    let refused = due.primary.as_ref().is_some_and(|primary| primary.status == 401);
+    let applied = line.identities.apply(target, &due.request, refused, &mut request)?;
+    rewritten.extend(applied.name);
+    trace::begin(request.headers_mut(), &trace::ids(&mark, sign));
+    Ok(Outgoing { request, rewritten, hidden: applied.hidden })
+}
+
+/// Remembers what the target issued in place of the primary.
+pub(crate) fn learn(line: &Line, due: &Due, leg: Leg, answer: &Result<RawResponse, FailureClass>) {
+    if line.learned.is_idle() || due.of.session.is_none() {
+        return;
+    }
+    if let (Some(primary), Ok(answer)) = (&due.primary, answer) {
+        let masked = |name: &str| line.masker.name(name);
+        let learnt = line.learned.learn(leg, &due.key, &due.route, primary, answer, &masked);
+        if leg == Leg::Candidate {
+            line.ledger.learnt(learnt);
+        }
+    }
+}
