@@ -18,14 +18,15 @@ use crate::metrics::Ledger;
 const START: f64 = 16.0;
 /// How much longer than the best answers may take.
 const TOLERANCE: f64 = 1.4;
-/// What is left after a cut.
-const CUT: f64 = 0.7;
+/// What is left after a cut: less than what is tolerated is above the best, so that answers are seen to become faster still if they
+/// can, and a best that was learnt while requests queued already does not last.
+const CUT: f64 = 0.6;
 /// A cut helped when answers take at most this part of the time before it; where requests queue it is about [`CUT`].
-const HELPED: f64 = 0.87;
+const HELPED: f64 = 0.8;
 /// Share of requests failed for overload from which it is cut.
 const FAILED: f64 = 0.1;
 /// How far the best follows answers that are faster.
-const FOLLOW: f64 = 0.2;
+const FOLLOW: f64 = 0.3;
 /// Shortest time between two changes. They are further apart where answers take longer, for only requests sent since the last
 /// change say anything of it.
 const SHORTEST: Duration = Duration::from_millis(100);

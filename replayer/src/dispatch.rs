@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shadow_record::HeldBy;
+use shadow_record::{HeldBy, SkipReason};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -73,6 +73,10 @@ pub(crate) async fn dispatch(line: Arc<Line>, turns: Arc<Turns>, pacer: Pacer) {
     loop {
         let pacer = &mut dispatcher.pacer;
         let (due, turn) = turns.next(|due| due.passed_over = pacer.turn(due.ready, due.captured_at)).await;
+        if line.too_old(due.captured_at) {
+            due.partition.skip_waiting(due.place.offset, SkipReason::TooOld);
+            continue;
+        }
         let Some(mut departure) = dispatcher.departure(&due).await else { continue };
         // The next of its session is meant for the next slot, even if it was passed over long before.
         turn.successor(|next| next.passed_over = dispatcher.pacer.turn(next.ready, next.captured_at));

@@ -131,7 +131,7 @@ impl<T> Sessions<T> {
     /// The session's request is on its way: from now on those behind wait for its answer.
     pub fn sent(&mut self, session: &SessionId, now: Instant) {
         if let Some(busy) = self.busy.get_mut(session) {
-            busy.sent = Some(now);
+            busy.sent.get_or_insert(now);
             self.in_flight.insert(session.clone());
         }
     }
@@ -159,7 +159,7 @@ impl<T> Sessions<T> {
             let Some(busy) = self.busy.get_mut(session) else { continue };
             let spent = busy.spent(now);
             // The first has waited longest.
-            while busy.behind.front().is_some_and(|first| spent - first.from >= limit) {
+            while busy.behind.front().is_some_and(|first| spent.saturating_sub(first.from) >= limit) {
                 stuck.extend(busy.behind.pop_front().map(|waiter| waiter.item));
             }
         }
