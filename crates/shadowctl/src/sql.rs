@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clickhouse::Client;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shadow_runtime::Secret;
 use url::Url;
@@ -100,6 +101,19 @@ impl Sql {
             query = query.param(name, value);
         }
         query.execute().await.map_err(|error| self.failure(&error))
+    }
+
+    /// Inserts rows into `table`; columns that a row does not name get their defaults.
+    ///
+    /// # Errors
+    /// When ClickHouse does not answer or refuses.
+    pub(crate) async fn insert<T: Serialize>(&self, table: &str, rows: &[T]) -> Result<(), Failure> {
+        let mut statement = format!("INSERT INTO {table} FORMAT JSONEachRow");
+        for row in rows {
+            statement.push('\n');
+            statement.push_str(&serde_json::to_string(row).map_err(Failure::internal)?);
+        }
+        self.execute(&statement, &[]).await
     }
 
     /// Says what to do about an error, by what ClickHouse calls it.

@@ -12,24 +12,25 @@ use tokio_util::sync::CancellationToken;
 use super::support::{captured, kafka, run, stack};
 
 /// The switch of everything reaches the members of all tests: one test at a time.
-static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+pub(crate) static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// How a member takes to the control topic.
 #[derive(Clone, Copy, PartialEq)]
-enum Hearing {
+pub(crate) enum Hearing {
     Good,
     /// It beats, and follows what was said before it started only.
     Deaf,
 }
 
 /// A replayer without a replay: heartbeats and a gate.
-struct Member {
+pub(crate) struct Member {
     heart: Heart,
+    gate: Arc<Gate>,
     stop: CancellationToken,
 }
 
 impl Member {
-    async fn start(stack: &Devstack, instance: &str, launch: &str, hearing: Hearing) -> Self {
+    pub(crate) async fn start(stack: &Devstack, instance: &str, launch: &str, hearing: Hearing) -> Self {
         let stop = CancellationToken::new();
         let launch: LaunchName = launch.parse().unwrap();
         let mut control = ControlFeed::spawn(&kafka(stack), stop.clone());
@@ -43,7 +44,7 @@ impl Member {
         gate.opened().await;
         assert!(gate.pass());
         if hearing == Hearing::Good {
-            let (heart, instance) = (heart.clone(), instance.to_owned());
+            let (heart, gate, instance) = (heart.clone(), gate.clone(), instance.to_owned());
             tokio::spawn(async move {
                 while control.changed().await.is_ok() {
                     gate.follow(&control.borrow_and_update().clone(), &launch, &instance);
@@ -51,16 +52,28 @@ impl Member {
                 }
             });
         }
-        Self { heart, stop }
+        Self { heart, gate, stop }
     }
 
-    async fn leave(self) {
+    /// Sends something through the gate every few milliseconds until it leaves.
+    pub(crate) fn send_on(&self) {
+        let (gate, stop) = (self.gate.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            let mut sends = tokio::time::interval(Duration::from_millis(5));
+            while !stop.is_cancelled() {
+                sends.tick().await;
+                let _sent = gate.pass();
+            }
+        });
+    }
+
+    pub(crate) async fn leave(self) {
         self.stop.cancel();
         self.heart.stopped().await;
     }
 }
 
-async fn launch(stack: &Devstack, service: &str, launch: &str) {
+pub(crate) async fn launch(stack: &Devstack, service: &str, launch: &str) {
     captured(stack, service, &[0]).await;
     let args = ["launch", "create", launch, "--service", service, "--candidate", "http://127.0.0.1:9"];
     run(stack, &args).await.ok();

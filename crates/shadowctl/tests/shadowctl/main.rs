@@ -4,6 +4,7 @@
 mod command_line;
 mod demo;
 mod diff;
+mod drill;
 mod kill_switch;
 mod launches;
 mod mask;
