@@ -1,8 +1,10 @@
-//! Beside the flow: heartbeats, dead letters and launches become rows, so that the ledger and the views can speak of them; what
-//! nobody can read in their topics is filed as a dead letter.
+//! Beside the flow: heartbeats, dead letters, launches and every change of the control topic become rows, so that the ledger and the
+//! views can speak of them; what nobody can read in their topics is filed as a dead letter.
 //!
 //! One consumer group for all comparators. Rows replace each other by identity, and offsets are committed after the rows are
 //! stored, so here too reading twice changes nothing.
+
+mod changes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use shadow_record::{AnyRecord, DeadLetter, DeadLetterReason, Role, State, Status
 use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
-use crate::store::{Batch, DeadLetterRow, LaunchRow, StatusRow};
+use crate::store::{Batch, ChangeRow, DeadLetterRow, LaunchRow, StatusRow};
 
 const GROUP: &str = "shadow-comparator.bookkeeping";
 /// Time between batches.
@@ -48,6 +50,7 @@ struct Books {
     statuses: HashMap<Subject, StatusRow>,
     dead_letters: Vec<DeadLetterRow>,
     launches: Vec<LaunchRow>,
+    changes: Vec<ChangeRow>,
     written: BTreeMap<String, Launch>,
     positions: BTreeMap<TopicPartition, i64>,
 }
@@ -59,6 +62,7 @@ impl Books {
             statuses: HashMap::new(),
             dead_letters: Vec::new(),
             launches: Vec::new(),
+            changes: Vec::new(),
             written: BTreeMap::new(),
             positions: BTreeMap::new(),
         }
@@ -114,12 +118,15 @@ impl Books {
     }
 
     fn rows(&self) -> usize {
-        self.statuses.len() + self.dead_letters.len() + self.launches.len()
+        self.statuses.len() + self.dead_letters.len() + self.launches.len() + self.changes.len()
     }
 
     async fn note(&mut self, record: &Consumed, stop: &CancellationToken) {
         let unusable = match decode_any(&record.payload) {
-            _ if *record.topic == *topics::CONTROL => unusable_control(record),
+            _ if *record.topic == *topics::CONTROL => {
+                self.changes.extend(changes::change_row(record));
+                unusable_control(record)
+            }
             Ok(AnyRecord::Status(status)) => {
                 let row = status_row(*status);
                 let subject = (row.instance.clone(), row.role, row.service.clone(), row.launch.clone(), row.epoch);
@@ -160,12 +167,13 @@ impl Books {
             statuses: self.statuses.values().cloned().collect(),
             dead_letters: self.dead_letters.clone(),
             launches: self.launches.clone(),
+            changes: self.changes.clone(),
             ..Batch::default()
         };
         if !self.shared.store.insert_until_stored(&batch, stop).await {
             return;
         }
-        (self.statuses, self.dead_letters, self.launches) = Default::default();
+        (self.statuses, self.dead_letters, self.launches, self.changes) = Default::default();
         let commit: Vec<_> = std::mem::take(&mut self.positions).into_iter().collect();
         if let Err(error) = consumer.commit(&commit).await {
             tracing::debug!(%error, "offsets of heartbeats not committed; they are read again");

@@ -108,7 +108,7 @@ impl Metrics {
     }
 
     pub(crate) fn stored(&self, batch: &Batch) {
-        let Batch { exchanges, ranges, watermarks, statuses, dead_letters, launches } = batch;
+        let Batch { exchanges, ranges, watermarks, statuses, dead_letters, launches, changes } = batch;
         for (table, rows) in [
             ("exchanges", exchanges.len()),
             ("skipped_ranges", ranges.len()),
@@ -116,6 +116,7 @@ impl Metrics {
             ("instance_status", statuses.len()),
             ("dead_letters", dead_letters.len()),
             ("launches", launches.len()),
+            ("control_changes", changes.len()),
         ] {
             if rows > 0 {
                 self.rows.get_or_create(&OfTable { table }).inc_by(rows as u64);

@@ -15,7 +15,7 @@ use crate::schema::TABLES;
 
 mod rows;
 
-pub use rows::{DeadLetterRow, ExchangeRow, LaunchRow, RangeRow, StatusRow, WatermarkRow};
+pub use rows::{ChangeRow, DeadLetterRow, ExchangeRow, LaunchRow, RangeRow, StatusRow, WatermarkRow};
 
 /// Longest wait for ClickHouse to take a piece of a batch, and then to acknowledge the batch.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,14 +65,15 @@ pub struct Batch {
     pub statuses: Vec<StatusRow>,
     pub dead_letters: Vec<DeadLetterRow>,
     pub launches: Vec<LaunchRow>,
+    pub changes: Vec<ChangeRow>,
 }
 
 impl Batch {
     /// Rows in all tables.
     pub fn rows(&self) -> usize {
-        let Self { exchanges, ranges, watermarks, statuses, dead_letters, launches } = self;
+        let Self { exchanges, ranges, watermarks, statuses, dead_letters, launches, changes } = self;
         let account = exchanges.len() + ranges.len() + watermarks.len();
-        account + statuses.len() + dead_letters.len() + launches.len()
+        account + statuses.len() + dead_letters.len() + launches.len() + changes.len()
     }
 }
 
@@ -132,14 +133,15 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; any part may be stored.
     pub async fn insert(&self, batch: &Batch) -> Result<(), StoreError> {
-        let Batch { exchanges, ranges, watermarks, statuses, dead_letters, launches } = batch;
+        let Batch { exchanges, ranges, watermarks, statuses, dead_letters, launches, changes } = batch;
         self.insert_rows("exchanges", exchanges).await?;
         self.insert_rows("skipped_ranges", ranges).await?;
         // After the rows they speak of.
         self.insert_rows("watermarks", watermarks).await?;
         self.insert_rows("instance_status", statuses).await?;
         self.insert_rows("dead_letters", dead_letters).await?;
-        self.insert_rows("launches", launches).await
+        self.insert_rows("launches", launches).await?;
+        self.insert_rows("control_changes", changes).await
     }
 
     async fn insert_rows<R>(&self, table: &str, rows: &[R]) -> Result<(), StoreError>

@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         noise::what_only_old_replays_show_is_named,
         pipeline::every_offset_is_covered_once_whatever_stands_in_the_topics,
         pipeline::a_launch_keeps_the_rules_it_began_with,
+        pipeline::every_change_of_the_control_topic_is_written_down_once,
         pipeline::a_comparator_that_dies_again_and_again_leaves_no_hole_and_no_double,
         pipeline::clickhouse_away_midway_loses_nothing,
     ];

@@ -254,3 +254,18 @@ pub struct LaunchRow {
     pub gates: String,
     pub rules: String,
 }
+
+/// A row of `control_changes`. Times are microseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Row, Serialize)]
+pub struct ChangeRow {
+    pub version: i64,
+    pub at: i64,
+    pub key: String,
+    pub kind: String,
+    pub subject: String,
+    pub launch: String,
+    pub by: String,
+    pub why: String,
+    pub deleted: u8,
+    pub value: String,
+}

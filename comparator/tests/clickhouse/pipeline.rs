@@ -207,6 +207,37 @@ pub(crate) async fn a_launch_keeps_the_rules_it_began_with(place: Place) {
     line.lift().await;
 }
 
+pub(crate) async fn every_change_of_the_control_topic_is_written_down_once(place: Place) {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let line = Line::lay(&place, "told", 1).await;
+    let (first, stop_first) = line.start(&place, "c1");
+    let (second, stop_second) = line.start(&place, "c2");
+    let history = "SELECT key, deleted, by, why, JSONExtractFloat(value, 'sample') FROM control_changes FINAL \
+        WHERE endsWith(key, 'told') ORDER BY version";
+    let created = "launch/told\t0\ttest\ttest\t1";
+    until(&place, history, created).await;
+    stop_first.cancel();
+    stop_second.cancel();
+    for ended in [first, second] {
+        ended.await.unwrap().unwrap();
+    }
+    // What changes while no comparator is there is in the topic, deletions too.
+    let mut less = line.launch.clone();
+    less.sample = 0.5;
+    less.change.by = "ann".to_owned();
+    line.control.put(&ControlRecord::Launch(Box::new(less))).await.unwrap();
+    line.control.delete("rate/shadow.captured.told").await.unwrap();
+    line.control.put(&ControlRecord::Launch(Box::new(line.launch.clone()))).await.unwrap();
+    let told = format!(
+        "{created}\nlaunch/told\t0\tann\ttest\t0.5\nrate/shadow.captured.told\t1\t\t\t0\nlaunch/told\t0\ttest\ttest\t1"
+    );
+    let (running, stop) = line.start(&place, "c3");
+    until(&place, history, &told).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    line.lift().await;
+}
+
 pub(crate) async fn a_comparator_that_dies_again_and_again_leaves_no_hole_and_no_double(place: Place) {
     const RECORDS: i64 = 1500;
     let _alone = ONE_AT_A_TIME.lock().await;

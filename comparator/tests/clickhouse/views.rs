@@ -3,7 +3,9 @@
 use comparator::config::ClickHouseConfig;
 use comparator::metrics::Metrics;
 use comparator::schema;
-use comparator::store::{Batch, DeadLetterRow, ExchangeRow, LaunchRow, StatusRow, Store, StoreError, WatermarkRow};
+use comparator::store::{
+    Batch, ChangeRow, DeadLetterRow, ExchangeRow, LaunchRow, StatusRow, Store, StoreError, WatermarkRow,
+};
 use shadow_runtime::Secret;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +46,7 @@ fn world() -> Batch {
         "running",
         &[("seen", 700), ("acknowledged", 690), ("dropped", 10), ("dropped.queue_full", 10)],
     ));
+    all.changes = history();
     all.dead_letters.push(DeadLetterRow {
         topic: "shadow.captured.shop".to_owned(),
         partition: 0,
@@ -55,6 +58,29 @@ fn world() -> Batch {
         at: NOON,
     });
     all
+}
+
+/// A launch that is created, raised and taken away.
+fn history() -> Vec<ChangeRow> {
+    let of = |version: i64, (by, why): (&str, &str), value: &str| ChangeRow {
+        version,
+        at: NOON + version * 1_000_000,
+        key: "launch/checkout-v2".to_owned(),
+        kind: "launch".to_owned(),
+        subject: "checkout-v2".to_owned(),
+        launch: "checkout-v2".to_owned(),
+        by: by.to_owned(),
+        why: why.to_owned(),
+        deleted: u8::from(value.is_empty()),
+        value: value.to_owned(),
+    };
+    let raised = "from 1 % to 10 %: verdict pass after 10 min";
+    vec![
+        of(1, ("ann", "rehearsal"), r#"{"status":"active","sample":0.01}"#),
+        of(2, ("ramp", raised), r#"{"status":"active","sample":0.1}"#),
+        of(5, ("ann", "cleaned up"), r#"{"status":"rolled_back","sample":0.1}"#),
+        of(6, ("", ""), ""),
+    ]
 }
 
 /// What the traffic of these tests does not show by itself: a driver, an expected change, classes and scores.

@@ -1,4 +1,4 @@
-//! Topics: created explicitly, with partition counts that never change.
+//! Topics: created explicitly, with partition counts that never change; deleted, like groups, when an operator says so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Largest record a topic of the flow takes, 4 MiB: two bodies at the default limit, grown by masking, with room to spare.
 pub(crate) const MAX_RECORD_BYTES: &str = "4194304";
+
+/// How long every record of a compacted topic is kept, 3 days: whoever writes its history down (the comparators) may be away for a
+/// long weekend.
+const COMPACTION_LAG_MS: &str = "259200000";
+/// When a segment of a compacted topic is closed, 1 day.
+const SEGMENT_MS: &str = "86400000";
 
 /// What the broker does with old records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,14 +106,50 @@ impl Admin {
             // Times that the lease, retention and staleness rest on are the broker's, not each writer's.
             .set("message.timestamp.type", "LogAppendTime");
         if spec.cleanup == Cleanup::Compact {
-            topic = topic.set("cleanup.policy", "compact");
+            topic = topic
+                .set("cleanup.policy", "compact")
+                .set("min.compaction.lag.ms", COMPACTION_LAG_MS)
+                // Only closed segments are compacted: without this the lag would be a week, and every start reads the topic whole.
+                .set("segment.ms", SEGMENT_MS);
         }
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-        let results = self.admin.create_topics([&topic], &options).await?;
+        let results = self.admin.create_topics([&topic], &patient()).await?;
         for result in results {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((topic, code)) => return Err(KafkaError::CreateTopic { topic, cause: code.to_string() }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a topic with all its records; one that does not exist is deleted already.
+    ///
+    /// # Errors
+    /// [`KafkaError::Delete`] when the broker refuses.
+    pub async fn delete_topic(&self, topic: &str) -> Result<(), KafkaError> {
+        for result in self.admin.delete_topics(&[topic], &patient()).await? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+                Err((topic, code)) => {
+                    return Err(KafkaError::Delete { what: format!("topic {topic}"), cause: code.to_string() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a consumer group with its offsets; one that does not exist is deleted already.
+    ///
+    /// # Errors
+    /// [`KafkaError::GroupInUse`] while it has members, [`KafkaError::Delete`] when the broker refuses.
+    pub async fn delete_group(&self, group: &str) -> Result<(), KafkaError> {
+        for result in self.admin.delete_groups(&[group], &patient()).await? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
+                Err((group, RDKafkaErrorCode::NonEmptyGroup)) => return Err(KafkaError::GroupInUse(group)),
+                Err((group, code)) => {
+                    return Err(KafkaError::Delete { what: format!("group {group}"), cause: code.to_string() });
+                }
             }
         }
         Ok(())
@@ -189,6 +231,10 @@ impl Admin {
         })
         .await
     }
+}
+
+fn patient() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE))
 }
 
 /// Runs a blocking call of the client off the async threads.

@@ -41,6 +41,17 @@ pub enum KafkaError {
         /// The broker's message.
         cause: String,
     },
+    /// The broker refused to delete something.
+    #[error("cannot delete {what}: {cause}; delete it yourself, or see the broker's log")]
+    Delete {
+        /// Topic or group.
+        what: String,
+        /// The broker's message.
+        cause: String,
+    },
+    /// The group has members, so it cannot be deleted.
+    #[error("group {0} still has members; try again when they have left")]
+    GroupInUse(String),
     /// Committed or configured offsets lie beyond the end of the topic: it was recreated or truncated.
     #[error(
         "{topic}/{partition} ends at {high}, before offset {wanted}: the topic was recreated; create the launch again under another name"
