@@ -28,14 +28,14 @@ pub(crate) struct Outgoing {
 /// Why there is nothing to send.
 pub(crate) enum NotSent {
     Skipped(SkipReason),
-    Unsendable(Unsendable),
+    Unsendable,
 }
 
 impl NotSent {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::Skipped(reason) => Outcome::Skipped(*reason),
-            Self::Unsendable(_) => Outcome::Failed(FailureClass::RequestInvalid),
+            Self::Unsendable => Outcome::Failed(FailureClass::RequestInvalid),
         }
     }
 }
@@ -45,7 +45,7 @@ pub(crate) fn outgoing(line: &Line, due: &Due, launch: &Launch, target: &Url, le
     let sending = launch.may_send(&due.request.method, &due.route).map_err(NotSent::Skipped)?;
     made(line, due, sending, target, leg).map_err(|unsendable| {
         tracing::debug!(partition = due.place.partition, offset = due.place.offset, %unsendable, "not sent");
-        NotSent::Unsendable(unsendable)
+        NotSent::Unsendable
     })
 }
 

@@ -15,6 +15,7 @@ pub use claims::CLAIMS_HEADER;
 pub(crate) use reference::is_host;
 
 use crate::names;
+use crate::pairs::percent_decode;
 use crate::rules::{Place, Strategy};
 use crate::scope::{Action, Scope, Syntax, Treatment};
 use crate::token::REDACTED;
@@ -172,7 +173,9 @@ impl Scope<'_> {
     /// The masked value of one header line; `None` for a line that goes.
     fn header(&self, name: &str, value: &[u8]) -> Option<String> {
         let masked = match name {
-            _ if self.hides(value) => REDACTED.as_bytes().to_vec(),
+            _ if self.hides(value) || !self.hidden.is_empty() && self.hides(&percent_decode(value)) => {
+                REDACTED.as_bytes().to_vec()
+            }
             "content-type" => self.content_type(value),
             "cookie" => self.cookie(value)?,
             "set-cookie" => self.set_cookie(value)?,

@@ -48,7 +48,7 @@ impl Scope<'_> {
         };
         let action = self.decide(&at, treatment, &form_decode(raw_value));
         match self.name(&name) {
-            _ if treatment.is(Strategy::Keep) => masked.extend_from_slice(raw_name),
+            _ if treatment.is(Strategy::Keep) && !self.hides(&name) => masked.extend_from_slice(raw_name),
             Cow::Borrowed(_) => masked.extend_from_slice(raw_name),
             Cow::Owned(token) => masked.extend_from_slice(&token),
         }

@@ -40,7 +40,8 @@ impl Pass<'_> {
         let own = self.enter(Child::Member(name));
         let reading = names::read(name);
         let chosen = around.or_rule(own).or_name(self.scope.says_of(reading, name));
-        let kept = self.scope.keeps_read_name(reading, name) || chosen.treatment(self.scope).is(Strategy::Keep);
+        let ruled = chosen.treatment(self.scope).is(Strategy::Keep) && !self.scope.hides(name);
+        let kept = ruled || self.scope.keeps_read_name(reading, name);
         let action = if kept { Action::Keep } else { Action::Token(self.scope.name_token(name)) };
         self.write(&action, string.raw);
         self.decoded = decoded;
