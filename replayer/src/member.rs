@@ -8,17 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use shadow_kafka::{
-    Admin, Event, FetchLimits, GroupConsumer, KafkaConfig, KafkaError, Start, TopicPartition, TopicSpec,
-};
+use shadow_kafka::{Admin, Event, FetchLimits, GroupConsumer, KafkaError, Start, TopicPartition, TopicSpec};
 use shadow_record::{LaunchName, SkipReason, topics};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::pace::Pace;
+use crate::pace::Tempo;
 use crate::partition::Partition;
 use crate::pipeline::{Line, PipelineError};
+use crate::shares::keep::Keeper;
 use crate::window::Range;
 
 /// Between commits: what a killed member's successor sends again at most.
@@ -31,9 +30,8 @@ pub(crate) struct Member {
     line: Arc<Line>,
     consumer: Arc<GroupConsumer>,
     captured: Arc<str>,
-    partitions: usize,
     held: BTreeMap<i32, Held>,
-    pace: watch::Sender<Pace>,
+    keeper: Keeper,
     commit: Option<JoinHandle<()>>,
     committed: Instant,
 }
@@ -54,17 +52,18 @@ impl Member {
     pub(crate) async fn join(line: Arc<Line>) -> Result<Self, PipelineError> {
         let launch = line.launch.borrow().clone();
         let captured = topics::captured(&launch.service);
-        let partitions = ensure_replayed(&line.kafka, &captured, &line.publisher.topic).await?;
+        let admin = Admin::new(&line.kafka)?;
+        let partitions = ensure_replayed(&admin, &captured, &line.publisher.topic).await?;
         let group = topics::replayer_group(&launch.name);
         let fetch = FetchLimits { partition_bytes: line.window.bytes / 2 };
         let consumer = GroupConsumer::subscribe(&line.kafka, &group, std::slice::from_ref(&captured), fetch)?;
+        let captured: Arc<str> = captured.into();
         Ok(Self {
+            keeper: Keeper::start(line.clone(), captured.clone(), partitions, admin),
             line,
             consumer: Arc::new(consumer),
-            captured: captured.into(),
-            partitions,
+            captured,
             held: BTreeMap::new(),
-            pace: watch::Sender::new(Pace::Halted),
             commit: None,
             committed: Instant::now(),
         })
@@ -80,9 +79,9 @@ impl Member {
         self.held.get(&number).map(|held| held.partition.clone())
     }
 
-    /// This member's share of the topic's rate, as it changes.
-    pub(crate) fn pace(&self) -> watch::Receiver<Pace> {
-        self.pace.subscribe()
+    /// This member's share of the topic's rate and the launch's timing, as they change.
+    pub(crate) fn pace(&self) -> watch::Receiver<Tempo> {
+        self.keeper.tempo()
     }
 
     /// Retention took these offsets before they were read.
@@ -109,9 +108,10 @@ impl Member {
                 say_expired(&launch.name, &started.at, first, last);
             }
             let partition = Partition::take_over(&started, self.line.window, self.line.publisher.clone());
+            self.line.ledger.backlogs().take_over(started.at.partition, started.position, started.high);
             self.held.insert(started.at.partition, Held { partition, reading: Reading::On });
         }
-        self.follow_pace();
+        self.keeper.hold(self.held.keys().copied());
         let held: Vec<_> = self.held.keys().collect();
         tracing::info!(launch = %launch.name, partitions = ?held, "partitions assigned");
         Ok(())
@@ -134,24 +134,18 @@ impl Member {
             held.partition.publish_old_run();
             let window = held.partition.window();
             held_records += window.held();
+            self.line.ledger.backlogs().unfinished(*number, window.low_watermark());
             if held.reading == Reading::Paused && window.has_room() {
                 self.consumer.resume(&[TopicPartition { topic: self.captured.clone(), partition: *number }])?;
                 held.reading = Reading::On;
             }
         }
         self.line.ledger.held(held_records);
-        self.follow_pace();
         if self.committed.elapsed() >= COMMIT && self.commit.as_ref().is_none_or(JoinHandle::is_finished) {
             self.committed = Instant::now();
             self.commit = self.to_commit().map(|positions| tokio::spawn(commit(self.consumer.clone(), positions)));
         }
         Ok(())
-    }
-
-    fn follow_pace(&self) {
-        let rate = self.line.control.borrow().rate_of(&self.captured, Some(&self.line.publisher.launch));
-        let pace = Pace::share(rate, self.held.len(), self.partitions);
-        self.pace.send_if_modified(|current| std::mem::replace(current, pace) != pace);
     }
 
     fn to_commit(&self) -> Option<Vec<Commit>> {
@@ -171,6 +165,8 @@ impl Member {
     async fn drain(&mut self) {
         let partitions: Vec<_> = self.held.values().map(|held| held.partition.clone()).collect();
         partitions.iter().for_each(Partition::stop);
+        // While what is in flight ends: fellows must not count on this member's word any more, nor it write shares.
+        self.keeper.give_up().await;
         let drained = timeout(self.line.drain, join_all(partitions.iter().map(|p| p.drained()))).await;
         if drained.is_err() {
             let held: usize = partitions.iter().map(|p| p.window().held()).sum();
@@ -185,7 +181,6 @@ impl Member {
         }
         self.held.clear();
         self.line.ledger.held(0);
-        self.follow_pace();
     }
 
     async fn commit_last(&self, running: Option<JoinHandle<()>>) {
@@ -213,8 +208,7 @@ impl Member {
 }
 
 /// Makes sure that the replayed topic stands beside the captured one, and gives their partition count.
-async fn ensure_replayed(kafka: &KafkaConfig, captured: &str, replayed: &str) -> Result<usize, PipelineError> {
-    let admin = Admin::new(kafka)?;
+async fn ensure_replayed(admin: &Admin, captured: &str, replayed: &str) -> Result<usize, PipelineError> {
     let Some(partitions) = admin.partitions(captured).await? else {
         return Err(PipelineError::NothingCaptured(captured.to_owned()));
     };

@@ -17,6 +17,7 @@ use shadow_record::{FailureClass, HeldBy, LaunchName, Outcome, SkipReason};
 
 use crate::breaker::State;
 use crate::learn::Learnt;
+use crate::shares::backlog::{Backlogs, Lags};
 
 /// From a tenth of the lateness that is aimed at to the longest timeout.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -58,6 +59,7 @@ pub struct Metrics {
     sent: Family<OfLaunch, Counter>,
     again: Family<OfLaunch, Counter>,
     held: Family<OfLaunch, Gauge>,
+    lag: Lags,
     in_flight: Family<OfLaunch, Gauge>,
     lateness: Family<OfHeld, Histogram>,
     duration: Family<OfLaunch, Histogram>,
@@ -83,6 +85,7 @@ impl Metrics {
             sent: Family::default(),
             again: Family::default(),
             held: Family::default(),
+            lag: Lags::default(),
             in_flight: Family::default(),
             lateness: Family::new_with_constructor(histogram),
             duration: Family::new_with_constructor(histogram),
@@ -110,6 +113,7 @@ impl Metrics {
             "Outcomes published again because they were not acknowledged",
             again,
         );
+        registry.register("replay_lag", "Captured records without an acknowledged outcome, by partition", metrics.lag.clone());
         registry.register("replay_window_held", "Outcomes not acknowledged, or behind one that is not", held);
         registry.register("replay_in_flight", "Requests in flight to the candidate", in_flight);
         registry.register(
@@ -155,6 +159,7 @@ impl Metrics {
             sent: self.sent.get_or_create_owned(&of),
             again: self.again.get_or_create_owned(&of),
             held: self.held.get_or_create_owned(&of),
+            backlogs: Backlogs::new(of.launch.clone(), self.lag.clone()),
             in_flight: self.in_flight.get_or_create_owned(&of),
             lateness: self.lateness.clone(),
             duration: self.duration.get_or_create_owned(&of),
@@ -185,6 +190,7 @@ struct Inner {
     sent: Counter,
     again: Counter,
     held: Gauge,
+    backlogs: Backlogs,
     in_flight: Gauge,
     lateness: Family<OfHeld, Histogram>,
     duration: Histogram,
@@ -324,14 +330,26 @@ impl Ledger {
         self.set("breaker_state", state as i64);
     }
 
+    /// Shares of the rate on the control topic could not be used.
+    pub fn shares_refused(&self) {
+        self.add("shares_refused".to_owned(), 1);
+    }
+
+    /// How much of each partition waits.
+    pub(crate) fn backlogs(&self) -> &Backlogs {
+        &self.0.backlogs
+    }
+
     /// What the windows of all partitions hold.
     pub fn held(&self, records: usize) {
         self.0.held.set(records as i64);
     }
 
-    /// Cumulative counters for the heartbeat.
+    /// Counters for the heartbeat: cumulative ones, and what each partition's backlog is now.
     pub fn counters(&self) -> BTreeMap<String, i64> {
-        self.0.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut counters = self.0.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        counters.append(&mut self.0.backlogs.counters());
+        counters
     }
 
     fn set(&self, name: &str, value: i64) {

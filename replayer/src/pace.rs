@@ -2,8 +2,8 @@
 //!
 //! Stands between the guard and the send. Guarantees, shown by the tests below: the n-th request of a stretch at one rate is
 //! intended at exactly `anchor + n / rate`, however late the ones before it were sent; a new rate takes effect at once, also
-//! for a request that is waiting already; being late never turns into a burst beyond [`CATCH_UP`]. What exceeds the rate
-//! waits in Kafka and shows as lag.
+//! for a request that is waiting already; being late never turns into a burst beyond [`CATCH_UP`]; with original timing requests
+//! are as far apart as they were captured, never closer than the rate allows. What exceeds the rate waits in Kafka and shows as lag.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,12 +13,22 @@ use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use shadow_control::Timing;
+use shadow_record::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
+
+mod original;
+mod schedule;
+
+use original::Original;
+use schedule::Schedule;
 
 /// Lateness that is made up for by sending faster; what is beyond it shifts the schedule instead. A hundredth of the ten
 /// seconds over which a rate is judged.
 pub const CATCH_UP: Duration = Duration::from_millis(100);
+/// Slowest rate that is paced; below it nothing is due. One request in eleven days.
+const SLOWEST: f64 = 1e-6;
 
 /// Requests per second of one member, or no limit but the concurrency ceiling.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,51 +42,88 @@ pub enum Pace {
 }
 
 impl Pace {
-    /// The part of a topic's rate that falls to a member with `assigned` of `total` partitions.
-    pub fn share(rate: Option<f64>, assigned: usize, total: usize) -> Self {
-        match rate {
+    /// The part of a topic's rate that falls to a member whose partitions' shares sum to `part`. What is no rate halts.
+    pub fn share(rate: Option<f64>, part: f64) -> Self {
+        match rate.map(|rate| rate * part) {
             None => Self::Unlimited,
-            Some(rate) if rate > 0.0 && assigned > 0 && total > 0 => {
-                Self::PerSecond(rate * assigned.min(total) as f64 / total as f64)
-            }
+            Some(own) if own.is_finite() && own >= SLOWEST => Self::PerSecond(own),
             Some(_) => Self::Halted,
+        }
+    }
+}
+
+/// What a pacer follows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tempo {
+    /// How many.
+    pub pace: Pace,
+    /// How far apart.
+    pub timing: Timing,
+}
+
+impl Tempo {
+    /// The tempo of a launch; a speed that is not above 0 halts it.
+    pub fn of(pace: Pace, timing: Timing) -> Self {
+        match timing {
+            Timing::Original { speed } if !(speed.is_finite() && speed >= SLOWEST) => {
+                Self { pace: Pace::Halted, timing: Timing::Rate }
+            }
+            _ => Self { pace, timing },
         }
     }
 }
 
 /// Hands out intended times, one per request.
 pub struct Pacer {
-    pace: watch::Receiver<Pace>,
+    tempo: watch::Receiver<Tempo>,
     schedule: Schedule,
+    original: Option<Original>,
     ceiling: Option<Ceiling>,
 }
 
 impl Pacer {
-    /// A pacer that follows `pace`.
-    pub fn new(mut pace: watch::Receiver<Pace>) -> Self {
-        let current = *pace.borrow_and_update();
-        Self { pace, schedule: Schedule::new(current, Instant::now()), ceiling: Ceiling::of(current) }
+    /// A pacer that follows `tempo`.
+    pub fn new(mut tempo: watch::Receiver<Tempo>) -> Self {
+        let Tempo { pace, timing } = *tempo.borrow_and_update();
+        Self {
+            tempo,
+            schedule: Schedule::new(pace, Instant::now()),
+            original: Original::of(timing),
+            ceiling: Ceiling::of(pace),
+        }
     }
 
     /// Starts the schedule anew from now, so that time spent paused is not made up for.
     pub fn restart(&mut self) {
-        self.schedule = Schedule::new(self.schedule.pace, Instant::now());
+        self.schedule = Schedule::new(self.schedule.pace(), Instant::now());
+        if let Some(original) = &mut self.original {
+            original.restart();
+        }
     }
 
     /// Waits until the next request is due and gives the time it was intended for. `ready` is when the request came to wait:
     /// none is intended before it was there. Safe to cancel: a slot that was not handed out is handed out next time.
-    pub async fn due(&mut self, ready: Instant) -> Instant {
+    pub async fn due(&mut self, ready: Instant, captured_at: Timestamp) -> Instant {
+        self.slot(|pacer| pacer.peek(ready, captured_at)).await
+    }
+
+    /// As [`Pacer::due`], for a request whose time has come and gone: only the rate holds it.
+    pub async fn late(&mut self, ready: Instant) -> Instant {
+        self.slot(|pacer| pacer.schedule.peek(ready, Instant::now())).await
+    }
+
+    async fn slot(&mut self, mut next: impl FnMut(&mut Self) -> Option<Instant>) -> Instant {
         loop {
-            let slot = self.schedule.peek(ready, Instant::now());
+            let slot = next(self);
             tokio::select! {
                 biased;
-                () = changed(&mut self.pace) => self.adopt(),
+                () = changed(&mut self.tempo) => self.adopt(),
                 () = until(slot) => {
                     if let Some(ceiling) = &self.ceiling {
                         ceiling.pass().await;
                     }
                     let slot = slot.expect("only a slot is waited to its end");
-                    self.schedule.taken += 1;
+                    self.schedule.take(slot);
                     return slot;
                 }
             }
@@ -84,22 +131,36 @@ impl Pacer {
     }
 
     /// The time that a request which came to wait at `ready` would be given now; takes no slot. `None` while halted.
-    pub fn turn(&mut self, ready: Instant) -> Option<Instant> {
-        self.schedule.peek(ready, Instant::now())
+    pub fn turn(&mut self, ready: Instant, captured_at: Timestamp) -> Option<Instant> {
+        // It may be far ahead of what is due now, which must not be moved by it.
+        let original = self.original.clone();
+        let turn = self.peek(ready, captured_at);
+        self.original = original;
+        turn
+    }
+
+    fn peek(&mut self, ready: Instant, captured_at: Timestamp) -> Option<Instant> {
+        let now = Instant::now();
+        let Some(original) = &mut self.original else { return self.schedule.peek(ready, now) };
+        let ready = ready.max(original.time_of(captured_at, now));
+        if self.schedule.pace() == Pace::Unlimited { Some(ready) } else { self.schedule.peek(ready, now) }
     }
 
     fn adopt(&mut self) {
-        let pace = *self.pace.borrow_and_update();
-        if pace != self.schedule.pace {
+        let Tempo { pace, timing } = *self.tempo.borrow_and_update();
+        if pace != self.schedule.pace() {
             self.schedule.change(pace, Instant::now());
             self.ceiling = Ceiling::of(pace);
+        }
+        if self.original.as_ref().map(Original::timing).unwrap_or_default() != timing {
+            self.original = Original::of(timing);
         }
     }
 }
 
-/// Resolves when the pace changed, never when its owner is gone.
-async fn changed(pace: &mut watch::Receiver<Pace>) {
-    if pace.changed().await.is_err() {
+/// Resolves when the tempo changed, never when its owner is gone.
+async fn changed(tempo: &mut watch::Receiver<Tempo>) {
+    if tempo.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
@@ -110,48 +171,6 @@ async fn until(slot: Option<Instant>) {
         Some(slot) if slot <= Instant::now() => {}
         Some(slot) => sleep_until(slot).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Intended times as `anchor + n / rate`, so that rounding never adds up.
-struct Schedule {
-    pace: Pace,
-    anchor: Instant,
-    taken: u64,
-}
-
-impl Schedule {
-    fn new(pace: Pace, now: Instant) -> Self {
-        Self { pace, anchor: now, taken: 0 }
-    }
-
-    /// The next slot, `None` while halted. Moves the anchor when the schedule has fallen behind.
-    fn peek(&mut self, ready: Instant, now: Instant) -> Option<Instant> {
-        let Pace::PerSecond(rate) = self.pace else {
-            return (self.pace == Pace::Unlimited).then_some(now);
-        };
-        let slot = self.anchor + Duration::from_secs_f64(self.taken as f64 / rate);
-        let earliest = now.checked_sub(CATCH_UP).unwrap_or(now).max(ready);
-        if slot < earliest {
-            (self.anchor, self.taken) = (earliest, 0);
-            return Some(earliest);
-        }
-        Some(slot)
-    }
-
-    /// The first slot at the new rate is one new interval after the last one taken, but not in the past.
-    fn change(&mut self, pace: Pace, now: Instant) {
-        let last = match self.pace {
-            Pace::PerSecond(rate) if self.taken > 0 => {
-                Some(self.anchor + Duration::from_secs_f64((self.taken - 1) as f64 / rate))
-            }
-            _ => None,
-        };
-        let next = match (last, pace) {
-            (Some(last), Pace::PerSecond(rate)) => last + Duration::from_secs_f64(1.0 / rate),
-            _ => now,
-        };
-        *self = Self::new(pace, next.max(now));
     }
 }
 

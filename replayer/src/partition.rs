@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use shadow_kafka::{Consumed, Started};
-use shadow_record::{DecodeError, Outcome};
+use shadow_record::{DecodeError, Outcome, SkipReason};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -55,7 +55,7 @@ impl Partition {
             tasks: TaskTracker::new(),
         });
         if let Some((first, last)) = started.expired {
-            partition.skip(Range { first, last, reason: shadow_record::SkipReason::Expired });
+            partition.skip(Range { first, last, reason: SkipReason::Expired });
         }
         partition
     }
@@ -96,6 +96,13 @@ impl Partition {
         let closed = window.skip(range, Instant::now());
         drop(window);
         self.publish_ranges(closed);
+    }
+
+    /// Skips a record that was read and has waited for its turn.
+    pub(crate) fn skip_waiting(self: &Arc<Self>, offset: i64, reason: SkipReason) {
+        if !self.is_stopped() {
+            self.publish_ranges([Range { first: offset, last: offset, reason }]);
+        }
     }
 
     /// Publishes a run of skipped offsets that has waited long enough.

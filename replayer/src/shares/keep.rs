@@ -1,0 +1,217 @@
+//! A member's part of its launch's rate: follows the control topic, says so in heartbeats, and moves the shares when that falls to
+//! this member.
+//!
+//! Guarantees: a new rate or new shares reach the pacer at once, whatever the member is doing; terms are acknowledged only when the
+//! pacer has them; nothing is written to the control topic after [`Keeper::give_up`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shadow_control::{Change, ControlRecord, ControlWriter, Fellow, Shares};
+use shadow_kafka::Admin;
+use tokio::sync::{Mutex, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::{Backlog, Claim, Judge, Next, Terms};
+use crate::pace::{Pace, Tempo};
+use crate::pipeline::Line;
+
+/// Between looks at the fellow members.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between questions for the ends of the partitions.
+const ASK: Duration = Duration::from_secs(1);
+/// Longest wait for a record that is being written while partitions are given up.
+const LAST_WORD: Duration = Duration::from_millis(1500);
+/// Counter with the version of the terms that a member follows.
+const FOLLOWS: &str = "shares";
+/// Counters of what a member holds; the partition's number follows.
+const LAG: &str = "lag.";
+const END: &str = "end.";
+
+/// The task, its partitions and its tempo.
+pub(crate) struct Keeper {
+    line: Arc<Line>,
+    held: watch::Sender<Held>,
+    tempo: watch::Receiver<Tempo>,
+    /// Taken while a record is on its way.
+    writing: Arc<Mutex<()>>,
+    tasks: [AbortHandle; 2],
+}
+
+/// The partitions of this member, and since when.
+#[derive(Clone)]
+struct Held {
+    partitions: BTreeSet<i32>,
+    since: Instant,
+}
+
+struct Task {
+    line: Arc<Line>,
+    captured: Arc<str>,
+    partitions: usize,
+    held: watch::Receiver<Held>,
+    tempo: watch::Sender<Tempo>,
+    writing: Arc<Mutex<()>>,
+    writer: ControlWriter,
+    terms: Terms,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Keeper {
+    /// Begins without partitions, so with nothing of a limited rate.
+    pub(crate) fn start(line: Arc<Line>, captured: Arc<str>, partitions: usize, admin: Admin) -> Self {
+        let (held, follow_held) = watch::channel(Held { partitions: BTreeSet::new(), since: Instant::now() });
+        let tempo = watch::Sender::new(Tempo::of(Pace::Halted, line.launch.borrow().replay.timing));
+        let follow = tempo.subscribe();
+        let writing = Arc::new(Mutex::new(()));
+        let asking = tokio::spawn(ask(line.clone(), captured.clone(), follow_held.clone(), admin));
+        let task = Task {
+            writer: ControlWriter::over(line.publisher.producer.clone(), &line.kafka),
+            terms: Terms::of(None, partitions).0,
+            captured,
+            partitions,
+            held: follow_held,
+            tempo,
+            writing: writing.clone(),
+            line: line.clone(),
+        };
+        let keeping = tokio::spawn(task.run());
+        Self { line, held, tempo: follow, writing, tasks: [asking.abort_handle(), keeping.abort_handle()] }
+    }
+
+    /// What the pacer follows.
+    pub(crate) fn tempo(&self) -> watch::Receiver<Tempo> {
+        self.tempo.clone()
+    }
+
+    /// These partitions are this member's now.
+    pub(crate) fn hold(&self, partitions: impl Iterator<Item = i32>) {
+        self.held.send_replace(Held { partitions: partitions.collect(), since: Instant::now() });
+    }
+
+    /// No partition is this member's any more. Waits until it writes nothing more.
+    pub(crate) async fn give_up(&self) {
+        self.hold(std::iter::empty());
+        self.line.ledger.backlogs().give_up();
+        self.line.heart.beat_now();
+        if timeout(LAST_WORD, self.writing.lock()).await.is_err() {
+            tracing::debug!("shares were still being written when partitions were given up");
+        }
+    }
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut control = self.line.control.clone();
+        let mut launch = self.line.launch.clone();
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut judge = Judge::default();
+        self.follow();
+        loop {
+            tokio::select! {
+                biased;
+                Ok(()) = control.changed() => self.follow(),
+                Ok(()) = self.held.changed() => self.follow(),
+                Ok(()) = launch.changed() => self.follow(),
+                _ = looks.tick() => self.look(&mut judge).await,
+            }
+        }
+    }
+
+    /// Adopts what the control topic says, and acknowledges it.
+    fn follow(&mut self) {
+        let state = self.line.control.borrow().clone();
+        let name = &self.line.publisher.launch;
+        let (terms, refused) = Terms::of(state.shares.get(name), self.partitions);
+        let news = terms.version != self.terms.version;
+        if let (true, Some(error)) = (news, refused) {
+            self.line.ledger.shares_refused();
+            tracing::warn!(launch = %name, %error, "shares of the rate refused; every partition gets the same");
+        }
+        self.terms = terms;
+        // Kept to the end, so that what is given up meanwhile is not claimed afterwards.
+        let held = self.held.borrow();
+        let part = held.partitions.iter().map(|partition| self.terms.share(*partition)).sum();
+        let pace = Pace::share(state.rate_of(&self.captured, Some(name)), part);
+        let tempo = Tempo::of(pace, self.line.launch.borrow().replay.timing);
+        self.tempo.send_if_modified(|current| std::mem::replace(current, tempo) != tempo);
+        if self.line.ledger.backlogs().follows(self.terms.version, &held.partitions) {
+            self.line.heart.beat_now();
+        }
+    }
+
+    /// Moves the shares, when that is this member's task and there is something to move.
+    async fn look(&mut self, judge: &mut Judge) {
+        let name = self.line.publisher.launch.clone();
+        let claims: Vec<_> = self.line.heart.fellows(&name).iter().map(claim).collect();
+        judge.hear(&claims, Instant::now());
+        let writing = self.writing.clone();
+        let _writing = writing.lock().await;
+        let Held { partitions, since } = self.held.borrow().clone();
+        let rate = self.line.control.borrow().rate_of(&self.captured, Some(&name));
+        let matters = rate.is_some_and(|rate| rate > 0.0) && self.line.gate.is_open();
+        if !matters || !partitions.contains(&0) {
+            return;
+        }
+        let Some(next) = judge.next(&self.terms, &claims, since, Instant::now()) else { return };
+        let record = ControlRecord::Shares(record(&name, &self.line.publisher.instance, next));
+        if let Err(error) = self.writer.put(&record).await {
+            tracing::debug!(%error, launch = %name, "shares of the rate not written; they are again soon");
+        }
+    }
+}
+
+fn record(launch: &shadow_record::LaunchName, instance: &str, next: Next) -> Shares {
+    let map = |list: Vec<f64>| (0..).zip(list).collect();
+    let Next { after, before, now } = next;
+    let change = Change::by(instance, "backlog");
+    Shares { launch: launch.clone(), weights: map(now), before: map(before), after, change }
+}
+
+/// What a fellow's heartbeat says of its partitions. One of an earlier version claims nothing.
+fn claim(fellow: &Fellow) -> Claim {
+    let counters = &fellow.status.counters;
+    let holds = counters.iter().filter_map(|(name, lag)| {
+        let partition = name.strip_prefix(LAG)?;
+        let end = counters.get(&format!("{END}{partition}")).copied().unwrap_or_default();
+        Some((partition.parse().ok()?, Backlog { lag: *lag, end }))
+    });
+    let follows = counters.get(FOLLOWS).copied().unwrap_or(i64::MIN);
+    Claim { follows, holds: holds.collect(), heard: fellow.heard }
+}
+
+/// The counters of a heartbeat that say which terms are followed for which partitions.
+pub(crate) fn counters(
+    follows: i64,
+    holds: impl Iterator<Item = (i32, Backlog)>,
+) -> impl Iterator<Item = (String, i64)> {
+    let of = |(partition, Backlog { lag, end }): (i32, Backlog)| {
+        [(format!("{LAG}{partition}"), lag), (format!("{END}{partition}"), end)]
+    };
+    std::iter::once((FOLLOWS.to_owned(), follows)).chain(holds.flat_map(of))
+}
+
+/// Keeps asking how far the partitions of this member reach. The consumer's own word is old for those that it does not read because
+/// their window is full, which are just those with a backlog.
+async fn ask(line: Arc<Line>, captured: Arc<str>, held: watch::Receiver<Held>, admin: Admin) {
+    let mut asks = interval(ASK);
+    asks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        asks.tick().await;
+        let partitions = held.borrow().partitions.clone();
+        for partition in partitions {
+            match admin.watermarks(&captured, partition).await {
+                Ok((_, end)) => line.ledger.backlogs().ends(partition, end),
+                Err(error) => tracing::debug!(%error, partition, "the partition's end is not known"),
+            }
+        }
+    }
+}
