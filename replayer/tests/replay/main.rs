@@ -7,22 +7,29 @@
 
 mod bench;
 mod control_leg;
+mod order;
+mod protection;
+mod service;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use bench::{Answers, Bench, Candidate, Log};
 use control_leg::*;
+use order::*;
+use protection::*;
 use shadow_control::{Change, ControlRecord, LaunchStatus, Upstream};
 use shadow_devstack::{Devstack, KafkaChoice};
 use shadow_kafka::{Admin, TopicSpec};
 use shadow_record::{State, Withheld, encode, topics};
 
 /// What the log may say above `info`: what the scenarios provoke.
-const PROVOKED: [&str; 3] = [
+const PROVOKED: [&str; 5] = [
     "unreadable record goes to the dead-letter topic",
     "launch does not run",
     "retention took records before they were replayed",
+    "the breaker opened",
+    "drain took too long",
 ];
 
 macro_rules! scenarios {
@@ -65,6 +72,14 @@ fn main() -> ExitCode {
             a_pause_kills_the_control_too,
             a_control_that_hangs_holds_up_no_partition,
             a_control_that_hangs_takes_no_place_from_the_candidate,
+            requests_of_a_session_leave_one_after_the_other,
+            a_stuck_session_delays_only_itself,
+            what_waits_for_its_session_is_the_next_owners,
+            without_an_order_nothing_waits_for_a_session,
+            the_breaker_waits_until_an_ill_candidate_is_well,
+            it_stops_soon_while_the_breaker_is_open,
+            what_waits_for_a_place_says_so,
+            hostile_targets_cost_an_outcome_each_and_nothing_else,
         );
         stack.stop().await;
     });
