@@ -111,7 +111,7 @@ impl Member {
             self.line.ledger.backlogs().take_over(started.at.partition, started.position, started.high);
             self.held.insert(started.at.partition, Held { partition, reading: Reading::On });
         }
-        self.keeper.hold(self.held.keys().copied());
+        self.keeper.hold(self.held.keys().copied()).await;
         let held: Vec<_> = self.held.keys().collect();
         tracing::info!(launch = %launch.name, partitions = ?held, "partitions assigned");
         Ok(())

@@ -6,8 +6,9 @@
 //! hold. [`keep`] is the task around this, [`backlog`] what a member says of itself.
 //!
 //! Guarantee, shown by the property test: over any order of records, heartbeats, rebalances and losses of members the shares that
-//! are used sum to at most 1. It rests on this: a partition is given up before another takes it, a member that is not heard
-//! for longer than the lease sends nothing, and a record that was not written with knowledge of the newest is passed over.
+//! are used sum to at most 1. It rests on this: a partition is given up before another takes it; who takes one first reads the
+//! control topic as far as it reaches then; a member that is not heard for longer than the lease sends nothing; a record that was
+//! not written with knowledge of the newest is passed over.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

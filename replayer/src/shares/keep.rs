@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use shadow_control::{Change, ControlRecord, ControlWriter, Fellow, Shares};
 use shadow_kafka::Admin;
+use shadow_record::{LaunchName, topics};
 use tokio::sync::{Mutex, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -22,6 +23,9 @@ use crate::pipeline::Line;
 const LOOK: Duration = Duration::from_millis(100);
 /// Between questions for the ends of the partitions.
 const ASK: Duration = Duration::from_secs(1);
+/// Longest wait for the control topic's end, and then to have read it to there: the lease's length, for which a topic whose last
+/// records were compacted away may hold up a rate.
+const CONTROL: Duration = Duration::from_secs(3);
 /// Longest wait for a record that is being written while partitions are given up.
 const LAST_WORD: Duration = Duration::from_millis(1500);
 /// Counter with the version of the terms that a member follows.
@@ -33,6 +37,7 @@ const END: &str = "end.";
 /// The task, its partitions and its tempo.
 pub(crate) struct Keeper {
     line: Arc<Line>,
+    admin: Admin,
     held: watch::Sender<Held>,
     tempo: watch::Receiver<Tempo>,
     /// Taken while a record is on its way.
@@ -40,11 +45,20 @@ pub(crate) struct Keeper {
     tasks: [AbortHandle; 2],
 }
 
-/// The partitions of this member, and since when.
+/// The partitions of this member.
 #[derive(Clone)]
 struct Held {
     partitions: BTreeSet<i32>,
+    /// Since when.
     since: Instant,
+    /// What the control topic held then: this version is to be known before the partitions' shares are used.
+    known: i64,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { partitions: BTreeSet::new(), since: Instant::now(), known: -1 }
+    }
 }
 
 struct Task {
@@ -56,6 +70,7 @@ struct Task {
     writing: Arc<Mutex<()>>,
     writer: ControlWriter,
     terms: Terms,
+    is_known: bool,
 }
 
 impl Drop for Keeper {
@@ -67,14 +82,15 @@ impl Drop for Keeper {
 impl Keeper {
     /// Begins without partitions, so with nothing of a limited rate.
     pub(crate) fn start(line: Arc<Line>, captured: Arc<str>, partitions: usize, admin: Admin) -> Self {
-        let (held, follow_held) = watch::channel(Held { partitions: BTreeSet::new(), since: Instant::now() });
+        let (held, follow_held) = watch::channel(Held::default());
         let tempo = watch::Sender::new(Tempo::of(Pace::Halted, line.launch.borrow().replay.timing));
         let follow = tempo.subscribe();
         let writing = Arc::new(Mutex::new(()));
-        let asking = tokio::spawn(ask(line.clone(), captured.clone(), follow_held.clone(), admin));
+        let asking = tokio::spawn(ask(line.clone(), captured.clone(), follow_held.clone(), admin.clone()));
         let task = Task {
             writer: ControlWriter::over(line.publisher.producer.clone(), &line.kafka),
             terms: Terms::of(None, partitions).0,
+            is_known: false,
             captured,
             partitions,
             held: follow_held,
@@ -83,7 +99,7 @@ impl Keeper {
             line: line.clone(),
         };
         let keeping = tokio::spawn(task.run());
-        Self { line, held, tempo: follow, writing, tasks: [asking.abort_handle(), keeping.abort_handle()] }
+        Self { line, admin, held, tempo: follow, writing, tasks: [asking.abort_handle(), keeping.abort_handle()] }
     }
 
     /// What the pacer follows.
@@ -92,13 +108,18 @@ impl Keeper {
     }
 
     /// These partitions are this member's now.
-    pub(crate) fn hold(&self, partitions: impl Iterator<Item = i32>) {
-        self.held.send_replace(Held { partitions: partitions.collect(), since: Instant::now() });
+    pub(crate) async fn hold(&self, partitions: impl Iterator<Item = i32>) {
+        let known = match timeout(CONTROL, self.admin.watermarks(topics::CONTROL, 0)).await {
+            Ok(Ok((_, end))) => end - 1,
+            // Then it cannot be written to either.
+            Ok(Err(_)) | Err(_) => -1,
+        };
+        self.held.send_replace(Held { partitions: partitions.collect(), since: Instant::now(), known });
     }
 
     /// No partition is this member's any more. Waits until it writes nothing more.
     pub(crate) async fn give_up(&self) {
-        self.hold(std::iter::empty());
+        self.held.send_replace(Held::default());
         self.line.ledger.backlogs().give_up();
         self.line.heart.beat_now();
         if timeout(LAST_WORD, self.writing.lock()).await.is_err() {
@@ -139,23 +160,29 @@ impl Task {
         self.terms = terms;
         // Kept to the end, so that what is given up meanwhile is not claimed afterwards.
         let held = self.held.borrow();
-        let part = held.partitions.iter().map(|partition| self.terms.share(*partition)).sum();
+        self.is_known = state.version >= held.known || held.since.elapsed() >= CONTROL;
+        let none = BTreeSet::new();
+        let held = if self.is_known { &held.partitions } else { &none };
+        let part = held.iter().map(|partition| self.terms.share(*partition)).sum();
         let pace = Pace::share(state.rate_of(&self.captured, Some(name)), part);
         let tempo = Tempo::of(pace, self.line.launch.borrow().replay.timing);
         self.tempo.send_if_modified(|current| std::mem::replace(current, tempo) != tempo);
-        if self.line.ledger.backlogs().follows(self.terms.version, &held.partitions) {
+        if self.line.ledger.backlogs().follows(self.terms.version, held) {
             self.line.heart.beat_now();
         }
     }
 
     /// Moves the shares, when that is this member's task and there is something to move.
     async fn look(&mut self, judge: &mut Judge) {
+        if !self.is_known {
+            self.follow();
+        }
         let name = self.line.publisher.launch.clone();
         let claims: Vec<_> = self.line.heart.fellows(&name).iter().map(claim).collect();
         judge.hear(&claims, Instant::now());
         let writing = self.writing.clone();
         let _writing = writing.lock().await;
-        let Held { partitions, since } = self.held.borrow().clone();
+        let Held { partitions, since, .. } = self.held.borrow().clone();
         let rate = self.line.control.borrow().rate_of(&self.captured, Some(&name));
         let matters = rate.is_some_and(|rate| rate > 0.0) && self.line.gate.is_open();
         if !matters || !partitions.contains(&0) {
@@ -169,7 +196,7 @@ impl Task {
     }
 }
 
-fn record(launch: &shadow_record::LaunchName, instance: &str, next: Next) -> Shares {
+fn record(launch: &LaunchName, instance: &str, next: Next) -> Shares {
     let map = |list: Vec<f64>| (0..).zip(list).collect();
     let Next { after, before, now } = next;
     let change = Change::by(instance, "backlog");
