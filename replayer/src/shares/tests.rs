@@ -120,7 +120,7 @@ enum Step {
     Status(usize, usize),
     /// A member looks at what it knows and hands a record to its client, if it has one to write; then these are the backlogs.
     Look(usize, [u8; PARTITIONS]),
-    /// The broker appends what a member handed over.
+    /// The broker appends what a member handed over, even if that was lost since.
     Append(usize),
     /// Partitions are given up and taken over, by members that have read the control topic as far as it reaches then.
     Rebalance([usize; PARTITIONS]),
@@ -245,14 +245,16 @@ impl Model {
                 self.settled += usize::from(next.as_ref().is_some_and(|next| next.before == next.now));
                 node.handed_over = next.as_ref().map(record);
             }
-            Step::Append(m) => drop(pick(m).map(|m| self.append(m))),
+            Step::Append(m) => self.append(m % self.members.len()),
             Step::Rebalance(owners) => {
                 if live.is_empty() {
                     return;
                 }
                 for m in 0..self.members.len() {
-                    // What was handed over is waited for, or was given up with its writer.
-                    self.append(m);
+                    // What was handed over is waited for, unless its writer was lost.
+                    if !self.members[m].lost {
+                        self.append(m);
+                    }
                     if !std::mem::take(&mut self.members[m].holds).is_empty() && !self.members[m].lost {
                         self.beat(m);
                     }
