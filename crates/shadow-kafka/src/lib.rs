@@ -18,6 +18,7 @@ mod dead_letter;
 mod error;
 mod event;
 mod producer;
+mod progress;
 mod tail;
 
 pub use admin::{Admin, Cleanup, TopicSpec};
@@ -27,6 +28,7 @@ pub use dead_letter::dead_letter;
 pub use error::KafkaError;
 pub use event::{Consumed, Event, FetchLimits, Start, Started, TopicPartition};
 pub use producer::{Delivery, Outgoing, Producer, ProducerLimits, SendError};
+pub use progress::GroupProgress;
 pub use tail::{Tail, TailEvent, TailFrom};
 
 /// The partition of `count` that a record key belongs to. Keys are HMACs, so their first bytes are already uniform.

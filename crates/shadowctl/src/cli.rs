@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    demo, devstack, diff, launch, ledger, mask, noise, pause, rate, report, rules, schema, status, verdict,
+    demo, devstack, diff, import, launch, ledger, mask, noise, pause, rate, report, rules, schema, status, verdict,
 };
 use crate::kafka::KafkaArgs;
 use crate::sql::ClickHouseArgs;
@@ -73,6 +73,8 @@ pub(crate) enum Command {
     /// ClickHouse's tables and views
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
+    /// Append a recording (HAR, or one exchange a line) to a captured topic, masked
+    Import(import::ImportArgs),
     /// Mask a message, a body or seed data, as the services would
     Mask(mask::MaskArgs),
     /// Compare two answers, as the comparator would

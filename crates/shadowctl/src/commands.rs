@@ -3,9 +3,11 @@
 pub(crate) mod demo;
 pub(crate) mod devstack;
 pub(crate) mod diff;
+pub(crate) mod import;
 pub(crate) mod launch;
 pub(crate) mod ledger;
 pub(crate) mod mask;
+mod masking;
 pub(crate) mod noise;
 pub(crate) mod pause;
 pub(crate) mod rate;
@@ -39,6 +41,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Noise(command) => noise::run(&sql()?, command).await,
         Command::Rules(command) => rules::run(&sql()?, command).await,
         Command::Schema(command) => schema::run(&sql()?, command).await,
+        Command::Import(args) => return import::run(kafka, args).await,
         Command::Mask(args) => mask::run(args).await,
         Command::Diff(args) => return diff::run(args).await,
         Command::Devstack(command) => devstack::run(command).await,

@@ -5,14 +5,14 @@ pub(super) mod http;
 mod rows;
 
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
 
 use ::http::HeaderMap;
 use bytes::Bytes;
 use serde::Serialize;
-use shadow_mask::{Decision, MaskKey, Masker, RawBody, RawRequest, RawResponse, Ruleset};
-use shadow_record::{Body, Header, RouteTable};
+use shadow_mask::{Decision, MaskKey, Masker, RawBody, RawRequest, RawResponse};
+use shadow_record::{Body, Header};
 
+use super::masking::MaskingArgs;
 use crate::failure::Failure;
 use crate::output;
 use crate::table::Table;
@@ -39,18 +39,8 @@ SHADOW_MASKING_PREVIOUS_KEY_FILE.
 
 Exit code 1: the body cannot be masked and would leave as digest and length, or a row cannot be read.")]
 pub(crate) struct MaskArgs {
-    /// Masking rules (TOML); the built-in ones when absent
-    #[arg(long, value_name = "FILE")]
-    rules: Option<PathBuf>,
-    /// File with the masking key
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
-    /// File with the key before it, whose tokens stay as they are
-    #[arg(long, value_name = "FILE")]
-    previous_key_file: Option<PathBuf>,
-    /// A declared route such as `GET /orders/{id}`; may be given several times
-    #[arg(long = "route", value_name = "ROUTE")]
-    routes: Vec<String>,
+    #[command(flatten)]
+    masking: MaskingArgs,
     /// What the input is, when it is a body
     #[arg(long, value_name = "TYPE", default_value = "application/json", conflicts_with_all = ["http", "csv", "ndjson"])]
     content_type: String,
@@ -129,48 +119,17 @@ pub(crate) async fn run(args: MaskArgs) -> Result<(), Failure> {
 }
 
 fn masker(args: &MaskArgs) -> Result<Masker, Failure> {
-    let rules = match &args.rules {
-        None => Ruleset::default(),
-        Some(path) => Ruleset::parse(&read_text(path, "rules")?)
-            .map_err(|error| Failure::usage(format!("`{}`: {error}", path.display()), "correct that line"))?,
+    let key = match args.masking.key()? {
+        Some(key) => key,
+        None if args.csv || args.ndjson => {
+            return Err(Failure::usage("seed data needs the key of the services", "name its file with --key-file"));
+        }
+        None => {
+            output::note("shadowctl: no key given, so this is masked under a key that anyone knows; do not publish it");
+            MaskKey::parse(REVIEW_KEY).map_err(Failure::internal)?
+        }
     };
-    let routes = RouteTable::parse(&args.routes)
-        .map_err(|error| Failure::usage(error.to_string(), "write it as `GET /orders/{id}`"))?;
-    let masker = Masker::new(key(args)?, rules, routes);
-    Ok(match key_text(args.previous_key_file.as_ref(), "SHADOW_MASKING_PREVIOUS_KEY")? {
-        Some(text) => masker.recognising(&parsed(&text, "give the key that was used before")?),
-        None => masker,
-    })
-}
-
-fn key(args: &MaskArgs) -> Result<MaskKey, Failure> {
-    let text = key_text(args.key_file.as_ref(), "SHADOW_MASKING_KEY")?;
-    if text.is_none() && (args.csv || args.ndjson) {
-        return Err(Failure::usage("seed data needs the key of the services", "name its file with --key-file"));
-    }
-    if text.is_none() {
-        output::note("shadowctl: no key given, so this is masked under a key that anyone knows; do not publish it");
-    }
-    parsed(text.as_deref().unwrap_or(REVIEW_KEY), "give the key of the services")
-}
-
-/// From the file named, else from that of the variable `<name>_FILE`, else from the variable.
-fn key_text(file: Option<&PathBuf>, variable: &str) -> Result<Option<String>, Failure> {
-    let file = file.cloned().or_else(|| std::env::var_os(format!("{variable}_FILE")).map(PathBuf::from));
-    match file {
-        Some(path) => read_text(&path, "key").map(Some),
-        None => Ok(std::env::var(variable).ok()),
-    }
-}
-
-fn parsed(text: &str, remedy: &str) -> Result<MaskKey, Failure> {
-    MaskKey::parse(text).map_err(|error| Failure::usage(error.to_string(), remedy))
-}
-
-fn read_text(path: &Path, what: &str) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| {
-        Failure::usage(format!("the {what} file `{}` cannot be read: {error}", path.display()), "check the path")
-    })
+    args.masking.masker(key)
 }
 
 fn read_all() -> Result<Bytes, Failure> {
