@@ -25,10 +25,11 @@ pub(super) fn substituted(captured: &Request, mut lookup: impl FnMut(&str, Reque
         let replaced = match header.name.as_str() {
             "content-type" => None,
             "cookie" => Some(cookies(&header.value, lookup)),
-            _ => lookup(&header.value).or_else(|| {
-                let (scheme, value) = header.value.split_once(' ')?;
-                Some(format!("{scheme} {}", lookup(value)?))
-            }),
+            "authorization" | "proxy-authorization" => match header.value.split_once(' ') {
+                Some((scheme, value)) => lookup(value).map(|issued| format!("{scheme} {issued}")),
+                None => lookup(&header.value),
+            },
+            _ => lookup(&header.value),
         };
         if let Some(replaced) = replaced {
             header.value = replaced;

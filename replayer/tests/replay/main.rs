@@ -6,7 +6,10 @@
 #![allow(clippy::unwrap_used, reason = "the lint allows it in tests, but knows them by their attribute")]
 
 mod bench;
+mod captured;
 mod control_leg;
+mod identity;
+mod learning;
 mod order;
 mod protection;
 mod service;
@@ -16,6 +19,8 @@ use std::time::Instant;
 
 use bench::{Answers, Bench, Candidate, Log};
 use control_leg::*;
+use identity::*;
+use learning::*;
 use order::*;
 use protection::*;
 use shadow_control::{Change, ControlRecord, LaunchStatus, Upstream};
@@ -72,6 +77,12 @@ fn main() -> ExitCode {
             a_pause_kills_the_control_too,
             a_control_that_hangs_holds_up_no_partition,
             a_control_that_hangs_takes_no_place_from_the_candidate,
+            targets_get_tokens_of_their_own_and_records_do_not,
+            a_write_policy_decides_route_by_route,
+            a_write_policy_changed_meanwhile_holds_for_what_was_admitted,
+            a_replay_that_cannot_work_does_not_run,
+            what_the_shadow_issues_is_put_into_later_requests_of_the_session,
+            without_learning_a_session_fails_at_the_shadow,
             requests_of_a_session_leave_one_after_the_other,
             a_stuck_session_delays_only_itself,
             what_waits_for_its_session_is_the_next_owners,
