@@ -41,6 +41,8 @@ pub enum Refusal {
         address: String,
         /// The service captured there.
         service: String,
+        /// The agent that said so.
+        instance: String,
     },
     /// The launch's allow-list does not name it.
     #[error("{target} is not on the launch's allow-list ({allowed})")]
@@ -129,8 +131,8 @@ pub fn judge<'a>(
     for upstream in upstreams {
         for address in &upstream.addresses {
             if address.eq_ignore_ascii_case(&target) || resolved.iter().any(|ip| is_at(address, *ip, port)) {
-                let service = upstream.service.to_string();
-                return Err(Refusal::Upstream { target, address: address.clone(), service });
+                let (service, instance) = (upstream.service.to_string(), upstream.instance.clone());
+                return Err(Refusal::Upstream { target, address: address.clone(), service, instance });
             }
         }
     }

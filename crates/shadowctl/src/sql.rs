@@ -70,6 +70,13 @@ impl Sql {
         Ok(Self { client, url, user, password, database: args.clickhouse_database.clone() })
     }
 
+    /// The same at another URL.
+    pub(crate) fn at(mut self, url: &Url) -> Self {
+        self.client = self.client.with_url(url.as_str());
+        self.url = url.as_str().trim_end_matches('/').to_owned();
+        self
+    }
+
     /// All rows of a query; its `{name:Type}` parameters are filled from `parameters`.
     ///
     /// # Errors

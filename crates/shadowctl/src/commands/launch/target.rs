@@ -57,8 +57,10 @@ fn names_only(lists: &Lists) -> Lists {
 
 fn refused(url: &Url, refusal: Refusal) -> Failure {
     match refusal {
-        Refusal::Upstream { address, service, .. } => Failure::negative(
-            format!("{url} is production: service {service} is captured at {address} (a target equal to the primary)"),
+        Refusal::Upstream { address, service, instance, .. } => Failure::negative(
+            format!(
+                "{url} is production: agent {instance} captures service {service} at {address} (a target equal to the primary)"
+            ),
             "name the candidate's own address; a launch must never send to what it captures from",
         ),
         Refusal::NotAllowed { target, allowed } => Failure::usage(
