@@ -69,7 +69,8 @@ async fn an_agent_that_meets_replayed_requests_captures_none_and_pauses_every_la
     rig.traffic.write(1_000).await;
     let replayer = rig.replayer("r1").ready().await;
 
-    let state = control.wait_for(|state| state.pauses.get(&None).is_some_and(|pause| pause.paused)).await.unwrap().clone();
+    let state =
+        control.wait_for(|state| state.pauses.get(&None).is_some_and(|pause| pause.paused)).await.unwrap().clone();
     let change = &state.pauses[&None].change;
     assert_eq!((change.by.as_str(), change.why.as_str()), ("agent-1", "a replayed request reached production"));
     // Everything stands still, and what reached production was relayed but never captured.
