@@ -27,6 +27,26 @@ pub struct Ramp {
     pub why: String,
 }
 
+impl Ramp {
+    /// A ramp of these steps, before the first; a failed verdict withdraws the candidate.
+    pub fn of(steps: Vec<Step>) -> Self {
+        let (on_fail, state) = (OnFail::RollBack, RampState::Climbing);
+        Self { steps, on_fail, at: 0, since: None, state, why: String::new() }
+    }
+
+    /// The step it is at.
+    pub fn step(&self) -> Option<&Step> {
+        self.steps.get(self.at)
+    }
+
+    /// Back onto the ramp from `sample`, which a person chose: at the highest step that is not above it, as if it had just come
+    /// there.
+    pub fn rejoin(&mut self, sample: f64, now: Timestamp) {
+        self.at = self.steps.iter().rposition(|step| step.sample <= sample).unwrap_or(0);
+        (self.since, self.state) = (Some(now), RampState::Climbing);
+    }
+}
+
 /// One step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    demo, devstack, diff, import, launch, ledger, mask, noise, pause, rate, report, rules, schema, status, verdict,
+    audit, demo, devstack, diff, drill, import, launch, ledger, mask, noise, pause, preflight, ramp, rate, report,
+    rules, schema, status, verdict,
 };
 use crate::kafka::KafkaArgs;
 use crate::sql::ClickHouseArgs;
@@ -46,18 +47,27 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create, look at, pause and resume launches
+    /// Launches, from their creation to their end
     #[command(subcommand)]
     Launch(launch::LaunchCommand),
     /// How fast captured traffic is replayed
     #[command(subcommand)]
     Rate(rate::RateCommand),
+    /// Raise a launch's sample step by step while its gates hold
+    #[command(subcommand)]
+    Ramp(ramp::RampCommand),
     /// Stop sending to candidates: the kill switch
     Pause(pause::PauseArgs),
     /// Lift the kill switch
     Resume(pause::PauseArgs),
+    /// Before the first request: whether the declared topology is safe and ready
+    Preflight(preflight::PreflightArgs),
+    /// Pull the kill switch of a launch that is sending, keep the evidence, and let it go again
+    Drill(drill::DrillArgs),
     /// Who is there and what they are doing
     Status(status::StatusArgs),
+    /// Who changed what, when and why
+    Audit(audit::AuditArgs),
     /// The account of every captured request
     Ledger(ledger::LedgerArgs),
     /// What a launch has found so far

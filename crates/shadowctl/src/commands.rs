@@ -1,8 +1,11 @@
 //! One file for each command.
 
+pub(crate) mod audit;
 pub(crate) mod demo;
 pub(crate) mod devstack;
 pub(crate) mod diff;
+pub(crate) mod differences;
+pub(crate) mod drill;
 pub(crate) mod import;
 pub(crate) mod launch;
 pub(crate) mod ledger;
@@ -10,6 +13,8 @@ pub(crate) mod mask;
 mod masking;
 pub(crate) mod noise;
 pub(crate) mod pause;
+pub(crate) mod preflight;
+pub(crate) mod ramp;
 pub(crate) mod rate;
 pub(crate) mod report;
 pub(crate) mod rules;
@@ -32,9 +37,13 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Launch(command) => launch::run(&kafka()?, command).await,
         Command::Rate(command) => rate::run(&kafka()?, command).await,
+        Command::Ramp(command) => ramp::run(&kafka()?, &sql()?, command).await,
         Command::Pause(args) => pause::run(&kafka()?, pause::Wanted::Paused, args).await,
         Command::Resume(args) => pause::run(&kafka()?, pause::Wanted::Running, args).await,
+        Command::Drill(args) => drill::run(&kafka()?, &sql()?, args).await,
+        Command::Preflight(args) => return preflight::run(kafka, sql, args).await,
         Command::Status(args) => status::run(&kafka()?, args).await,
+        Command::Audit(args) => audit::run(&sql()?, args).await,
         Command::Ledger(args) => ledger::run(sql, args).await,
         Command::Report(args) => report::run(&sql()?, args).await,
         Command::Verdict(args) => return verdict::run(sql, args).await,

@@ -96,9 +96,11 @@ impl From<KafkaError> for Failure {
                 Self::unreachable(format!("cannot reach Kafka at {brokers}: {cause}"), KAFKA_REMEDY)
             }
             KafkaError::Settings(_) => Self::usage(error.to_string(), "correct the file of --kafka-properties"),
-            KafkaError::NoSuchTopic(_) | KafkaError::PartitionCount { .. } | KafkaError::CreateTopic { .. } => {
-                Self::negative(error.to_string(), "")
-            }
+            KafkaError::NoSuchTopic(_)
+            | KafkaError::PartitionCount { .. }
+            | KafkaError::CreateTopic { .. }
+            | KafkaError::Delete { .. }
+            | KafkaError::GroupInUse(_) => Self::negative(error.to_string(), ""),
             KafkaError::Client(_) | KafkaError::NoAnswer(_) => Self::unreachable(error.to_string(), KAFKA_REMEDY),
             KafkaError::Truncated { .. } | KafkaError::ShuttingDown => Self::internal(error),
         }

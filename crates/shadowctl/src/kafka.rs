@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shadow_control::{ControlState, StatusBoard};
+use shadow_control::{ControlRecord, ControlState, Launch, StatusBoard};
 use shadow_kafka::{Admin, Consumed, KafkaConfig, KafkaError, Tail, TailEvent, TailFrom};
 use shadow_record::{LaunchName, ServiceName, Status, Timestamp, decode, topics};
 
@@ -72,6 +72,14 @@ fn properties(path: &Path) -> Result<Vec<(String, String)>, Failure> {
         .collect()
 }
 
+/// What somebody else wrote about a launch.
+#[derive(Debug)]
+pub(crate) enum Written {
+    Nothing,
+    Launch(Box<Launch>),
+    Deletion,
+}
+
 /// A connection to Kafka.
 pub(crate) struct Kafka {
     pub(crate) config: KafkaConfig,
@@ -115,6 +123,27 @@ impl Kafka {
         .await?;
         state.caught_up = true;
         Ok((state, appended_at))
+    }
+
+    /// What others wrote about a launch behind the control version `after` and before `before`; the newest counts.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub(crate) async fn written_between(&self, name: &LaunchName, after: i64, before: i64) -> Result<Written, Failure> {
+        let (key, mut written) = (ControlRecord::launch_key(name), Written::Nothing);
+        self.read_to_end(topics::CONTROL, TailFrom::Start, |record| {
+            let ours = record.key.as_deref() == Some(key.as_bytes());
+            if !ours || record.offset <= after || record.offset >= before {
+                return;
+            }
+            match ControlRecord::decode(&key, &record.payload) {
+                _ if record.payload.is_empty() => written = Written::Deletion,
+                Ok(ControlRecord::Launch(launch)) => written = Written::Launch(launch),
+                Ok(_) | Err(_) => {}
+            }
+        })
+        .await?;
+        Ok(written)
     }
 
     /// Everyone who published a heartbeat lately.
@@ -188,7 +217,7 @@ pub(crate) fn apply_status(board: &mut StatusBoard, record: &Consumed) {
 ///
 /// # Errors
 /// When there is none, naming those that exist.
-pub(crate) fn launch_of<'a>(state: &'a ControlState, name: &LaunchName) -> Result<&'a shadow_control::Launch, Failure> {
+pub(crate) fn launch_of<'a>(state: &'a ControlState, name: &LaunchName) -> Result<&'a Launch, Failure> {
     state.launches.get(name).ok_or_else(|| {
         let names: Vec<&str> = state.launches.keys().map(LaunchName::as_str).collect();
         let remedy = match names.as_slice() {

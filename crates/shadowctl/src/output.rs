@@ -22,6 +22,18 @@ impl Output {
     pub(crate) fn show<T: Serialize>(self, answer: &T, people: impl FnOnce(&T) -> String) -> Result<(), Failure> {
         if self.json { print(&json(answer)) } else { print(&printable(&people(answer))) }
     }
+
+    /// Shows one line of an answer that goes on; programs get one JSON object a line.
+    ///
+    /// # Errors
+    /// As [`Output::show`].
+    pub(crate) fn line<T: Serialize>(self, answer: &T, people: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+        if self.json {
+            print(&serde_json::to_string(answer).expect("answers have string keys only"))
+        } else {
+            print(&printable(&people(answer)))
+        }
+    }
 }
 
 /// Text without what would steer a terminal: routes, places and values come from traffic. Line ends stay.

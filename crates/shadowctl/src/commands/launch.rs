@@ -1,20 +1,27 @@
-//! `shadowctl launch`: create, list, show, pause and resume launches.
+//! `shadowctl launch`: launches from their creation to their end.
 
 mod create;
+mod delete;
+mod end;
+mod reverse;
+mod rewrite;
+mod set;
 mod start;
 mod target;
 mod view;
 
-use shadow_control::{Change, LaunchStatus};
-use shadow_record::LaunchName;
+use shadow_control::{Change, Launch, LaunchStatus};
+use shadow_record::{LaunchName, Timestamp};
 
 use crate::commands::pause::{self, Wanted};
 use crate::failure::Failure;
 use crate::kafka::{Kafka, launch_of};
 use crate::output::Output;
 
-pub(crate) use create::{CreateArgs, create, share};
+pub(crate) use create::{CreateArgs, create, share, timeout};
+pub(crate) use rewrite::rewrite;
 pub(crate) use start::StartAt;
+pub(crate) use target::{host_port, parse as parse_url};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum LaunchCommand {
@@ -36,6 +43,26 @@ pub(crate) enum LaunchCommand {
     Pause(OneLaunch),
     /// Let a paused launch go on
     Resume(OneLaunch),
+    /// Change what may change while it runs: sample, filters, isolation, limits
+    Set(Box<set::SetArgs>),
+    /// End it: the candidate went live
+    #[command(after_help = "\
+Returns when every member has stopped.
+
+Example:
+  shadowctl verdict checkout-v2 && shadowctl launch promote checkout-v2 --why 'live since 14:00'")]
+    Promote(OneLaunch),
+    /// End it: the candidate was withdrawn
+    #[command(after_help = "\
+Returns when every member has stopped.
+
+Example:
+  shadowctl launch rollback checkout-v2 --why 'totals are missing, see ticket 4711'")]
+    Rollback(OneLaunch),
+    /// After a promotion, let the old version answer in the shadow of the new one
+    Reverse(Box<reverse::ReverseArgs>),
+    /// Take an ended launch off the control topic
+    Delete(delete::DeleteArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,7 +82,8 @@ pub(crate) async fn run(kafka: &Kafka, command: LaunchCommand) -> Result<(), Fai
         }
         LaunchCommand::List { output } => {
             let state = kafka.control().await?;
-            output.show(&view::list(&state), |list| view::table(list))
+            let board = kafka.board().await?;
+            output.show(&view::list(&state, &board, Timestamp::now()), |list| view::table(list))
         }
         LaunchCommand::Show { name, output } => {
             let state = kafka.control().await?;
@@ -67,7 +95,26 @@ pub(crate) async fn run(kafka: &Kafka, command: LaunchCommand) -> Result<(), Fai
         LaunchCommand::Resume(OneLaunch { name, confirm }) => {
             pause::run(kafka, Wanted::Running, pause::PauseArgs::for_launch(name, confirm)).await
         }
+        LaunchCommand::Set(args) => set::run(kafka, *args).await,
+        LaunchCommand::Promote(args) => end::run(kafka, args, LaunchStatus::Promoted).await,
+        LaunchCommand::Rollback(args) => end::run(kafka, args, LaunchStatus::RolledBack).await,
+        LaunchCommand::Reverse(args) => reverse::run(kafka, *args).await,
+        LaunchCommand::Delete(args) => delete::run(kafka, args).await,
     }
+}
+
+/// Whether it was promoted or rolled back.
+pub(crate) fn is_ended(launch: &Launch) -> bool {
+    matches!(launch.status, LaunchStatus::Promoted | LaunchStatus::RolledBack)
+}
+
+/// # Errors
+/// When the launch has ended.
+pub(crate) fn refuse_ended(launch: &Launch, remedy: &str) -> Result<(), Failure> {
+    if !is_ended(launch) {
+        return Ok(());
+    }
+    Err(Failure::negative(format!("launch {} has ended: {}", launch.name, status_word(launch.status)), remedy))
 }
 
 /// Who a change is by: the person at the terminal, also behind `sudo`.

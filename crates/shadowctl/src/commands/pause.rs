@@ -3,12 +3,14 @@
 //! The record is written first, before anyone is looked for: nothing may delay a stop. Then the status topic tells who was
 //! there at that moment, and each of them must acknowledge the record's version in the state it asks for.
 
-mod roll;
+pub(crate) mod roll;
 
 use std::time::Duration;
 
 use serde::Serialize;
-use shadow_control::{ControlRecord, ControlState, ControlWriter, Launch, LaunchStatus, Pause, ensure_shared_topics};
+use shadow_control::{
+    ControlRecord, ControlState, ControlWriter, Launch, LaunchStatus, Pause, Ramp, ensure_shared_topics,
+};
 use shadow_kafka::{KafkaConfig, Tail, TailEvent};
 use shadow_record::{LaunchName, Status, decode, topics};
 use shadow_runtime::units::HumanDuration;
@@ -28,6 +30,10 @@ use crate::words;
 pub(crate) enum Wanted {
     Paused,
     Running,
+    /// Stopped altogether: the launch has ended.
+    Ended,
+    /// To go on as they were, under what was changed.
+    Changed,
 }
 
 #[derive(Debug, clap::Args)]
@@ -50,12 +56,12 @@ pub(crate) struct PauseArgs {
 pub(crate) struct ConfirmArgs {
     /// How long members may take to confirm
     #[arg(long, default_value = "10s")]
-    timeout: HumanDuration,
+    pub(crate) timeout: HumanDuration,
     /// Why, for whoever looks at it later
     #[arg(long, value_name = "TEXT")]
-    why: Option<String>,
+    pub(crate) why: Option<String>,
     #[command(flatten)]
-    output: Output,
+    pub(crate) output: Output,
 }
 
 impl PauseArgs {
@@ -65,12 +71,37 @@ impl PauseArgs {
 }
 
 pub(crate) async fn run(kafka: &Kafka, wanted: Wanted, args: PauseArgs) -> Result<(), Failure> {
+    let begun = Instant::now();
     let ConfirmArgs { timeout, why, output } = args.confirm;
-    let record = record(kafka, wanted, args.launch.as_ref(), why).await?;
-    ensure_shared_topics(&kafka.admin).await?;
-    let version = ControlWriter::new(&kafka.config)?.put(&record).await?;
+    // First of all, as it connects in the background while the rest is asked.
+    let writer = ControlWriter::new(&kafka.config)?;
+    let (record, topics) =
+        tokio::join!(record(kafka, wanted, args.launch.as_ref(), why), ensure_shared_topics(&kafka.admin));
+    topics?;
+    let record = record?;
+    tracing::debug!(after = ?begun.elapsed(), "writing the control record");
+    let version = writer.put(&record).await?;
+    tracing::debug!(after = ?begun.elapsed(), version, "the control record stands");
 
-    let mut roll = Roll::new(args.launch.clone(), wanted, version, kafka.control_with(version).await?);
+    let stood = begun.elapsed();
+    let mut answer = confirm(kafka, args.launch, wanted, version, timeout).await?;
+    answer.appended_after_ms = Some(stood.as_secs_f64() * 1e3);
+    output.show(&answer, Answer::render)?;
+    answer.verdict()
+}
+
+/// Waits until every member that was there has answered the control record that made `version`, or `timeout` is over.
+///
+/// # Errors
+/// When it cannot be known who was there. Members that did not answer are [`Answer::verdict`]'s.
+pub(crate) async fn confirm(
+    kafka: &Kafka,
+    launch: Option<LaunchName>,
+    wanted: Wanted,
+    version: i64,
+    timeout: HumanDuration,
+) -> Result<Answer, Failure> {
+    let mut roll = Roll::new(launch.clone(), wanted, version, kafka.control_with(version).await?);
     let heard = tokio::time::timeout_at(Instant::now() + timeout.get(), listen(&kafka.config, &mut roll)).await;
     heard.unwrap_or(Ok(()))?;
     if !roll.caught_up() {
@@ -84,9 +115,15 @@ pub(crate) async fn run(kafka: &Kafka, wanted: Wanted, args: PauseArgs) -> Resul
         ));
     }
     let (members, state) = roll.into_members();
-    let answer = Answer { wanted, launch: args.launch, control_version: version, members };
-    output.show(&answer, |answer| answer.render(&state))?;
-    answer.verdict(timeout.get())
+    Ok(Answer {
+        wanted,
+        launch,
+        control_version: version,
+        members,
+        appended_after_ms: None,
+        state,
+        patience: timeout.get(),
+    })
 }
 
 /// The control record that asks for it.
@@ -109,7 +146,14 @@ async fn record(
         ));
     }
     let status = if wanted == Wanted::Paused { LaunchStatus::Paused } else { LaunchStatus::Active };
-    Ok(ControlRecord::Launch(Box::new(Launch { status, change: change(why), ..launch.clone() })))
+    let mut launch = Launch { status, change: change(why), ..launch.clone() };
+    if let Some(Ramp { since: Some(since), .. }) = &mut launch.ramp
+        && wanted == Wanted::Running
+    {
+        // What it asks of a step's time, it asks of time in which something is sent.
+        *since = launch.change.at;
+    }
+    Ok(ControlRecord::Launch(Box::new(launch)))
 }
 
 /// Reads heartbeats until everyone has answered.
@@ -130,29 +174,47 @@ async fn listen(kafka: &KafkaConfig, roll: &mut Roll) -> Result<(), Failure> {
 
 /// What came of it.
 #[derive(Debug, Serialize)]
-struct Answer {
+pub(crate) struct Answer {
     wanted: Wanted,
     /// `null` for every launch.
     launch: Option<LaunchName>,
     control_version: i64,
     members: Vec<Confirmation>,
+    /// From the beginning of the command until its record was known to stand, milliseconds: the members' times begin at most so
+    /// much later than the command.
+    appended_after_ms: Option<f64>,
+    /// The control topic with the command in it.
+    #[serde(skip)]
+    state: ControlState,
+    #[serde(skip)]
+    patience: Duration,
 }
 
 impl Answer {
-    fn render(&self, state: &ControlState) -> String {
+    fn render(&self) -> String {
         let subject = match &self.launch {
             Some(name) => format!("launch {name}"),
             None => "every launch".to_owned(),
         };
-        let verb = if self.wanted == Wanted::Paused { "paused" } else { "resumed" };
-        let mut text = format!("{subject} {verb} (control version {})\n", self.control_version);
+        let verb = match self.wanted {
+            Wanted::Paused => "paused",
+            Wanted::Running => "resumed",
+            Wanted::Ended => "ended",
+            Wanted::Changed => "changed",
+        };
+        format!("{subject} {verb} (control version {})\n{}", self.control_version, self.roll_call())
+    }
+
+    /// What each member answered.
+    pub(crate) fn roll_call(&self) -> String {
         if self.members.is_empty() {
             let nobody = match self.wanted {
                 Wanted::Paused => "no live replayers: nothing is being sent, and whoever starts stays paused",
                 Wanted::Running => "no live replayers: whoever starts begins to send",
+                Wanted::Ended => "no live replayers: nothing is being sent",
+                Wanted::Changed => "no live replayers: whoever starts follows it",
             };
-            text.push_str(nobody);
-            return text;
+            return nobody.to_owned();
         }
         let mut table = Table::new(&["instance", "launch", "answer", ">acknowledged after", ">last send after"]);
         for member in &self.members {
@@ -168,15 +230,30 @@ impl Answer {
                 },
             ]);
         }
-        text.push_str(&table.render());
+        let mut text = table.render();
+        text.push_str(&self.from_the_command());
         if self.wanted == Wanted::Running {
-            text.push_str(&self.what_else_holds(state));
+            text.push_str(&self.what_else_holds());
         }
         text
     }
 
+    /// The last send as whoever pressed the key sees it.
+    fn from_the_command(&self) -> String {
+        let last = self.members.iter().filter_map(|member| member.last_send_after_ms).reduce(f64::max);
+        match (self.appended_after_ms, last) {
+            (Some(stood), Some(last)) if self.wanted == Wanted::Paused => format!(
+                "the record stood {} after the command began, so the last request left at most {} after it\n",
+                words::millis(stood),
+                words::millis((stood + last).max(0.0)),
+            ),
+            _ => String::new(),
+        }
+    }
+
     /// Why members stay paused although they were told to go on.
-    fn what_else_holds(&self, state: &ControlState) -> String {
+    fn what_else_holds(&self) -> String {
+        let state = &self.state;
         if !self.members.iter().any(|member| member.answered == Answered::HeldByControl) {
             return String::new();
         }
@@ -192,7 +269,9 @@ impl Answer {
         causes.iter().map(|cause| format!("still held: {cause}\n")).collect()
     }
 
-    fn verdict(&self, patience: Duration) -> Result<(), Failure> {
+    /// # Errors
+    /// Naming the members that did not answer, or that something of their own holds.
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
         let of = |answered: Answered| {
             let names = self.members.iter().filter(|m| m.answered == answered);
             let names: Vec<String> = names.map(|m| format!("{} (launch {})", m.instance, m.launch)).collect();
@@ -200,13 +279,15 @@ impl Answer {
         };
         let (silent, by_itself) = (of(Answered::Silent), of(Answered::HeldByItself));
         if !silent.is_empty() {
-            let cause = format!("not confirmed within {}: {silent}", words::duration(patience));
+            let cause = format!("not confirmed within {}: {silent}", words::duration(self.patience));
             let remedy = match self.wanted {
-                Wanted::Paused => {
+                Wanted::Paused | Wanted::Ended => {
                     "stop those processes or cut their network: a replayer that cannot reach Kafka stops \
                                    sending when its lease of 3 s runs out, but nothing has confirmed it"
                 }
-                Wanted::Running => "look at their logs; `shadowctl status` tells whether they are still there",
+                Wanted::Running | Wanted::Changed => {
+                    "look at their logs; `shadowctl status` tells whether they are still there"
+                }
             };
             return Err(Failure::negative(cause, remedy));
         }

@@ -18,6 +18,12 @@ async fn a_wrong_command_line_is_64_and_says_what_would_be_right() {
         ),
         (&["launch", "create", "v2", "--service", "s", "--candidate", "http://c", "--route", "/a"], "GET /orders/{id}"),
         (&["launch", "create", "v2", "--service", "s", "--candidate", "http://c", "--allow", "d"], "--allow c:80"),
+        (
+            &["launch", "create", "v2", "--service", "s", "--candidate", "http://c", "--ramp", "10%:1m,1%:1m"],
+            "a ramp climbs",
+        ),
+        (&["launch", "delete", "v2", "--yes"], "--with-topics"),
+        (&["audit", "--since", "yesterday"], "such as 2h"),
         (&["pause", "--timeout", "soon"], "such as \"250ms\""),
         (&["ledger", "--clickhouse-url", "http://user:secret@host"], "SHADOW_CLICKHOUSE_PASSWORD"),
         (&["demo", "--json", "/nonexistent/report.json"], "another file"),
@@ -34,6 +40,19 @@ async fn a_wrong_command_line_is_64_and_says_what_would_be_right() {
 
 #[tokio::test]
 async fn help_teaches_with_examples() {
+    for verb in ["set", "promote", "rollback", "reverse", "delete"] {
+        let help = run_bare(&["launch", verb, "--help"]).await.ok();
+        assert!(help.contains("Example") && help.contains(&format!("shadowctl launch {verb} ")), "{verb}: {help}");
+    }
+    for args in [
+        &["audit", "--help"][..],
+        &["ramp", "run", "--help"],
+        &["ramp", "resume", "--help"],
+        &["rate", "unset", "--help"],
+    ] {
+        let help = run_bare(args).await.ok();
+        assert!(help.contains("Example") && help.contains(&format!("shadowctl {} ", args[0])), "{args:?}: {help}");
+    }
     for args in [&["--help"][..], &["launch", "create", "--help"], &["rate", "set", "--help"], &["demo", "--help"]] {
         let help = run_bare(args).await.ok();
         assert!(help.contains("Example") && help.contains("shadowctl "), "{args:?}: {help}");

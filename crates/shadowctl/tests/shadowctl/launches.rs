@@ -101,3 +101,75 @@ async fn rules_that_do_not_hold_are_refused_with_their_line() {
     let shown = run(stack, &["launch", "show", "ruled-v2", "--json"]).await.json();
     assert_eq!(shown["rules"], "[[ignore]]\njson = [\"$.at\"]");
 }
+
+#[tokio::test]
+async fn a_launch_is_changed_promoted_reversed_and_deleted() {
+    let Some(stack) = stack().await else { return };
+    captured(stack, "turning", &[1, 1]).await;
+    let rules = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(rules.path(), "[[ignore]]\njson = [\"$.at\"]").unwrap();
+    let create =
+        ["launch", "create", "turn-v2", "--service", "turning", "--candidate", "http://127.0.0.1:9", "--sample", "0.1"];
+    let more = ["--rules", rules.path().to_str().unwrap(), "--isolation", "own database", "--max-in-flight", "7"];
+    run(stack, &[&create[..], &more].concat()).await.ok();
+
+    let set =
+        run(stack, &["launch", "set", "turn-v2", "--sample", "0.5", "--route", "GET /a", "--why", "more"]).await.ok();
+    for line in ["sample          0.1   ->  0.5", "filters.routes  none  ->  [\"GET /a\"]", "no live replayers"] {
+        assert!(set.contains(line), "{set}");
+    }
+    assert!(run(stack, &["launch", "set", "turn-v2", "--sample", "0.5"]).await.ok().contains("nothing is changed"));
+    let shown = run(stack, &["launch", "show", "turn-v2", "--json"]).await.json();
+    assert_eq!(
+        (&shown["sample"], &shown["limits"]["max_in_flight"], &shown["change"]["why"]),
+        (&0.5.into(), &7.into(), &"more".into())
+    );
+
+    let reverse = ["launch", "reverse", "turn-v2", "--as", "turn-v1", "--candidate", "http://127.0.0.1:10", "--json"];
+    let early = run(stack, &reverse).await;
+    assert!(early.code == 1 && early.err.contains("launch promote turn-v2"), "{early:?}");
+    let early = run(stack, &["launch", "delete", "turn-v2"]).await;
+    assert!(early.code == 1 && early.err.contains("turn-v2 is active, not ended"), "{early:?}");
+
+    let promoted = run(stack, &["launch", "promote", "turn-v2", "--why", "live"]).await.ok();
+    assert!(
+        promoted.contains("launch turn-v2 is promoted") && promoted.contains("launch reverse turn-v2"),
+        "{promoted}"
+    );
+    for refused in [
+        &["launch", "rollback", "turn-v2"][..],
+        &["launch", "set", "turn-v2", "--sample", "1"],
+        &["launch", "pause", "turn-v2"],
+        &["rate", "set", "turning", "5/s", "--launch", "turn-v2"],
+    ] {
+        let ran = run(stack, refused).await;
+        assert!(ran.code == 1 && ran.err.contains("launch turn-v2 has ended: promoted"), "{refused:?}: {ran:?}");
+    }
+
+    let behind = run(stack, &reverse).await.json();
+    assert_eq!(
+        (&behind["candidate"], &behind["status"], &behind["sample"]),
+        (&"http://127.0.0.1:10/".into(), &"active".into(), &1.0.into())
+    );
+    for same in ["filters", "rules", "gates", "limits", "comparison", "service"] {
+        assert_eq!(behind[same], run(stack, &["launch", "show", "turn-v2", "--json"]).await.json()[same], "{same}");
+    }
+    assert_eq!(behind["isolation"], serde_json::Value::Null, "another copy, another isolation");
+    assert_eq!(behind["start"], serde_json::json!({ "0": 1, "1": 1 }));
+
+    let (admin, replayed) = (Admin::new(&kafka(stack)).unwrap(), "shadow.replayed.turning.turn-v2");
+    let unsure = run(stack, &["launch", "delete", "turn-v2", "--with-topics"]).await;
+    assert!(unsure.code == 64 && unsure.err.contains(replayed) && unsure.err.contains("--yes"), "{unsure:?}");
+    let deleted = run(stack, &["launch", "delete", "turn-v2", "--why", "done"]).await.ok();
+    assert!(deleted.contains("stays    topic shadow.replayed.turning.turn-v2"), "{deleted}");
+    assert_eq!(admin.partitions(replayed).await.unwrap(), Some(2));
+    assert_eq!(run(stack, &["launch", "show", "turn-v2"]).await.code, 1);
+    let twice = run(stack, &["launch", "delete", "turn-v2"]).await;
+    assert!(twice.code == 1 && twice.err.contains("there is no launch turn-v2"), "{twice:?}");
+
+    run(stack, &["launch", "rollback", "turn-v1"]).await.ok();
+    let deleted = run(stack, &["launch", "delete", "turn-v1", "--with-topics", "--yes"]).await.ok();
+    assert!(deleted.contains("deleted  group shadow-replayer.turn-v1"), "{deleted}");
+    let topics = admin.topics().await.unwrap();
+    assert!(!topics.iter().any(|topic| topic == "shadow.replayed.turning.turn-v1"), "{topics:?}");
+}

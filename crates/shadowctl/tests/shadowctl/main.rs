@@ -9,6 +9,8 @@ mod import;
 mod kill_switch;
 mod launches;
 mod mask;
+mod preflight;
+mod ramps;
 mod rates;
 mod refusals;
 mod support;

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::services::View;
 use crate::commands::launch::{CreateArgs, StartAt, create};
+use crate::commands::ramp::OnFailArg;
 use crate::commands::{devstack, schema};
 use crate::failure::Failure;
 use crate::kafka::Kafka;
@@ -101,6 +102,8 @@ impl World {
             control: Some(control.parse().map_err(Failure::internal)?),
             control_sample,
             sample: 1.0,
+            ramp: None,
+            on_fail: OnFailArg::RollBack,
             from: StartAt::Latest,
             rules: Some(self.comparison_rules()),
             gates: None,

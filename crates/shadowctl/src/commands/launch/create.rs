@@ -1,12 +1,13 @@
 //! `shadowctl launch create`: everything that could refuse the launch is asked first, then its replayed topic is created,
 //! last its control record is written.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use shadow_control::{
-    Comparison, Control, ControlRecord, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus, Replay,
-    ensure_shared_topics,
+    Comparison, Control, ControlRecord, ControlState, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus, Ramp,
+    Replay, ensure_shared_topics,
 };
 use shadow_kafka::TopicSpec;
 use shadow_record::{LaunchName, Route, ServiceName, topics};
@@ -16,6 +17,7 @@ use url::Url;
 
 use super::{StartAt, change, start, target};
 use crate::commands::diff::rules;
+use crate::commands::ramp::{OnFailArg, Steps};
 use crate::failure::Failure;
 use crate::kafka::Kafka;
 use crate::output::Output;
@@ -29,7 +31,10 @@ Examples:
   A tenth of what was captured since noon, writes included, because the candidate has its own database:
       shadowctl launch create checkout-v2 --service checkout --candidate http://10.0.3.7:8080 \\
           --sample 0.1 --from 2026-01-31T12:00:00Z --isolation 'own database, outbound calls stubbed' \\
-          --rules checkout.toml --paused")]
+          --rules checkout.toml --paused
+  One percent first, then more for as long as its gates hold; `shadowctl ramp run` climbs:
+      shadowctl launch create checkout-v2 --service checkout --candidate http://10.0.3.7:8080 \\
+          --ramp 1%:10m,10%:30m,50%:1h,100%:1h --on-fail roll-back")]
 pub(crate) struct CreateArgs {
     /// Name of the launch; consumer groups and the replayed topic are named after it
     pub(crate) name: LaunchName,
@@ -48,6 +53,12 @@ pub(crate) struct CreateArgs {
     /// Share of the captured exchanges to replay, above 0 and up to 1
     #[arg(long, default_value = "1", value_parser = share)]
     pub(crate) sample: f64,
+    /// Raise the sample step by step, each a share and how long to stay at least; `shadowctl ramp run` does it
+    #[arg(long, value_name = "SHARE:TIME,...", conflicts_with = "sample")]
+    pub(crate) ramp: Option<Steps>,
+    /// What the ramp does when the verdict is fail
+    #[arg(long, value_enum, default_value = "roll-back", requires = "ramp")]
+    pub(crate) on_fail: OnFailArg,
     /// Where to begin: `earliest`, `latest` or a time (RFC 3339)
     #[arg(long, default_value = "latest", value_name = "WHERE")]
     pub(crate) from: StartAt,
@@ -106,11 +117,11 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-fn route(text: &str) -> Result<String, String> {
+pub(crate) fn route(text: &str) -> Result<String, String> {
     Route::parse(text).map(|_| text.trim().to_owned()).map_err(|error| error.to_string())
 }
 
-fn timeout(text: &str) -> Result<HumanDuration, String> {
+pub(crate) fn timeout(text: &str) -> Result<HumanDuration, String> {
     let timeout: HumanDuration =
         text.parse().map_err(|error: shadow_runtime::units::InvalidQuantity| error.to_string())?;
     if timeout.get().as_millis() == 0 { Err("a timeout is at least 1ms".to_owned()) } else { Ok(timeout) }
@@ -129,6 +140,7 @@ impl fmt::Display for Created {
         let Launch { name, service, candidate, control, sample, isolation, status, .. } = &self.launch;
         let (state, next) = match status {
             LaunchStatus::Paused => ("paused", format!("`shadowctl launch resume {name}` lets it go")),
+            _ if self.launch.ramp.is_some() => ("active", "`shadowctl ramp run` raises its sample".to_owned()),
             _ => ("active", format!("`shadowctl report {name}` tells what it found")),
         };
         writeln!(f, "launch {name} created, {state} (control version {})", self.version)?;
@@ -154,14 +166,46 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
     let gates = args.gates.as_deref().map(read_gates).transpose()?;
     let mut replay = args.replay.as_deref().map(read_replay).transpose()?.unwrap_or_default();
     replay.deny.extend(args.deny);
-    let lists = target::lists(&args.allow, &replay.deny)?;
     if let [first, more @ ..] = replay.problems().as_slice() {
         let cause = more.iter().fold(first.clone(), |all, problem| format!("{all}\n  {problem}"));
         return Err(Failure::usage(cause, "correct the file of --replay; docs/replay.md explains every key"));
     }
     let control = args.control.map(|url| Control { url, sample: args.control_sample });
+    let on_fail = args.on_fail.into();
+    let ramp = args.ramp.map(|Steps(steps)| Ramp { on_fail, ..Ramp::of(steps) });
+    let launch = Launch {
+        name: args.name,
+        service: args.service,
+        candidate: args.candidate,
+        control,
+        sample: ramp.as_ref().map_or(args.sample, |ramp| ramp.steps[0].sample),
+        filters: Filters { methods: upper(args.methods), routes: args.routes, headers: args.headers },
+        isolation: args.isolation,
+        allow: args.allow,
+        comparison: if args.no_compare { Comparison::Off } else { Comparison::On },
+        rules,
+        gates,
+        start: BTreeMap::new(),
+        status: if args.paused { LaunchStatus::Paused } else { LaunchStatus::Active },
+        limits: LaunchLimits {
+            max_in_flight: args.max_in_flight as usize,
+            timeout_ms: args.timeout.get().as_millis() as u64,
+        },
+        replay,
+        ramp,
+        change: change(args.why),
+    };
+    put_new(kafka, launch, args.from).await
+}
+
+/// Asks everything that could refuse the launch, creates its topic and puts it on the control topic.
+///
+/// # Errors
+/// As [`create`].
+pub(crate) async fn put_new(kafka: &Kafka, mut launch: Launch, from: StartAt) -> Result<Created, Failure> {
+    let lists = target::lists(&launch.allow, &launch.replay.deny)?;
     let targets: Vec<&Url> =
-        [&args.candidate].into_iter().chain(control.as_ref().map(|control| &control.url)).collect();
+        [&launch.candidate].into_iter().chain(launch.control.as_ref().map(|control| &control.url)).collect();
     if let [candidate, control] = targets[..]
         && target::host_port(candidate) == target::host_port(control)
     {
@@ -170,51 +214,36 @@ pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, F
             "run a second copy of the live build for --control; docs/operations.md tells how",
         ));
     }
+    if !(lists.allow.is_empty() && lists.deny.is_empty()) {
+        // What the command line alone refuses is refused without asking anybody.
+        for target in &targets {
+            target::prove(&ControlState::empty(), &lists, target).await?;
+        }
+    }
     let state = kafka.control().await?;
-    if state.launches.contains_key(&args.name) {
+    if state.launches.contains_key(&launch.name) {
         return Err(Failure::negative(
-            format!("launch {} exists", args.name),
-            format!("choose another name; `shadowctl launch show {}` shows it", args.name),
+            format!("launch {} exists", launch.name),
+            format!("choose another name; `shadowctl launch show {}` shows it", launch.name),
         ));
     }
     for target in targets {
         target::prove(&state, &lists, target).await?;
     }
-    let start = start::offsets(kafka, &args.service, args.from).await?;
-    let partitions = start.len();
+    launch.start = start::offsets(kafka, &launch.service, from).await?;
+    let partitions = launch.start.len();
 
     ensure_shared_topics(&kafka.admin).await?;
-    let replayed = topics::replayed(&args.service, &args.name);
+    let replayed = topics::replayed(&launch.service, &launch.name);
     kafka.admin.ensure_topic(&TopicSpec::deleting(replayed, partitions as i32)).await?;
-    let launch = Launch {
-        name: args.name,
-        service: args.service,
-        candidate: args.candidate,
-        control,
-        sample: args.sample,
-        filters: Filters {
-            methods: args.methods.iter().map(|m| m.to_ascii_uppercase()).collect(),
-            routes: args.routes,
-            headers: args.headers,
-        },
-        isolation: args.isolation,
-        allow: args.allow,
-        comparison: if args.no_compare { Comparison::Off } else { Comparison::On },
-        rules,
-        gates,
-        start,
-        status: if args.paused { LaunchStatus::Paused } else { LaunchStatus::Active },
-        limits: LaunchLimits {
-            max_in_flight: args.max_in_flight as usize,
-            timeout_ms: args.timeout.get().as_millis() as u64,
-        },
-        replay,
-        ramp: None,
-        change: change(args.why),
-    };
     let record = ControlRecord::Launch(Box::new(launch.clone()));
     let version = ControlWriter::new(&kafka.config)?.put(&record).await?;
     Ok(Created { launch, version, partitions })
+}
+
+/// Methods as requests have them.
+pub(crate) fn upper(methods: Vec<String>) -> Vec<String> {
+    methods.into_iter().map(|method| method.to_ascii_uppercase()).collect()
 }
 
 fn read_rules(path: &Path) -> Result<String, Failure> {

@@ -1,10 +1,15 @@
 //! Launches as people and programs see them.
 
+mod replay;
+
 use serde::Serialize;
-use shadow_control::{Comparison, Control, ControlState, Launch};
-use shadow_record::topics;
+use shadow_control::{Comparison, Control, ControlState, Launch, StatusBoard};
+use shadow_record::{Timestamp, topics};
 
 use super::status_word;
+use crate::commands::ramp;
+use crate::commands::rate::Origin;
+use crate::kafka::MEMBER_PATIENCE;
 use crate::table::{Table, pairs};
 use crate::words;
 
@@ -15,6 +20,11 @@ pub(crate) struct Shown<'a> {
     launch: &'a Launch,
     /// Requests per second; `null` for no limit.
     rate_per_second: Option<f64>,
+    /// Where that rate comes from.
+    rate_origin: Origin,
+    /// Captured records that wait for it, as its live replayers tell; `null` when none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag: Option<i64>,
     /// Whether the kill switch of all launches holds this one.
     held_by_kill_switch: bool,
 }
@@ -24,6 +34,8 @@ impl<'a> Shown<'a> {
         Self {
             launch,
             rate_per_second: state.rate_of(&topics::captured(&launch.service), Some(&launch.name)),
+            rate_origin: Origin::of(state, &topics::captured(&launch.service), Some(&launch.name)),
+            lag: None,
             held_by_kill_switch: state.pauses.get(&None).is_some_and(|pause| pause.paused),
         }
     }
@@ -54,20 +66,23 @@ impl<'a> Shown<'a> {
         let control = control.as_ref().map_or("none".to_owned(), |Control { url, sample }| {
             format!("{url}, {} of what the candidate gets", words::share(*sample))
         });
+        let rate = format!("{} ({})", words::rate(self.rate_per_second), self.rate_origin.words());
         let list = |all: &[String], none: &str| if all.is_empty() { none.to_owned() } else { all.join(", ") };
         let start: Vec<String> = self.launch.start.iter().map(|(p, offset)| format!("{p}:{offset}")).collect();
         let change = &self.launch.change;
         let (limits, isolated) = (&self.launch.limits, isolation.clone());
-        pairs(&[
+        let mut lines = vec![
             ("launch", name.to_string()),
             ("status", self.state()),
             ("service", service.to_string()),
             ("candidate", candidate.to_string()),
             ("control", control),
             ("sample", words::share(*sample)),
-            ("rate", words::rate(self.rate_per_second)),
+            ("ramp", ramp::in_full(self.launch)),
+            ("rate", rate),
             ("methods", list(&filters.methods, "all")),
             ("routes", list(&filters.routes, "all")),
+            ("headers", list(&filters.headers, "any")),
             ("isolation", isolated.unwrap_or_else(|| "none declared: safe methods only".to_owned())),
             ("allowed targets", list(allow, "any but production")),
             ("comparison", if *comparison == Comparison::On { "on" } else { "off" }.to_owned()),
@@ -75,10 +90,14 @@ impl<'a> Shown<'a> {
             ("gates", lines(gates)),
             ("in flight", format!("up to {} for each replayer", limits.max_in_flight)),
             ("timeout", shadow_runtime::units::HumanDuration::from(limits.timeout()).to_string()),
+        ];
+        lines.extend(replay::lines(&self.launch.replay));
+        lines.extend([
             ("start offsets", start.join(" ")),
             ("replayed topic", topics::replayed(service, name)),
             ("changed", format!("{} by {} {}", words::when(change.at), change.by, quoted(&change.why))),
-        ])
+        ]);
+        pairs(&lines)
     }
 }
 
@@ -86,18 +105,41 @@ fn quoted(why: &str) -> String {
     if why.is_empty() { String::new() } else { format!("({why})") }
 }
 
-/// All launches, by name.
-pub(crate) fn list(state: &ControlState) -> Vec<Shown<'_>> {
-    state.launches.values().map(|launch| Shown::of(state, launch)).collect()
+/// All launches, by name, with what their live replayers tell.
+pub(crate) fn list<'a>(state: &'a ControlState, board: &StatusBoard, now: Timestamp) -> Vec<Shown<'a>> {
+    let each = state.launches.values();
+    each.map(|launch| Shown { lag: lag(board, launch, now), ..Shown::of(state, launch) }).collect()
 }
+
+/// What waits in all partitions: each is counted by the replayer that holds it.
+fn lag(board: &StatusBoard, launch: &Launch, now: Timestamp) -> Option<i64> {
+    let members = board.replayers(Some(&launch.name), now, MEMBER_PATIENCE);
+    let counters = members.flat_map(|member| &member.status.counters);
+    let lags: Vec<i64> = counters.filter(|(name, _)| name.starts_with(LAG)).map(|(_, waiting)| *waiting).collect();
+    (!lags.is_empty()).then(|| lags.iter().sum())
+}
+
+/// How replayers' counters of waiting records begin; the partition follows.
+const LAG: &str = "lag.";
 
 /// The list as a table.
 pub(crate) fn table(list: &[Shown<'_>]) -> String {
     if list.is_empty() {
         return "no launches; `shadowctl launch create` makes one".to_owned();
     }
-    let mut table =
-        Table::new(&["launch", "service", "status", ">sample", ">rate", "candidate", "changed", "by", "why"]);
+    let mut table = Table::new(&[
+        "launch",
+        "service",
+        "status",
+        ">sample",
+        "ramp",
+        ">rate",
+        ">lag",
+        "candidate",
+        "changed",
+        "by",
+        "why",
+    ]);
     for shown in list {
         let launch = shown.launch;
         table.row([
@@ -105,7 +147,9 @@ pub(crate) fn table(list: &[Shown<'_>]) -> String {
             launch.service.to_string(),
             shown.state(),
             words::share(launch.sample),
+            launch.ramp.as_ref().map(ramp::in_short).unwrap_or_default(),
             words::rate(shown.rate_per_second),
+            shown.lag.map(words::count).unwrap_or_default(),
             launch.candidate.to_string(),
             words::when(launch.change.at),
             launch.change.by.clone(),
@@ -117,10 +161,11 @@ pub(crate) fn table(list: &[Shown<'_>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shadow_control::{Change, ControlRecord, Rate};
-    use shadow_record::Timestamp;
+    use shadow_control::{Change, ControlRecord, Ramp, Rate};
+    use shadow_record::{Role, State, Status};
 
     use super::*;
+    use crate::commands::ramp::Steps;
 
     fn state() -> ControlState {
         let mut state = ControlState::empty();
@@ -142,8 +187,38 @@ mod tests {
 
     #[test]
     fn the_list_shows_one_launch_a_line() {
-        insta::assert_snapshot!(table(&list(&state())));
+        let board = StatusBoard::default();
+        insta::assert_snapshot!(table(&list(&state(), &board, Timestamp(0))));
         assert!(table(&[]).contains("launch create"));
+    }
+
+    #[test]
+    fn what_waits_is_the_sum_over_the_partitions_of_live_members() {
+        let state = state();
+        let mut board = StatusBoard::default();
+        for (instance, seen, counters) in [
+            ("r1", 10_000_000, &[("lag.0", 5), ("completed", 9)][..]),
+            ("r2", 10_000_000, &[("lag.1", 7)]),
+            ("gone", 0, &[("lag.2", 1)]),
+        ] {
+            let status = Status {
+                instance: instance.to_owned(),
+                role: Role::Replayer,
+                service: String::new(),
+                launch: Some("v2".parse().unwrap()),
+                epoch: 1,
+                sequence: 1,
+                at: Timestamp(0),
+                state: State::Running,
+                control_version: 1,
+                heard_at: None,
+                last_send_at: None,
+                counters: counters.iter().map(|(name, total)| ((*name).to_owned(), *total)).collect(),
+            };
+            board.apply(Timestamp(seen), status);
+        }
+        assert_eq!(list(&state, &board, Timestamp(10_000_000))[0].lag, Some(12));
+        assert_eq!(list(&state, &StatusBoard::default(), Timestamp(0))[0].lag, None);
     }
 
     #[test]
@@ -157,5 +232,10 @@ mod tests {
         let shown = Shown::of(&state, &whole).render();
         assert!(shown.contains("control          http://d:1/, 25 % of what the candidate gets\n"), "{shown}");
         assert!(shown.contains("gates            2 lines\n"), "{shown}");
+        assert!(shown.contains("ramp             none"), "{shown}");
+        let Ok(Steps(steps)) = "1%:10m,100%:1h".parse() else { unreachable!("two steps") };
+        let ramp = Some(Ramp { at: 1, why: "verdict pass".to_owned(), ..Ramp::of(steps) });
+        let shown = Shown::of(&state, &Launch { ramp, ..launch.clone() }).render();
+        assert!(shown.contains("ramp             2 of 2 (1%:10m, 100%:1h): verdict pass\n"), "{shown}");
     }
 }

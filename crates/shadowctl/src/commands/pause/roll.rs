@@ -50,6 +50,11 @@ pub(crate) struct Confirmation {
     pub(crate) acknowledged_after_ms: Option<f64>,
     /// From the command's append to the last send, milliseconds; zero or less: none after the command.
     pub(crate) last_send_after_ms: Option<f64>,
+    /// From the command's append to when the member read it, milliseconds.
+    pub(crate) heard_after_ms: Option<f64>,
+    /// The heartbeat that confirmed it.
+    #[serde(skip)]
+    pub(crate) confirmed_by: Option<Status>,
 }
 
 type Member = (String, LaunchName);
@@ -112,6 +117,8 @@ impl Roll {
         match self.wanted {
             Wanted::Paused => status.state != State::Running,
             Wanted::Running => matches!(status.state, State::Running | State::Stopped),
+            Wanted::Ended => status.state == State::Stopped,
+            Wanted::Changed => true,
         }
     }
 
@@ -156,20 +163,27 @@ impl Roll {
             None => Answered::Silent,
             Some((_, status)) if status.state == State::Stopped => Answered::Stopped,
             Some((_, status)) if self.satisfies(status) => Answered::Confirmed,
-            Some(_) if self.wanted == Wanted::Paused => Answered::Silent,
+            Some(_) if self.wanted != Wanted::Running => Answered::Silent,
             Some(_) if held => Answered::HeldByControl,
             Some(_) => Answered::HeldByItself,
         };
         let after = |at: Timestamp| self.commanded_at.map(|from| (at.micros() - from.micros()) as f64 / 1000.0);
+        // A time of the member's clock in the broker's.
+        let told = |at: fn(&Status) -> Option<Timestamp>| {
+            let (seen, status) = acknowledged?;
+            let skew = seen.micros() - status.at.micros();
+            after(Timestamp(at(status)?.micros() + skew))
+        };
+        let stops = matches!(self.wanted, Wanted::Paused | Wanted::Ended);
+        let confirms = matches!(answered, Answered::Confirmed | Answered::Stopped);
         Confirmation {
             instance,
             launch,
             answered,
             acknowledged_after_ms: acknowledged.and_then(|(seen, _)| after(*seen)),
-            last_send_after_ms: acknowledged.filter(|_| self.wanted == Wanted::Paused).and_then(|(seen, status)| {
-                let skew = seen.micros() - status.at.micros();
-                after(Timestamp(status.last_send_at?.micros() + skew))
-            }),
+            last_send_after_ms: if stops { told(|status| status.last_send_at) } else { None },
+            heard_after_ms: told(|status| status.heard_at),
+            confirmed_by: acknowledged.filter(|_| confirms).map(|(_, status)| status.clone()),
         }
     }
 }

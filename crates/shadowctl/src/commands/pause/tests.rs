@@ -52,8 +52,12 @@ fn answers_under(state: ControlState, wanted: Wanted, heartbeats: &[(i64, Status
         roll.take(seen, Status { sequence: sequence as i64, ..status.clone() });
     }
     let complete = roll.is_complete();
-    let (members, _) = roll.into_members();
-    (complete, Answer { wanted, launch: None, control_version: 7, members })
+    let (members, state) = roll.into_members();
+    let patience = std::time::Duration::from_secs(10);
+    (
+        complete,
+        Answer { wanted, launch: None, control_version: 7, members, appended_after_ms: Some(30.0), state, patience },
+    )
 }
 
 #[test]
@@ -61,7 +65,7 @@ fn a_pause_is_complete_when_every_live_member_is_paused_at_its_version() {
     let running = status("r1", State::Running, 6);
     let (complete, answer) = answers(Wanted::Paused, &[(-400, running.clone())]);
     assert!(!complete);
-    let failure = answer.verdict(std::time::Duration::from_secs(10)).unwrap_err();
+    let failure = answer.verdict().unwrap_err();
     assert_eq!(failure.kind, Kind::Negative);
     assert!(failure.cause.contains("r1 (launch v2)") && failure.remedy.contains("lease"), "{failure:?}");
 
@@ -76,7 +80,7 @@ fn a_pause_is_complete_when_every_live_member_is_paused_at_its_version() {
         ],
     );
     assert!(complete);
-    assert!(answer.verdict(std::time::Duration::from_secs(10)).is_ok());
+    assert!(answer.verdict().is_ok());
     assert_eq!(answer.members[1].acknowledged_after_ms, Some(45.0));
 }
 
@@ -88,7 +92,7 @@ fn the_last_send_is_told_in_the_brokers_time_although_clocks_differ() {
     let paused = Status { at, last_send_at, ..status("r1", State::Paused, 7) };
     let (_, answer) = answers(Wanted::Paused, &[(-100, status("r1", State::Running, 6)), (40, paused)]);
     assert_eq!(answer.members[0].last_send_after_ms, Some(12.0));
-    insta::assert_snapshot!(answer.render(&ControlState::empty()));
+    insta::assert_snapshot!(answer.render());
 }
 
 #[test]
@@ -111,9 +115,9 @@ fn members_that_left_before_the_command_are_not_waited_for_and_those_after_it_ha
 fn a_member_that_another_record_holds_is_not_waited_for_after_a_resume() {
     let heartbeats = [(-100, status("r1", State::Paused, 6)), (30, status("r1", State::Paused, 7))];
     let (complete, answer) = answers_under(control("paused"), Wanted::Running, &heartbeats);
-    assert!(complete && answer.verdict(std::time::Duration::from_secs(1)).is_ok());
+    assert!(complete && answer.verdict().is_ok());
     assert_eq!(answer.members[0].answered, Answered::HeldByControl);
-    assert!(answer.render(&control("paused")).contains("launch v2 is paused: `shadowctl launch resume v2`"));
+    assert!(answer.render().contains("launch v2 is paused: `shadowctl launch resume v2`"));
 }
 
 #[test]
@@ -122,7 +126,7 @@ fn a_member_that_holds_itself_is_waited_for_and_then_named() {
     let (complete, answer) = answers(Wanted::Running, &paused);
     assert!(!complete);
     assert_eq!(answer.members[0].answered, Answered::HeldByItself);
-    assert!(answer.verdict(std::time::Duration::from_secs(1)).unwrap_err().cause.contains("still paused: r1"));
+    assert!(answer.verdict().unwrap_err().cause.contains("still paused: r1"));
 
     let (complete, answer) = answers(Wanted::Running, &[paused[0].clone(), (60, status("r1", State::Running, 7))]);
     assert!(complete);
@@ -133,6 +137,22 @@ fn a_member_that_holds_itself_is_waited_for_and_then_named() {
 #[test]
 fn without_members_it_says_so_and_succeeds() {
     let (complete, answer) = answers(Wanted::Paused, &[]);
-    assert!(complete && answer.verdict(std::time::Duration::from_secs(1)).is_ok());
-    assert!(answer.render(&ControlState::empty()).contains("no live replayers"));
+    assert!(complete && answer.verdict().is_ok());
+    assert!(answer.render().contains("no live replayers"));
+}
+
+#[test]
+fn a_launch_has_ended_when_every_member_has_stopped_and_is_changed_when_every_member_has_heard() {
+    let draining = [(-100, status("r1", State::Running, 3)), (80, status("r1", State::Paused, 7))];
+    let (complete, answer) = answers(Wanted::Ended, &draining);
+    assert!(!complete, "it may still have requests in flight");
+    assert!(answer.verdict().unwrap_err().cause.contains("not confirmed within 10.0 s: r1"));
+    let stopped = [&draining[..], &[(900, status("r1", State::Stopped, 7))]].concat();
+    let (complete, answer) = answers(Wanted::Ended, &stopped);
+    assert!(complete && answer.verdict().is_ok());
+
+    let (complete, _) = answers(Wanted::Changed, &[(-100, status("r1", State::Running, 6))]);
+    assert!(!complete);
+    let (complete, answer) = answers(Wanted::Changed, &draining);
+    assert!(complete && answer.verdict().is_ok(), "paused or not, it has heard");
 }
