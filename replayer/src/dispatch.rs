@@ -2,7 +2,8 @@
 //!
 //! Stands between the guard and the send. Guarantees: nothing leaves while the gate is shut or the breaker open; what waits for its
 //! session takes neither place nor slot; what keeps a record beyond its intended time is written into its outcome. A partition
-//! that is given up never waits for any of this.
+//! that is given up waits for none of this but for records that others have overtaken, if their slots come soon: what left
+//! before them would be sent again by the next owner.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use shadow_record::{HeldBy, SkipReason};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::breaker::{Ended, Fuse, Pass};
 use crate::ceiling::{Place, Places, Sign};
@@ -20,6 +22,34 @@ use crate::turns::{Turn, Turns};
 
 /// What the timers round off is no lateness.
 const ON_TIME: Duration = Duration::from_millis(1);
+
+/// That a record was passed over: its session was busy when its turn came.
+pub(crate) struct PassedOver {
+    /// When that was in the schedule; `None` while that stood still.
+    turn: Option<Instant>,
+    #[allow(dead_code, reason = "held for its drop")]
+    overtaken: TaskTrackerToken,
+}
+
+impl Due {
+    /// Its session is busy. In a partition that is given up already it is no different from what comes after it.
+    fn pass_over(&mut self, pacer: &mut Pacer) {
+        if !self.partition.is_stopped() {
+            let turn = pacer.turn(self.ready, self.captured_at);
+            self.passed_over = Some(PassedOver { turn, overtaken: self.partition.overtaken() });
+        }
+    }
+
+    /// Whether it may no longer leave.
+    pub(crate) fn is_given_up(&self) -> bool {
+        if self.passed_over.is_some() { self.partition.is_abandoned() } else { self.partition.is_stopped() }
+    }
+
+    /// Resolves when it may no longer leave.
+    async fn given_up(&self) {
+        if self.passed_over.is_some() { self.partition.abandoning().await } else { self.partition.stopping().await }
+    }
+}
 
 /// A record that leaves now, and what it holds until it has ended.
 pub(crate) struct Departure {
@@ -72,14 +102,17 @@ pub(crate) async fn dispatch(line: Arc<Line>, turns: Arc<Turns>, pacer: Pacer) {
     let mut dispatcher = Dispatcher { line: line.clone(), pacer, places, fuse, resumed: Instant::now() };
     loop {
         let pacer = &mut dispatcher.pacer;
-        let (due, turn) = turns.next(|due| due.passed_over = pacer.turn(due.ready, due.captured_at)).await;
+        let (due, turn) = turns.next(|due| due.pass_over(pacer)).await;
         if line.too_old(due.captured_at) {
             due.partition.skip_waiting(due.place.offset, SkipReason::TooOld);
             continue;
         }
         let Some(mut departure) = dispatcher.departure(&due).await else { continue };
         // The next of its session is meant for the next slot, even if it was passed over long before.
-        turn.successor(|next| next.passed_over = dispatcher.pacer.turn(next.ready, next.captured_at));
+        turn.successor(|next| {
+            let turn = dispatcher.pacer.turn(next.ready, next.captured_at);
+            next.passed_over.iter_mut().for_each(|passed_over| passed_over.turn = turn);
+        });
         departure.turn = Some(turn);
         let partition = due.partition.clone();
         partition.work(replay(line.clone(), due, departure));
@@ -107,14 +140,22 @@ impl Dispatcher {
                 self.resumed = Instant::now();
                 held = Hold::default();
             }
-            let slot = tokio::select! {
+            tokio::select! {
                 biased;
+                waited = self.fuse.closed() => if waited { held.waited(HeldBy::Breaker) },
                 () = due.partition.stopping() => return None,
                 () = self.line.gate.shutting() => continue,
+            }
+            let stopped = due.partition.is_stopped();
+            if stopped && !self.goes_soon(due) {
+                return None;
+            }
+            let slot = tokio::select! {
+                biased;
+                () = due.given_up() => return None,
+                () = due.partition.stopping(), if !stopped => continue,
+                () = self.line.gate.shutting() => continue,
                 slot = async {
-                    if self.fuse.closed().await {
-                        held.waited(HeldBy::Breaker);
-                    }
                     match due.passed_over {
                         Some(_) => self.pacer.late(due.ready).await,
                         None => self.pacer.due(due.ready, due.captured_at).await,
@@ -129,9 +170,16 @@ impl Dispatcher {
         }
     }
 
+    /// Whether a record of a partition that is given up can still leave while that waits.
+    fn goes_soon(&mut self, due: &Due) -> bool {
+        let soon = Instant::now() + self.line.drain / 2;
+        !due.is_given_up() && self.pacer.turn(due.ready, due.captured_at).is_some_and(|turn| turn <= soon)
+    }
+
     /// When the record's turn came in the schedule.
     fn hold(&mut self, due: &Due) -> Hold {
-        match due.passed_over.filter(|turn| *turn >= self.resumed) {
+        let turn = due.passed_over.as_ref().and_then(|passed_over| passed_over.turn);
+        match turn.filter(|turn| *turn >= self.resumed) {
             Some(turn) => {
                 let mut held = Hold { turn: Some(turn), by: None };
                 held.waited(HeldBy::Session);
@@ -143,14 +191,14 @@ impl Dispatcher {
 
     async fn place(&self, due: &Due, held: &mut Hold) -> Option<Place> {
         loop {
-            if due.partition.is_stopped() {
+            if due.is_given_up() {
                 return None;
             }
             let adaptive = self.line.launch.borrow().replay.adaptive;
             if let Some(place) = self.places.try_take(adaptive) {
                 return Some(place);
             }
-            tokio::select! { () = due.partition.stopping() => return None, () = self.places.freed() => {} }
+            tokio::select! { () = due.given_up() => return None, () = self.places.freed() => {} }
             held.waited(HeldBy::Concurrency);
         }
     }

@@ -173,7 +173,7 @@ impl Member {
             tracing::warn!(launch = %self.line.publisher.launch, held, "drain took too long; the next owner sends the rest again");
         }
         partitions.iter().for_each(|p| p.abandon());
-        join_all(partitions.iter().map(|p| p.drained())).await;
+        join_all(partitions.iter().map(|p| p.ended())).await;
         let running = self.commit.take();
         if timeout(LAST_COMMIT, self.commit_last(running)).await.is_err() {
             let launch = &self.line.publisher.launch;

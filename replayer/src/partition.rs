@@ -1,7 +1,7 @@
 //! One captured partition while it is this member's: its window, and the tasks that work on its records.
 //!
 //! Guarantees: an offset counts as covered only when its outcome is acknowledged; after [`Partition::stop`] nothing more is
-//! sent, after [`Partition::abandon`] nothing more is published either, and what has no outcome by then is the next owner's.
+//! sent but what was overtaken, after [`Partition::abandon`] nothing more is published either, and what has no outcome by then is the next owner's.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,7 @@ use shadow_kafka::{Consumed, Started};
 use shadow_record::{DecodeError, Outcome, SkipReason};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::metrics::Ledger;
 use crate::publish::{Attempt, Of, Place, Publisher};
@@ -26,6 +27,8 @@ pub(crate) struct Partition {
     stopped: CancellationToken,
     abandoned: CancellationToken,
     tasks: TaskTracker,
+    /// Records that what came after them has overtaken.
+    overtaken: TaskTracker,
 }
 
 /// The encoded outcome of one record.
@@ -53,7 +56,10 @@ impl Partition {
             stopped: CancellationToken::new(),
             abandoned: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            overtaken: TaskTracker::new(),
         });
+        // So that waiting for none of them ends when there is none.
+        partition.overtaken.close();
         if let Some((first, last)) = started.expired {
             partition.skip(Range { first, last, reason: SkipReason::Expired });
         }
@@ -149,7 +155,7 @@ impl Partition {
         self.settle(place, None, Attempt::none(Outcome::DeadLettered)).await;
     }
 
-    /// No send for it starts from now on; the open run is published.
+    /// No send for it starts from now on, but of what was overtaken; the open run is published.
     pub(crate) fn stop(self: &Arc<Self>) {
         self.stopped.cancel();
         let closed = self.window().close_run();
@@ -157,9 +163,30 @@ impl Partition {
         self.tasks.close();
     }
 
-    /// Resolves when all work on it is done.
+    /// A record of it is overtaken while the answer lives.
+    pub(crate) fn overtaken(&self) -> TaskTrackerToken {
+        self.overtaken.token()
+    }
+
+    /// Resolves when all work on it is done, and on what was overtaken: otherwise the next owner would send again what came after that.
     pub(crate) async fn drained(&self) {
+        self.overtaken.wait().await;
         self.tasks.wait().await;
+    }
+
+    /// Resolves when work on it goes on no longer.
+    pub(crate) async fn ended(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// Whether nothing for it is published any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.is_cancelled()
+    }
+
+    /// Resolves when nothing for it is published any more.
+    pub(crate) async fn abandoning(&self) {
+        self.abandoned.cancelled().await;
     }
 
     /// Drops all work on it that is not done.
