@@ -72,8 +72,8 @@ pub struct Applied {
 }
 
 impl Identities {
-    /// Gives the request the identity of its target, if there is one. `captured` is the masked request; `refused` says that the primary
-    /// did not accept its credentials.
+    /// Gives the request the identity of its target, if there is one. `captured` is the masked request; `accepted` says that the
+    /// primary did not refuse its credentials.
     ///
     /// # Errors
     /// [`Unsendable::Identity`] when what the identity needs cannot be made: nothing leaves without it.
@@ -81,19 +81,19 @@ impl Identities {
         &self,
         target: &Url,
         captured: &Request,
-        refused: bool,
+        accepted: bool,
         request: &mut reqwest::Request,
     ) -> Result<Applied, Unsendable> {
         let origin = target.origin();
         match self.0.iter().find(|identity| identity.to.contains(&origin)) {
-            Some(identity) => identity.apply(captured, refused, request),
+            Some(identity) => identity.apply(captured, accepted, request),
             None => Ok(Applied::default()),
         }
     }
 }
 
 impl Identity {
-    fn apply(&self, captured: &Request, refused: bool, request: &mut reqwest::Request) -> Result<Applied, Unsendable> {
+    fn apply(&self, captured: &Request, accepted: bool, request: &mut reqwest::Request) -> Result<Applied, Unsendable> {
         let unsendable = || Unsendable::Identity(self.name.clone());
         let mut hidden = Vec::new();
         let headers = request.headers_mut();
@@ -106,7 +106,7 @@ impl Identity {
         }
         if let Some(Bearer { header, minter }) = &self.jwt {
             headers.remove(header);
-            let claims = captured.header(CLAIMS_HEADER).filter(|_| !refused);
+            let claims = captured.header(CLAIMS_HEADER).filter(|_| accepted);
             let now = Timestamp::now().micros() / 1_000_000;
             if let Some(token) = minter.token(claims, now).map_err(|_| unsendable())? {
                 let text = if header == AUTHORIZATION { format!("Bearer {token}") } else { token.to_string() };

@@ -70,9 +70,9 @@ fn made(line: &Line, due: &Due, sending: Sending<'_>, target: &Url, leg: Leg) ->
         writes::dry_run(rule, &mut request)?;
         rewritten.push(writes::DRY_RUN.to_owned());
     }
-    // The primary's 401 says that the captured credentials were not good.
-    let refused = due.primary.as_ref().is_some_and(|primary| primary.status == 401);
-    let applied = line.identities.apply(target, &due.request, refused, &mut request)?;
+    // Without an answer nobody has said that the captured credentials were good: a client can make up a token and hang up.
+    let accepted = due.primary.as_ref().is_some_and(|primary| primary.status != 401);
+    let applied = line.identities.apply(target, &due.request, accepted, &mut request)?;
     rewritten.extend(applied.name);
     trace::begin(request.headers_mut(), &trace::ids(&mark, sign));
     Ok(Outgoing { request, rewritten, hidden: applied.hidden })

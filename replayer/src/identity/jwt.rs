@@ -58,7 +58,8 @@ impl Signer {
         }
         let der = PrivateKeyDer::from_pem_slice(key.as_bytes())
             .map_err(|_| "the key is no private key in PEM form (`-----BEGIN PRIVATE KEY-----`)".to_owned())?;
-        let refused = |kind: &'static str| move |error: error::KeyRejected| format!("the key is no {kind} key: {error}");
+        let refused =
+            |kind: &'static str| move |error: error::KeyRejected| format!("the key is no {kind} key: {error}");
         match (algorithm, &der) {
             (Algorithm::Rs256, PrivateKeyDer::Pkcs8(der)) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der())
                 .map(|key| Self::Rs256(Box::new(key)))

@@ -13,7 +13,7 @@ fn load(text: &str) -> Result<Identities, Vec<String>> {
     loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
-fn applied(identities: &Identities, target: &str, claims: Option<&str>, refused: bool) -> (reqwest::Request, Applied) {
+fn applied(identities: &Identities, target: &str, claims: Option<&str>, accepted: bool) -> (reqwest::Request, Applied) {
     let mut captured = samples::captured("GET", "/").request;
     captured.headers.extend(claims.map(|claims| Header::of(CLAIMS_HEADER, claims)));
     let target: Url = target.parse().unwrap();
@@ -21,7 +21,7 @@ fn applied(identities: &Identities, target: &str, claims: Option<&str>, refused:
     for (name, value) in [("x-api-key", "captured"), ("x-csrf", "captured"), ("authorization", "msk_captured")] {
         request.headers_mut().append(name, value.parse().unwrap());
     }
-    let applied = identities.apply(&target, &captured, refused, &mut request).unwrap();
+    let applied = identities.apply(&target, &captured, accepted, &mut request).unwrap();
     (request, applied)
 }
 
@@ -56,7 +56,7 @@ basic = { user = "shadow", password = { env = "SHADOW_KEY" } }
 #[test]
 fn an_identity_replaces_what_was_captured_for_its_targets_only() {
     let identities = load(WHOLE).unwrap();
-    let (request, applied_to_it) = applied(&identities, "http://candidate:8080/v2", Some(r#"{"sub":"msk_a"}"#), false);
+    let (request, applied_to_it) = applied(&identities, "http://candidate:8080/v2", Some(r#"{"sub":"msk_a"}"#), true);
     assert_eq!(applied_to_it.name.as_deref(), Some("identity:shadow"));
     assert_eq!(value(&request, "x-api-key"), Some("hunter2-hunter2"));
     assert_eq!(value(&request, "x-env"), Some("shadow"));
@@ -68,7 +68,7 @@ fn an_identity_replaces_what_was_captured_for_its_targets_only() {
         assert!(applied_to_it.hidden.iter().any(|hidden| **hidden == *secret));
     }
 
-    let (request, applied_to_it) = applied(&identities, "https://control:443/", None, false);
+    let (request, applied_to_it) = applied(&identities, "https://control:443/", None, true);
     assert_eq!(applied_to_it.name.as_deref(), Some("identity:gateway"));
     // `printf shadow:hunter2-hunter2 | base64`
     assert_eq!(value(&request, "authorization"), Some("Basic c2hhZG93Omh1bnRlcjItaHVudGVyMg=="));
@@ -76,7 +76,7 @@ fn an_identity_replaces_what_was_captured_for_its_targets_only() {
     assert!(applied_to_it.hidden.iter().any(|hidden| **hidden == *"hunter2-hunter2"));
 
     for other in ["http://candidate", "https://candidate:8080", "http://candidate.example:8080", "http://control"] {
-        let (request, applied_to_it) = applied(&identities, other, Some(r#"{"sub":"msk_a"}"#), false);
+        let (request, applied_to_it) = applied(&identities, other, Some(r#"{"sub":"msk_a"}"#), true);
         assert_eq!((applied_to_it.name, applied_to_it.hidden.len()), (None, 0), "{other}");
         assert_eq!((value(&request, "x-api-key"), value(&request, "host")), (Some("captured"), None), "{other}");
     }
@@ -85,18 +85,31 @@ fn an_identity_replaces_what_was_captured_for_its_targets_only() {
 #[test]
 fn a_token_is_minted_only_for_one_that_the_primary_accepted() {
     let identities = load(WHOLE).unwrap();
-    for (claims, refused, minted) in
-        [(Some(r#"{"sub":"a"}"#), false, true), (Some(r#"{"sub":"a"}"#), true, false), (None, false, false)]
+    for (claims, accepted, minted) in
+        [(Some(r#"{"sub":"a"}"#), true, true), (Some(r#"{"sub":"a"}"#), false, false), (None, true, false)]
     {
-        let (request, _) = applied(&identities, "http://candidate:8080/", claims, refused);
-        assert_eq!(value(&request, "authorization").is_some(), minted, "{claims:?} {refused}");
+        let (request, _) = applied(&identities, "http://candidate:8080/", claims, accepted);
+        assert_eq!(value(&request, "authorization").is_some(), minted, "{claims:?} {accepted}");
     }
+}
+
+#[test]
+fn the_example_of_the_documentation_can_be_used() {
+    let page = include_str!("../../../docs/replay.md");
+    let block =
+        page.split("```toml").find(|block| block.contains("[[identity]]")).unwrap().split("```").next().unwrap();
+    let block = block
+        .replace("SHADOW_API_KEY", "SHADOW_KEY")
+        .replace("/run/secrets/shadow-jwt.pem", "KEYS/rs256.pem")
+        .replace("/run/secrets/gateway-password", "KEYS/hs256.key");
+    let (_, applied) = applied(&load(&block).unwrap(), "http://checkout-v2:8080/", None, true);
+    assert_eq!(applied.name.as_deref(), Some("identity:shadow-users"));
 }
 
 #[test]
 fn no_secret_shows_in_debug_output() {
     let identities = load(WHOLE).unwrap();
-    let (request, _) = applied(&identities, "http://candidate:8080/", Some(r#"{"sub":"a"}"#), false);
+    let (request, _) = applied(&identities, "http://candidate:8080/", Some(r#"{"sub":"a"}"#), true);
     let token = value(&request, "authorization").unwrap();
     for shown in [format!("{identities:?}"), format!("{identities:#?}"), format!("{request:?}")] {
         assert!(shown.contains("shadow") || shown.contains("Request"), "{shown}");

@@ -40,7 +40,7 @@ pub(super) fn pairs<'r>(
             Place::Cookie(known_as, name) => {
                 let ours = primary.headers.iter().filter(|h| h.name == "set-cookie").filter_map(|h| cookie(&h.value));
                 // Of several with one name the last holds.
-                let ours = ours.filter(|(set, _)| set == name || set == known_as).last();
+                let ours = ours.filter(|(set, _)| set == name || set == known_as).next_back();
                 let theirs = texts(&answer.headers, "set-cookie").filter_map(cookie);
                 match (ours, theirs.filter(|(set, _)| set == name).last()) {
                     (Some((_, ours)), Some((_, theirs))) => found(ours, Issued::text(theirs)),

@@ -244,6 +244,18 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_of_the_documentation_can_run() {
+        let page = include_str!("../../../../docs/replay.md");
+        let blocks = page.split("```toml").skip(1).filter_map(|rest| rest.split("```").next());
+        let of_replay: Vec<_> =
+            blocks.filter(|block| block.contains("[[writes]]") || block.contains("[[learn]]")).collect();
+        assert!(of_replay.len() >= 2);
+        for block in of_replay {
+            assert_eq!(problems(block), Vec::<String>::new(), "{block}");
+        }
+    }
+
+    #[test]
     fn each_problem_is_named_with_its_key() {
         let table = [
             ("timing = { original = { speed = 0.0 } }", "`timing.original.speed` is 0"),
