@@ -38,12 +38,10 @@ pub(super) fn pairs<'r>(
                 }
             }
             Place::Cookie(known_as, name) => {
-                let ours = primary.headers.iter().filter(|h| h.name == "set-cookie").filter_map(|h| cookie(&h.value));
-                // Of several with one name the last holds.
-                let ours = ours.filter(|(set, _)| set == name || set == known_as).next_back();
-                let theirs = texts(&answer.headers, "set-cookie").filter_map(cookie);
-                match (ours, theirs.filter(|(set, _)| set == name).last()) {
-                    (Some((_, ours)), Some((_, theirs))) => found(ours, Issued::text(theirs)),
+                let lines = primary.headers.iter().filter(|h| h.name == "set-cookie").map(|h| h.value.as_str());
+                let ours = cookie(lines, |set| set == name || set == known_as);
+                match (ours, cookie(texts(&answer.headers, "set-cookie"), |set| set == name)) {
+                    (Some(ours), Some(theirs)) => found(ours, Issued::text(theirs)),
                     (Some(_), None) => missed += 1,
                     (None, _) => {}
                 }
@@ -72,10 +70,10 @@ fn texts<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h 
     headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
 }
 
-/// Name and value of a `Set-Cookie` line.
-fn cookie(line: &str) -> Option<(&str, &str)> {
-    let (name, value) = line.split(';').next()?.split_once('=')?;
-    Some((name.trim(), value.trim()))
+/// The value of a cookie that `Set-Cookie` lines set; of several with one name the last holds.
+fn cookie<'h>(lines: impl Iterator<Item = &'h str>, is_it: impl Fn(&str) -> bool) -> Option<&'h str> {
+    let set = lines.filter_map(|line| line.split(';').next()?.split_once('='));
+    set.filter(|(name, _)| is_it(name.trim())).map(|(_, value)| value.trim()).last()
 }
 
 /// Segments of two paths of one shape: in an address the identifier is a part of the value.
