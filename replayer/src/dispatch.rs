@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shadow_control::Timing;
 use shadow_record::{HeldBy, SkipReason};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -33,7 +34,7 @@ pub(crate) struct PassedOver {
 
 impl Due {
     /// Its session is busy. In a partition that is given up already it is no different from what comes after it.
-    fn pass_over(&mut self, pacer: &mut Pacer) {
+    pub(crate) fn pass_over(&mut self, pacer: &mut Pacer) {
         if !self.partition.is_stopped() {
             let turn = pacer.turn(self.ready, self.captured_at);
             self.passed_over = Some(PassedOver { turn, overtaken: self.partition.overtaken() });
@@ -82,7 +83,8 @@ impl Departure {
             let (status, primary) = (status.map_err(|class| *class), primary.map(|primary| primary.status));
             self.pass.ended(Ended::of(status, primary, sent.total));
             let began = Instant::now().checked_sub(sent.total);
-            if let (Some(place), Some(began), Some(sign)) = (&self.place, began, Sign::of(status, primary, sent.total)) {
+            if let (Some(place), Some(began), Some(sign)) = (&self.place, began, Sign::of(status, primary, sent.total))
+            {
                 place.ended(began, sign);
             }
         }
@@ -101,13 +103,17 @@ pub(crate) async fn dispatch(line: Arc<Line>, turns: Arc<Turns>, pacer: Pacer) {
     let fuse = Fuse::new(line.launch.clone(), line.ledger.clone());
     let mut dispatcher = Dispatcher { line: line.clone(), pacer, places, fuse, resumed: Instant::now() };
     loop {
+        dispatcher.next_by_timing(&turns).await;
         let pacer = &mut dispatcher.pacer;
         let (due, turn) = turns.next(|due| due.pass_over(pacer)).await;
-        if line.too_old(due.captured_at) {
-            due.partition.skip_waiting(due.place.offset, SkipReason::TooOld);
+        if skip_old(&line, &due) {
             continue;
         }
         let Some(mut departure) = dispatcher.departure(&due).await else { continue };
+        // A pause or an open breaker may have taken long.
+        if skip_old(&line, &due) {
+            continue;
+        }
         // The next of its session is meant for the next slot, even if it was passed over long before.
         turn.successor(|next| {
             let turn = dispatcher.pacer.turn(next.ready, next.captured_at);
@@ -117,6 +123,15 @@ pub(crate) async fn dispatch(line: Arc<Line>, turns: Arc<Turns>, pacer: Pacer) {
         let partition = due.partition.clone();
         partition.work(replay(line.clone(), due, departure));
     }
+}
+
+/// Skips the record when it is beyond the launch's maximum age by now.
+fn skip_old(line: &Line, due: &Due) -> bool {
+    let old = line.too_old(due.captured_at);
+    if old {
+        due.partition.skip_waiting(due.place.offset, SkipReason::TooOld);
+    }
+    old
 }
 
 struct Dispatcher {
@@ -129,6 +144,15 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
+    /// With original timing, waits until the oldest record that may go is due.
+    async fn next_by_timing(&mut self, turns: &Turns) {
+        let original = self.line.launch.borrow().replay.timing != Timing::Rate;
+        turns.oldest_first(original);
+        if original && self.line.gate.is_open() {
+            turns.ripe(&mut self.pacer).await;
+        }
+    }
+
     /// Waits until the record may leave; `None` when its partition goes to another member.
     async fn departure(&mut self, due: &Due) -> Option<Departure> {
         let mut held = self.hold(due);

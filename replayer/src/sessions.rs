@@ -30,6 +30,8 @@ pub struct Sessions<T> {
     in_flight: HashSet<SessionId>,
     behind: usize,
     arrivals: u64,
+    /// What goes first, where lanes do not take turns.
+    key: Option<fn(&T) -> i64>,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,7 @@ impl<T> Default for Sessions<T> {
             in_flight: HashSet::new(),
             behind: 0,
             arrivals: 0,
+            key: None,
         }
     }
 }
@@ -72,6 +75,12 @@ impl<T> Default for Sessions<T> {
 impl<T> Default for Lane<T> {
     fn default() -> Self {
         Self { freed: BTreeMap::new(), rest: VecDeque::new() }
+    }
+}
+
+impl<T> Lane<T> {
+    fn first(&self) -> Option<&Waiter<T>> {
+        self.freed.first_key_value().map(|(_, waiter)| waiter).or_else(|| self.rest.front())
     }
 }
 
@@ -90,36 +99,69 @@ impl<T> Sessions<T> {
         self.lanes.entry(lane).or_default().rest.push_back(waiter);
     }
 
+    /// Takes the item with the least `key` first, whatever its lane; `None` for turns.
+    pub fn least_first(&mut self, key: Option<fn(&T) -> i64>) {
+        self.key = key;
+    }
+
+    /// The item that [`Sessions::pop`] would give.
+    pub fn peek(&mut self, now: Instant, pass_over: impl FnMut(&mut T)) -> Option<&T> {
+        let number = self.next_lane(now, pass_over)?;
+        self.lanes.get(&number)?.first().map(|waiter| &waiter.item)
+    }
+
     /// The first item that may go, of the lane whose turn it is; [`Sessions::end`] ends the turn of its session. Items whose session
     /// is busy are passed over, each once.
-    pub fn pop(&mut self, now: Instant, mut pass_over: impl FnMut(&mut T)) -> Option<(T, Option<SessionId>)> {
-        loop {
-            let next = self.lanes.range((Excluded(self.served), Unbounded)).next();
-            let (&number, _) = next.or_else(|| self.lanes.first_key_value())?;
-            let lane = self.lanes.get_mut(&number)?;
-            let freed = lane.freed.pop_first().map(|(_, waiter)| waiter);
-            let is_freed = freed.is_some();
-            let waiter = freed.or_else(|| lane.rest.pop_front());
-            if lane.freed.is_empty() && lane.rest.is_empty() {
-                self.lanes.remove(&number);
-            }
-            let Some(mut waiter) = waiter else { continue };
-            if let Some(id) = waiter.session.as_ref().filter(|_| !is_freed) {
-                match self.busy.entry(id.clone()) {
-                    Entry::Vacant(free) => {
-                        free.insert(Session { behind: VecDeque::new(), sent: None, spent: Duration::ZERO });
-                    }
-                    Entry::Occupied(mut busy) => {
-                        pass_over(&mut waiter.item);
-                        waiter.from = busy.get().spent(now);
-                        busy.get_mut().behind.push_back(waiter);
-                        self.behind += 1;
-                        continue;
-                    }
+    pub fn pop(&mut self, now: Instant, pass_over: impl FnMut(&mut T)) -> Option<(T, Option<SessionId>)> {
+        let number = self.next_lane(now, pass_over)?;
+        let lane = self.lanes.get_mut(&number)?;
+        let waiter = match lane.freed.pop_first() {
+            Some((_, freed)) => freed,
+            None => {
+                let waiter = lane.rest.pop_front()?;
+                if let Some(id) = &waiter.session {
+                    let session = Session { behind: VecDeque::new(), sent: None, spent: Duration::ZERO };
+                    self.busy.insert(id.clone(), session);
                 }
+                waiter
             }
-            self.served = number;
-            return Some((waiter.item, waiter.session));
+        };
+        self.remove_if_empty(number);
+        self.served = number;
+        Some((waiter.item, waiter.session))
+    }
+
+    /// The lane whose first item goes next. Passes over what stands before that.
+    fn next_lane(&mut self, now: Instant, mut pass_over: impl FnMut(&mut T)) -> Option<i32> {
+        loop {
+            let number = self.lane()?;
+            let lane = self.lanes.get_mut(&number)?;
+            let busy = match lane.first()?.session.as_ref().filter(|_| lane.freed.is_empty()) {
+                Some(id) => self.busy.get_mut(id),
+                None => None,
+            };
+            let Some(busy) = busy else { return Some(number) };
+            let mut waiter = lane.rest.pop_front()?;
+            pass_over(&mut waiter.item);
+            waiter.from = busy.spent(now);
+            busy.behind.push_back(waiter);
+            self.behind += 1;
+            self.remove_if_empty(number);
+        }
+    }
+
+    fn lane(&self) -> Option<i32> {
+        if let Some(key) = self.key {
+            let firsts = self.lanes.iter().filter_map(|(number, lane)| Some((key(&lane.first()?.item), *number)));
+            return firsts.min().map(|(_, number)| number);
+        }
+        let next = self.lanes.range((Excluded(self.served), Unbounded)).next();
+        next.or_else(|| self.lanes.first_key_value()).map(|(number, _)| *number)
+    }
+
+    fn remove_if_empty(&mut self, number: i32) {
+        if self.lanes.get(&number).is_some_and(|lane| lane.first().is_none()) {
+            self.lanes.remove(&number);
         }
     }
 

@@ -7,10 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
+use crate::pace::Pacer;
 use crate::pipeline::Due;
 use crate::sessions::{SessionId, Sessions};
+
+/// Between looks at the tempo while nothing is due by original timing.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The records of one launch that wait on this instance.
 #[derive(Default)]
@@ -39,6 +43,30 @@ impl Turns {
                 return (due, Turn(session.map(|session| (self.clone(), session))));
             }
             self.changed.notified().await;
+        }
+    }
+
+    /// Lets the oldest go first, of whatever partition, or partitions take turns.
+    pub(crate) fn oldest_first(&self, oldest: bool) {
+        let captured_at: fn(&Due) -> i64 = |due| due.captured_at.micros();
+        self.waiting().least_first(oldest.then_some(captured_at));
+    }
+
+    /// Waits until what would go next is due, so that what is freed meanwhile does not stand behind it.
+    pub(crate) async fn ripe(&self, pacer: &mut Pacer) {
+        loop {
+            let next = match self.waiting().peek(Instant::now(), |due| due.pass_over(pacer)) {
+                Some(due) if due.is_given_up() => return,
+                Some(due) => Some((due.ready, due.captured_at)),
+                None => None,
+            };
+            let look_again = Instant::now() + LOOK;
+            let until = match next.map(|(ready, captured_at)| pacer.turn(ready, captured_at)) {
+                Some(Some(turn)) if turn > Instant::now() => turn.min(look_again),
+                Some(_) => return,
+                None => look_again,
+            };
+            tokio::select! { () = sleep_until(until) => {} () = self.changed.notified() => {} }
         }
     }
 

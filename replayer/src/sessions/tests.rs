@@ -117,6 +117,24 @@ fn step() -> impl Strategy<Value = Step> {
 
 type Item = (i32, Option<u8>, usize);
 
+#[test]
+fn by_a_key_the_least_goes_first_whatever_its_lane() {
+    let mut sessions = Sessions::default();
+    let session = |name: &'static str| Some(Bytes::from_static(name.as_bytes()));
+    sessions.least_first(Some(|item: &i64| *item));
+    for (lane, key, item) in [(0, session("a"), 10), (0, session("a"), 30), (1, None, 20), (1, None, 40)] {
+        sessions.push(lane, key, item);
+    }
+    let now = Instant::now();
+    let (first, a) = pop(&mut sessions).unwrap();
+    let second = pop(&mut sessions).unwrap().0;
+    assert_eq!((first, second, sessions.peek(now, |_| {})), (10, 20, Some(&40)), "30 waits for its session");
+    sessions.end(&a.unwrap(), now);
+    assert_eq!(sessions.peek(now, |_| {}), Some(&30));
+    sessions.least_first(None);
+    assert_eq!(std::iter::from_fn(|| pop(&mut sessions)).map(|(item, _)| item).collect::<Vec<_>>(), [30, 40]);
+}
+
 proptest! {
     #[test]
     fn everything_gets_out_once_and_sessions_in_order(steps in proptest::collection::vec(step(), 1..200)) {
