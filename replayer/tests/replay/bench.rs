@@ -80,10 +80,16 @@ impl Bench {
 
     /// Appends a record to the captured topic and gives its offset.
     pub(crate) async fn capture(&mut self, partition: i32, payload: &[u8]) -> i64 {
+        let offset = self.capture_in(partition, payload).await;
+        self.ends.insert(partition, offset + 1);
+        offset
+    }
+
+    /// The same without noting it.
+    pub(crate) async fn capture_in(&self, partition: i32, payload: &[u8]) -> i64 {
         let topic = topics::captured(&self.service);
         let record = Outgoing { topic: &topic, partition: Some(partition), key: None, payload };
         let Delivery::Acknowledged { offset, .. } = self.producer.publish(record).await else { panic!("not written") };
-        self.ends.insert(partition, offset + 1);
         offset
     }
 

@@ -8,10 +8,12 @@
 mod bench;
 mod captured;
 mod control_leg;
+mod handshake;
 mod identity;
 mod learning;
 mod order;
 mod protection;
+mod rates;
 mod service;
 
 use std::process::ExitCode;
@@ -19,19 +21,22 @@ use std::time::Instant;
 
 use bench::{Answers, Bench, Candidate, Log};
 use control_leg::*;
+use handshake::*;
 use identity::*;
 use learning::*;
 use order::*;
 use protection::*;
+use rates::*;
 use shadow_control::{Change, ControlRecord, LaunchStatus, Upstream};
 use shadow_devstack::{Devstack, KafkaChoice};
 use shadow_kafka::{Admin, TopicSpec};
 use shadow_record::{State, Withheld, encode, topics};
 
 /// What the log may say above `info`: what the scenarios provoke.
-const PROVOKED: [&str; 5] = [
+const PROVOKED: [&str; 6] = [
     "unreadable record goes to the dead-letter topic",
     "launch does not run",
+    "the handshake failed",
     "retention took records before they were replayed",
     "the breaker opened",
     "drain took too long",
@@ -60,6 +65,8 @@ fn main() -> ExitCode {
         let brokers = stack.brokers();
         scenarios!(brokers, log, only;
             every_captured_offset_is_covered_once,
+            members_share_a_rate_by_backlog,
+            what_is_too_old_is_skipped_as_a_range,
             a_launch_begins_at_its_start_offsets,
             nothing_is_sent_while_paused,
             requests_in_flight_are_killed_by_a_pause,
@@ -68,6 +75,7 @@ fn main() -> ExitCode {
             it_stops_soon_at_any_moment,
             the_work_moves_with_its_partitions,
             a_production_target_is_refused_before_anything_is_consumed,
+            nothing_is_sent_unless_the_handshake_holds,
             a_full_window_stops_reading_and_goes_on,
             what_retention_took_is_accounted_for,
             a_changed_candidate_goes_on_where_the_other_stopped,
@@ -83,6 +91,7 @@ fn main() -> ExitCode {
             a_replay_that_cannot_work_does_not_run,
             what_the_shadow_issues_is_put_into_later_requests_of_the_session,
             without_learning_a_session_fails_at_the_shadow,
+            a_control_that_fails_once_is_out_of_the_session,
             requests_of_a_session_leave_one_after_the_other,
             a_stuck_session_delays_only_itself,
             what_waits_for_its_session_is_the_next_owners,
