@@ -65,8 +65,12 @@ enum Answer {
 pub(crate) fn request<'a>(line: &'a Line, due: &Due, launch: &Launch) -> Option<(Asked<'a>, OwnedSemaphorePermit)> {
     let target = launch.control_of(&due.of.request_id, &due.key)?;
     let Control { sender, places } = line.control_leg.as_ref()?;
+    if line.learned.has_given_up_control(&due.key) {
+        return None;
+    }
     let Ok(place) = places.clone().try_acquire_owned() else {
         line.ledger.control_crowded();
+        outgoing::learn(line, due, Leg::Control, None);
         return None;
     };
     // What cannot be sent to one target cannot be sent to the other either; the candidate's outcome says so.
@@ -115,6 +119,8 @@ pub(crate) async fn send(
 /// The answer as it is recorded. A panic while masking it costs the control's answer, not the candidate's.
 pub(crate) async fn mask(line: &Line, due: &Due, ended: Option<Ended>) -> Option<ControlAnswer> {
     let Ended { sent_at, answer, hidden } = ended?;
+    let raw = if let Answer::Sent(Sent { answer: Ok(raw), .. }) = &answer { Some(raw) } else { None };
+    outgoing::learn(line, due, Leg::Control, raw);
     let none = |class, total_us| {
         line.ledger.control_ended(Some(class));
         Some(ControlAnswer { sent_at, first_byte_us: None, total_us, answer: Err(class) })
@@ -124,7 +130,6 @@ pub(crate) async fn mask(line: &Line, due: &Due, ended: Option<Ended>) -> Option
         Answer::TooLate(after) => return none(FailureClass::Timeout, Some(micros(after))),
         Answer::Cancelled => return none(FailureClass::Killed, None),
     };
-    outgoing::learn(line, due, Leg::Control, &sent.answer);
     let (method, path) = (&due.request.method, &due.request.path);
     let answer = match sent.answer {
         Ok(raw) => unless_panic(async { line.masker.response_hiding(method, path, raw, &hidden) })

@@ -115,7 +115,7 @@ impl Learned {
         let learnt = Learnt { values: pairs.len(), missed };
         if !pairs.is_empty() {
             let mut memory = self.of(leg).lock().unwrap_or_else(PoisonError::into_inner);
-            memory.remember(session, pairs);
+            memory.change(session, |session| pairs.into_iter().for_each(|pair| session.remember(pair)));
         }
         learnt
     }
@@ -141,6 +141,18 @@ impl Learned {
         };
         let request = request::substituted(captured, lookup);
         (!used.is_empty()).then_some((request, used))
+    }
+
+    /// An answer of the control that later requests of the session need is not there: asked on, it would fail where the live build does not,
+    /// and what is noise would be learnt from that.
+    pub fn give_up_control(&self, session: &Bytes) {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner).change(session, |session| session.given_up = true);
+    }
+
+    /// Whether the control is asked nothing more in this session.
+    pub fn has_given_up_control(&self, session: &Bytes) -> bool {
+        let known = self.control.lock().unwrap_or_else(PoisonError::into_inner).session(session);
+        known.is_some_and(|session| session.given_up)
     }
 
     fn of(&self, leg: Leg) -> &Mutex<Memory> {
@@ -183,6 +195,8 @@ struct Session {
     values: HashMap<String, (usize, Issued)>,
     order: VecDeque<String>,
     bytes: usize,
+    /// Something is missing that the target issued.
+    given_up: bool,
 }
 
 impl Memory {
@@ -190,10 +204,10 @@ impl Memory {
         self.sessions.get(session).cloned()
     }
 
-    fn remember(&mut self, key: &Bytes, pairs: Vec<Pair>) {
+    fn change(&mut self, key: &Bytes, change: impl FnOnce(&mut Session)) {
         let session = Arc::make_mut(self.sessions.get_or_insert_mut(key.clone(), Arc::default));
         let before = session.bytes;
-        pairs.into_iter().for_each(|pair| session.remember(pair));
+        change(session);
         self.bytes = self.bytes - before + session.bytes;
         while self.sessions.len() > SESSIONS || self.bytes > BYTES {
             let Some((_, forgotten)) = self.sessions.pop_lru() else { break };

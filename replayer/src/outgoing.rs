@@ -78,16 +78,20 @@ fn made(line: &Line, due: &Due, sending: Sending<'_>, target: &Url, leg: Leg) ->
     Ok(Outgoing { request, rewritten, hidden: applied.hidden })
 }
 
-/// Remembers what the target issued in place of the primary.
-pub(crate) fn learn(line: &Line, due: &Due, leg: Leg, answer: &Result<RawResponse, FailureClass>) {
+/// Remembers what the target issued in place of the primary. `answer` is `None` when it has not answered.
+pub(crate) fn learn(line: &Line, due: &Due, leg: Leg, answer: Option<&RawResponse>) {
     if line.learned.is_idle() || due.of.session.is_none() {
         return;
     }
-    if let (Some(primary), Ok(answer)) = (&due.primary, answer) {
-        let masked = |name: &str| line.masker.name(name);
-        let learnt = line.learned.learn(leg, &due.key, &due.route, primary, answer, &masked);
-        if leg == Leg::Candidate {
-            line.ledger.learnt(learnt);
+    match (answer, &due.primary) {
+        (Some(answer), Some(primary)) => {
+            let masked = |name: &str| line.masker.name(name);
+            let learnt = line.learned.learn(leg, &due.key, &due.route, primary, answer, &masked);
+            if leg == Leg::Candidate {
+                line.ledger.learnt(learnt);
+            }
         }
+        (None, _) if leg == Leg::Control => line.learned.give_up_control(&due.key),
+        _ => {}
     }
 }

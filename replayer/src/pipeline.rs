@@ -309,7 +309,7 @@ async fn attempt(
     let control = control_leg::mask(line, due, control).await;
     let Some(sent) = sent else { return Some((Outcome::Failed(FailureClass::Killed), control)) };
     line.ledger.answered(sent.total);
-    outgoing::learn(line, due, Leg::Candidate, &sent.answer);
+    outgoing::learn(line, due, Leg::Candidate, sent.answer.as_ref().ok());
     *times = Times { sent_at: Some(sent.sent_at), first_byte: sent.first_byte, total: Some(sent.total), ..*times };
     let outcome = match sent.answer {
         Ok(answer) => {

@@ -132,6 +132,15 @@ fn the_latest_value_holds_and_equal_ones_undo_it() {
 }
 
 #[test]
+fn a_control_that_missed_an_answer_is_out_of_that_session() {
+    let learned = learned(r#"learn = [{ name = "id", json = "$.id" }]"#);
+    learned.see(Leg::Control, "a", &primary(&[JSON], r#"{"id":17}"#), &raw(&[JSON], r#"{"id":1}"#));
+    assert!(!learned.has_given_up_control(&session("a")));
+    learned.give_up_control(&session("a"));
+    assert!(learned.has_given_up_control(&session("a")) && !learned.has_given_up_control(&session("b")));
+}
+
+#[test]
 fn nothing_is_learnt_from_what_names_nothing() {
     let learned = learned(r#"learn = [{ name = "id", json = "$.id" }]"#);
     for (ours, theirs) in [

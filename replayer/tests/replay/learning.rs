@@ -1,6 +1,6 @@
 //! Sessions against services that issue their own cookies, tokens and identifiers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -211,5 +211,28 @@ pub(crate) async fn without_learning_a_session_fails_at_the_shadow(brokers: &str
     let login = [(200, 200); 2].into_iter();
     assert_eq!(statuses(&account.records), login.chain([(401, 401); 6]).collect::<Vec<_>>());
     assert!(account.records.iter().all(|record| record.rewritten.is_empty()));
+    replayer.stop().await;
+}
+
+pub(crate) async fn a_control_that_fails_once_is_out_of_the_session(brokers: &str) {
+    let mut bench = Bench::new(brokers, "unlearned-control", 1).await;
+    two_sessions(&mut bench).await;
+    let login = LearnRule {
+        name: "session".to_owned(),
+        route: None,
+        header: None,
+        cookie: Some("sid".to_owned()),
+        json: None,
+        into: Vec::new(),
+    };
+    let mut put = launch(&bench, vec![login]).await;
+    // Nothing listens on port 1.
+    put.control = Some(Control { url: "http://127.0.0.1:1/".parse().unwrap(), sample: 1.0 });
+    bench.put(put).await;
+    let replayer = bench.replayer("unlearned-control-1");
+    let account = bench.outcomes().await;
+    let asked: BTreeSet<_> =
+        account.records.iter().filter(|record| record.control.is_some()).map(|record| record.offset).collect();
+    assert_eq!(asked, [0, 1].into(), "each session's first request only");
     replayer.stop().await;
 }
