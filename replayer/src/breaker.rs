@@ -254,7 +254,9 @@ impl Fuse {
             match self.with(|breaker, limits| breaker.ask(limits, Instant::now())) {
                 Ok(()) => return waited,
                 Err(None) => self.changed.notified().await,
-                Err(Some(until)) => tokio::select! { () = sleep_until(until) => {}, () = self.changed.notified() => {} },
+                Err(Some(until)) => {
+                    tokio::select! { () = sleep_until(until) => {}, () = self.changed.notified() => {} }
+                }
             }
             waited = true;
         }

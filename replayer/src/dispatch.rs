@@ -12,7 +12,6 @@ use shadow_control::Timing;
 use shadow_record::{HeldBy, SkipReason};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::breaker::{Ended, Fuse, Pass};
 use crate::ceiling::{Place, Places, Sign};
@@ -24,31 +23,20 @@ use crate::turns::{Turn, Turns};
 /// What the timers round off is no lateness.
 const ON_TIME: Duration = Duration::from_millis(1);
 
-/// That a record was passed over: its session was busy when its turn came.
-pub(crate) struct PassedOver {
-    /// When that was in the schedule; `None` while that stood still.
-    turn: Option<Instant>,
-    #[allow(dead_code, reason = "held for its drop")]
-    overtaken: TaskTrackerToken,
-}
-
 impl Due {
-    /// Its session is busy. In a partition that is given up already it is no different from what comes after it.
+    /// Its session is busy when its turn has come.
     pub(crate) fn pass_over(&mut self, pacer: &mut Pacer) {
-        if !self.partition.is_stopped() {
-            let turn = pacer.turn(self.ready, self.captured_at);
-            self.passed_over = Some(PassedOver { turn, overtaken: self.partition.overtaken() });
-        }
+        self.passed_over = pacer.turn(self.ready, self.captured_at);
     }
 
-    /// Whether it may no longer leave.
+    /// Whether it may no longer leave, because its partition goes to another member.
     pub(crate) fn is_given_up(&self) -> bool {
-        if self.passed_over.is_some() { self.partition.is_abandoned() } else { self.partition.is_stopped() }
+        !self.partition.lets_go(self.place.offset)
     }
 
     /// Resolves when it may no longer leave.
     async fn given_up(&self) {
-        if self.passed_over.is_some() { self.partition.abandoning().await } else { self.partition.stopping().await }
+        self.partition.keeps(self.place.offset).await;
     }
 }
 
@@ -109,16 +97,17 @@ pub(crate) async fn dispatch(line: Arc<Line>, turns: Arc<Turns>, pacer: Pacer) {
         if skip_old(&line, &due) {
             continue;
         }
-        let Some(mut departure) = dispatcher.departure(&due).await else { continue };
+        let Some(mut departure) = dispatcher.departure(&due).await else {
+            due.partition.keep_rest();
+            continue;
+        };
+        due.partition.leaves(due.place.offset);
         // A pause or an open breaker may have taken long.
         if skip_old(&line, &due) {
             continue;
         }
         // The next of its session is meant for the next slot, even if it was passed over long before.
-        turn.successor(|next| {
-            let turn = dispatcher.pacer.turn(next.ready, next.captured_at);
-            next.passed_over.iter_mut().for_each(|passed_over| passed_over.turn = turn);
-        });
+        turn.successor(|next| next.pass_over(&mut dispatcher.pacer));
         departure.turn = Some(turn);
         let partition = due.partition.clone();
         partition.work(replay(line.clone(), due, departure));
@@ -128,7 +117,9 @@ pub(crate) async fn dispatch(line: Arc<Line>, turns: Arc<Turns>, pacer: Pacer) {
 /// Skips the record when it is beyond the launch's maximum age by now.
 fn skip_old(line: &Line, due: &Due) -> bool {
     let old = line.too_old(due.captured_at);
-    if old {
+    if old && due.partition.is_stopped() {
+        due.partition.keep_rest();
+    } else if old {
         due.partition.skip_waiting(due.place.offset, SkipReason::TooOld);
     }
     old
@@ -202,8 +193,7 @@ impl Dispatcher {
 
     /// When the record's turn came in the schedule.
     fn hold(&mut self, due: &Due) -> Hold {
-        let turn = due.passed_over.as_ref().and_then(|passed_over| passed_over.turn);
-        match turn.filter(|turn| *turn >= self.resumed) {
+        match due.passed_over.filter(|turn| *turn >= self.resumed) {
             Some(turn) => {
                 let mut held = Hold { turn: Some(turn), by: None };
                 held.waited(HeldBy::Session);

@@ -113,7 +113,11 @@ impl Metrics {
             "Outcomes published again because they were not acknowledged",
             again,
         );
-        registry.register("replay_lag", "Captured records without an acknowledged outcome, by partition", metrics.lag.clone());
+        registry.register(
+            "replay_lag",
+            "Captured records without an acknowledged outcome, by partition",
+            metrics.lag.clone(),
+        );
         registry.register("replay_window_held", "Outcomes not acknowledged, or behind one that is not", held);
         registry.register("replay_in_flight", "Requests in flight to the candidate", in_flight);
         registry.register(

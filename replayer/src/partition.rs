@@ -4,6 +4,7 @@
 //! sent but what was overtaken, after [`Partition::abandon`] nothing more is published either, and what has no outcome by then is the next owner's.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -11,9 +12,9 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use shadow_kafka::{Consumed, Started};
 use shadow_record::{DecodeError, Outcome, SkipReason};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::metrics::Ledger;
 use crate::publish::{Attempt, Of, Place, Publisher};
@@ -27,8 +28,9 @@ pub(crate) struct Partition {
     stopped: CancellationToken,
     abandoned: CancellationToken,
     tasks: TaskTracker,
-    /// Records that what came after them has overtaken.
-    overtaken: TaskTracker,
+    /// The furthest offset that has left; `i64::MIN` when no more may leave.
+    furthest: AtomicI64,
+    acknowledged: Notify,
 }
 
 /// The encoded outcome of one record.
@@ -56,10 +58,9 @@ impl Partition {
             stopped: CancellationToken::new(),
             abandoned: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            overtaken: TaskTracker::new(),
+            furthest: AtomicI64::new(i64::MIN),
+            acknowledged: Notify::new(),
         });
-        // So that waiting for none of them ends when there is none.
-        partition.overtaken.close();
         if let Some((first, last)) = started.expired {
             partition.skip(Range { first, last, reason: SkipReason::Expired });
         }
@@ -163,30 +164,46 @@ impl Partition {
         self.tasks.close();
     }
 
-    /// A record of it is overtaken while the answer lives.
-    pub(crate) fn overtaken(&self) -> TaskTrackerToken {
-        self.overtaken.token()
+    /// The record leaves.
+    pub(crate) fn leaves(&self, offset: i64) {
+        self.furthest.fetch_max(offset, Ordering::SeqCst);
     }
 
-    /// Resolves when all work on it is done, and on what was overtaken: otherwise the next owner would send again what came after that.
+    /// Whether a record may leave: any until the partition is stopped; then those that others have overtaken, or the next owner would
+    /// send again what overtook them.
+    pub(crate) fn lets_go(&self, offset: i64) -> bool {
+        !self.is_stopped() || (!self.abandoned.is_cancelled() && offset <= self.furthest.load(Ordering::SeqCst))
+    }
+
+    /// Resolves when a record may no longer leave.
+    pub(crate) async fn keeps(&self, offset: i64) {
+        self.stopped.cancelled().await;
+        if self.lets_go(offset) {
+            self.abandoned.cancelled().await;
+        }
+    }
+
+    /// One of it stays behind, so all do that are left: none may leave before those before it in its session.
+    pub(crate) fn keep_rest(&self) {
+        self.furthest.store(i64::MIN, Ordering::SeqCst);
+        self.acknowledged.notify_one();
+    }
+
+    /// Resolves when all work on it is done, and on what was overtaken. For one caller, after it was stopped.
     pub(crate) async fn drained(&self) {
-        self.overtaken.wait().await;
+        loop {
+            let low = self.window().low_watermark();
+            if low > self.furthest.load(Ordering::SeqCst) {
+                break;
+            }
+            self.acknowledged.notified().await;
+        }
         self.tasks.wait().await;
     }
 
     /// Resolves when work on it goes on no longer.
     pub(crate) async fn ended(&self) {
         self.tasks.wait().await;
-    }
-
-    /// Whether nothing for it is published any more.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.abandoned.is_cancelled()
-    }
-
-    /// Resolves when nothing for it is published any more.
-    pub(crate) async fn abandoning(&self) {
-        self.abandoned.cancelled().await;
     }
 
     /// Drops all work on it that is not done.
@@ -209,5 +226,6 @@ impl Partition {
     async fn publish(&self, first: i64, payload: Bytes) {
         self.publisher.until_acknowledged(self.number, &payload).await;
         self.window().acknowledge(first);
+        self.acknowledged.notify_one();
     }
 }

@@ -26,7 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::control_leg;
-use crate::dispatch::{Departure, PassedOver, dispatch};
+use crate::dispatch::{Departure, dispatch};
 use crate::guard::{self, Account};
 use crate::identity::Identities;
 use crate::learn::Learned;
@@ -111,8 +111,8 @@ pub(crate) struct Due {
     pub(crate) primary: Option<Response>,
     pub(crate) captured_at: Timestamp,
     pub(crate) ready: Instant,
-    /// That its session was busy when its turn came.
-    pub(crate) passed_over: Option<PassedOver>,
+    /// When its turn came in the schedule, if its session was busy then.
+    pub(crate) passed_over: Option<Instant>,
 }
 
 /// Replays until `stop`, then drains.

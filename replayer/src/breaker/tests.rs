@@ -119,7 +119,10 @@ fn a_try_that_goes_wrong_opens_it_again_and_one_that_was_cancelled_does_not() {
     for wrong in [ILL, SLOW] {
         let mut run = Run::open();
         run.now += second(5);
-        assert_eq!((run.end(2, WELL), run.end(1, None), run.end(1, wrong)), (State::HalfOpen, State::HalfOpen, State::Open));
+        assert_eq!(
+            (run.end(2, WELL), run.end(1, None), run.end(1, wrong)),
+            (State::HalfOpen, State::HalfOpen, State::Open)
+        );
         run.now += second(4);
         assert_eq!(run.leave(), None);
         run.now += second(1);

@@ -30,17 +30,20 @@ impl Bench {
 pub(crate) async fn requests_of_a_session_leave_one_after_the_other(brokers: &str) {
     let mut bench = Bench::new(brokers, "sessions", 3).await;
     let service = Service::start(Manners { works: Duration::from_millis(3), ..Manners::default() }).await;
-    bench.put(bench.launch_of(&service)).await;
-    let first = bench.replayer("sessions-1");
     for number in 1..=30 {
         for session in 0..12 {
-            bench.capture_of(session % 3, &format!("session-{session:02}"), number).await;
+            bench.capture_of(session % 3, &format!("{session:02}-session"), number).await;
         }
     }
+    bench.rate(Some(60.0)).await;
+    bench.put(bench.launch_of(&service)).await;
     // The work moves while sessions are under way.
+    let first = bench.replayer("sessions-1");
+    bench.heartbeat("sessions-1", |s| s.counters.get("completed").is_some_and(|n| *n >= 20)).await;
     let second = bench.replayer("sessions-2");
     bench.heartbeat("sessions-2", |s| s.counters.get("completed").is_some_and(|n| *n >= 5)).await;
     first.stop().await;
+    bench.rate(None).await;
     let account = bench.outcomes().await;
     second.stop().await;
 

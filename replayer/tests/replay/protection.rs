@@ -21,7 +21,8 @@ pub(crate) async fn the_breaker_waits_until_an_ill_candidate_is_well(brokers: &s
     }
     let replayer = bench.replayer("ill-1");
     // Single requests try, in vain.
-    let again = |times: i64| move |s: &shadow_record::Status| s.counters.get("breaker_to_open").is_some_and(|n| *n >= times);
+    let again =
+        |times: i64| move |s: &shadow_record::Status| s.counters.get("breaker_to_open").is_some_and(|n| *n >= times);
     bench.heartbeat("ill-1", again(1)).await;
     bench.heartbeat("ill-1", again(3)).await;
     let asked = service.asked();
