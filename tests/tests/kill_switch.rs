@@ -16,7 +16,7 @@ use support::{Rig, until};
 /// Without `SHADOW_TEST_TRIALS`.
 const TRIALS: usize = 4;
 const RATE: f64 = 600.0;
-/// One trial in so many is disturbed by a crash and by members that come and go; the others only measure.
+/// So many trials are disturbed by a crash and by members that come and go; the others only measure.
 const DISTURBED: usize = 4;
 /// What every replayer's lease lasts; see `shadow_control::HeartConfig`.
 const LEASE: Duration = Duration::from_secs(3);
@@ -32,11 +32,11 @@ async fn under_load(rig: &Rig) {
     until("load on the candidate", || async { (rig.candidate.requests() > before + 100).then_some(()) }).await;
 }
 
-/// Waits until `instance` has published some more heartbeats.
-async fn some_heartbeats(rig: &Rig, instance: &str) {
+/// Waits until `instance` has published `more` heartbeats.
+async fn heartbeats(rig: &Rig, instance: &str, more: i64) {
     let beats = format!("SELECT max(sequence) FROM shadow.instance_status FINAL WHERE instance = '{instance}'");
     let now = rig.number(&beats).await;
-    until("a few heartbeats", || async { (rig.number(&beats).await > now + 4).then_some(()) }).await;
+    until("a few heartbeats", || async { (rig.number(&beats).await > now + more).then_some(()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,16 +64,17 @@ async fn nothing_is_sent_after_every_member_has_confirmed_the_pause() {
             from_command.push(told["appended_after_ms"].as_f64().unwrap() + after("last_send_after_ms"));
             from_hearing.push(after("last_send_after_ms") - after("heard_after_ms"));
         }
-        if trial % DISTURBED == 0 {
+        let disturbed = trial % (trials / DISTURBED).max(1) == 0;
+        if disturbed {
             // A crash, a member that joins, a member that leaves: each moves partitions, and none begins to send.
             first.kill();
             first.restart();
             first = first.ready().await;
             let joining = rig.replayer("r4").ready().await;
-            some_heartbeats(&rig, "r4").await;
+            heartbeats(&rig, "r4", 4).await;
             joining.stop();
         }
-        some_heartbeats(&rig, "r2").await;
+        heartbeats(&rig, "r2", if disturbed { 4 } else { 1 }).await;
         assert_eq!(rig.candidate.requests(), confirmed, "a request left while paused");
         // Beside the load, not before it: an empty topic would stop by itself.
         rig.traffic.write(1_200).await;
