@@ -9,7 +9,7 @@ use shadow_kafka::KafkaError;
 pub(crate) enum Kind {
     /// The answer is no: a refusal, a missing thing, a member that did not confirm.
     Negative = 1,
-    /// Of `diff`, which answers 0, 1 and 2 as diff(1) does: anything but an answer.
+    /// Of `diff`, which answers 0, 1 and 2 as diff(1) does: anything but an answer. Of `preflight`: not ready.
     Trouble = 2,
     /// The command line is wrong; trying again will not help.
     Usage = 64,
