@@ -132,6 +132,9 @@ impl Pacer {
 
     /// The time that a request which came to wait at `ready` would be given now; takes no slot. `None` while halted.
     pub fn turn(&mut self, ready: Instant, captured_at: Timestamp) -> Option<Instant> {
+        if self.tempo.has_changed().unwrap_or(false) {
+            self.adopt();
+        }
         // It may be far ahead of what is due now, which must not be moved by it.
         let original = self.original.clone();
         let turn = self.peek(ready, captured_at);
