@@ -229,7 +229,7 @@ pub(crate) async fn replay(line: Arc<Line>, due: Due, mut departure: Departure) 
             let held_by = departure.held_by.filter(|_| times.sent_at.is_some());
             Attempt { control, held_by, rewritten, ..Attempt::of(times, outcome) }
         }
-        Ok(None) => return,
+        Ok(None) => return due.partition.keep_rest(),
         Err(Panicked) => {
             let (launch, partition, offset) = (&line.publisher.launch, due.place.partition, due.place.offset);
             tracing::error!(%launch, partition, offset, "a panic while replaying; the request counts as failed");
