@@ -49,11 +49,26 @@ impl Traffic {
     /// Writes `count` more records, spread over the partitions; each is a `GET /orders/{n}` but for every tenth, a `POST`,
     /// and every fortieth, whose request body was withheld.
     pub async fn write(&mut self, count: i64) {
+        self.write_keyed(count, |_, n| ((n % 4) as i32, None)).await;
+    }
+
+    /// Writes `count` more records of so many sessions, which take turns; each session is in one partition.
+    pub async fn write_sessions(&mut self, count: i64, sessions: i64) {
+        self.write_keyed(count, |masker, n| {
+            let session = n % sessions;
+            ((session % 4) as i32, Some(masker.record_key(format!("session-{session}").as_bytes())))
+        })
+        .await;
+    }
+
+    async fn write_keyed(&mut self, count: i64, place: impl Fn(&Masker, i64) -> (i32, Option<[u8; 16]>)) {
         let acknowledged = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
         for n in self.written..self.written + count {
             let payload = encode(&self.exchange(n));
             let (topic, acknowledged) = (topics::captured(&service()), acknowledged.clone());
-            let out = Outgoing { topic: &topic, partition: Some((n % 4) as i32), key: None, payload: &payload };
+            let (partition, key) = place(&self.masker, n);
+            let key = key.as_ref().map(|key| &key[..]);
+            let out = Outgoing { topic: &topic, partition: Some(partition), key, payload: &payload };
             let told = move |delivery| {
                 assert!(matches!(delivery, Delivery::Acknowledged { .. }), "{delivery:?}");
                 acknowledged.add_permits(1);

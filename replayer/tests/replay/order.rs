@@ -73,7 +73,7 @@ pub(crate) async fn a_stuck_session_delays_only_itself(brokers: &str) {
     let service = Service::start(Manners { hangs_on: Some("ill/1"), ..Manners::default() }).await;
     let mut launch = bench.launch_of(&service);
     launch.limits.timeout_ms = 600_000;
-    launch.replay.session_limit_ms = 500;
+    launch.replay.session_limit_ms = 4000;
     bench.put(launch).await;
     let mut stuck = Vec::new();
     for number in 1..=5 {
