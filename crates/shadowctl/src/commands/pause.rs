@@ -231,7 +231,7 @@ impl Answer {
             ]);
         }
         let mut text = table.render();
-        text.push_str(&self.from_the_command());
+        text.push_str(&self.since_the_command());
         if self.wanted == Wanted::Running {
             text.push_str(&self.what_else_holds());
         }
@@ -239,7 +239,7 @@ impl Answer {
     }
 
     /// The last send as whoever pressed the key sees it.
-    fn from_the_command(&self) -> String {
+    fn since_the_command(&self) -> String {
         let last = self.members.iter().filter_map(|member| member.last_send_after_ms).reduce(f64::max);
         match (self.appended_after_ms, last) {
             (Some(stood), Some(last)) if self.wanted == Wanted::Paused => format!(
