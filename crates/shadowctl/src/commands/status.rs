@@ -32,6 +32,18 @@ struct Answer {
     /// Keys of control records that this version cannot read; what they speak of is paused.
     unreadable: Vec<String>,
     members: Vec<Shown>,
+    /// What waits, for each launch that live replayers hold partitions of.
+    lags: Vec<Lag>,
+}
+
+/// Captured records of one launch without an acknowledged outcome.
+#[derive(Debug, Serialize)]
+struct Lag {
+    launch: String,
+    /// In all partitions that are held.
+    records: i64,
+    /// By partition.
+    partitions: BTreeMap<i32, i64>,
 }
 
 /// One instance, or one launch on it.
@@ -94,12 +106,33 @@ pub(crate) async fn run(kafka: &Kafka, args: StatusArgs) -> Result<(), Failure> 
 }
 
 fn answer(state: &ControlState, board: &StatusBoard, now: Timestamp, all: bool) -> Answer {
+    let members: Vec<_> = board.members().map(|member| Shown::of(member, now)).collect();
     Answer {
+        lags: lags(&members),
         control_version: state.version,
         kill_switch: state.pauses.get(&None).is_some_and(|pause| pause.paused),
         unreadable: state.unreadable.iter().cloned().collect(),
-        members: board.members().map(|member| Shown::of(member, now)).filter(|shown| all || shown.live).collect(),
+        members: members.into_iter().filter(|shown| all || shown.live).collect(),
     }
+}
+
+/// Backlogs as the holders of the partitions say them in their heartbeats.
+fn lags(members: &[Shown]) -> Vec<Lag> {
+    let mut lags: BTreeMap<&str, BTreeMap<i32, i64>> = BTreeMap::new();
+    for member in members.iter().filter(|member| member.live) {
+        let Some(launch) = member.launch.as_deref() else { continue };
+        for (counter, lag) in &member.counters {
+            if let Some(partition) = counter.strip_prefix("lag.").and_then(|number| number.parse().ok()) {
+                lags.entry(launch).or_default().insert(partition, *lag);
+            }
+        }
+    }
+    let lag = |(launch, partitions): (&str, BTreeMap<i32, i64>)| Lag {
+        launch: launch.to_owned(),
+        records: partitions.values().sum(),
+        partitions,
+    };
+    lags.into_iter().map(lag).collect()
 }
 
 fn render(answer: &Answer, now: Timestamp, counters: bool) -> String {
@@ -126,11 +159,29 @@ fn render(answer: &Answer, now: Timestamp, counters: bool) -> String {
         ]);
     }
     text.push_str(&table.render());
+    if !answer.lags.is_empty() {
+        text.push('\n');
+        text.push_str(&lag_table(&answer.lags));
+    }
     if counters {
         text.push('\n');
         text.push_str(&counter_table(&answer.members));
     }
     text
+}
+
+fn lag_table(lags: &[Lag]) -> String {
+    let mut table = Table::new(&["launch", ">waiting", ">partitions", ">most in one"]);
+    for lag in lags {
+        let most = lag.partitions.values().max().copied().unwrap_or_default();
+        table.row([
+            lag.launch.clone(),
+            words::count(lag.records),
+            lag.partitions.len().to_string(),
+            words::count(most),
+        ]);
+    }
+    table.render()
 }
 
 fn counter_table(members: &[Shown]) -> String {
@@ -178,13 +229,17 @@ mod tests {
                 control_version: 4,
                 heard_at: None,
                 last_send_at: Some(at),
-                counters: [("completed".to_owned(), 12_345)].into(),
+                counters: [("completed", 12_345), ("lag.0", 1200), ("lag.3", 34)]
+                    .map(|(n, c)| (n.to_owned(), c))
+                    .into(),
             };
             board.apply(at, status);
         }
         let state = ControlState { version: 4, ..ControlState::empty() };
         insta::assert_snapshot!(render(&answer(&state, &board, now, true), now, true));
-        assert!(!render(&answer(&state, &board, now, false), now, false).contains("r2"));
+        let live = answer(&state, &board, now, false);
+        assert!(!render(&live, now, false).contains("r2"));
+        assert_eq!((live.lags[0].records, live.lags[0].partitions[&3]), (1234, 34));
         assert!(render(&answer(&state, &StatusBoard::default(), now, false), now, false).contains("no live"));
     }
 }
