@@ -128,17 +128,22 @@ async fn round(kafka: &Kafka, sql: &Sql, names: &[LaunchName]) -> Result<Vec<Lin
             decide(&state, launch, &judge(sql, launch).await, Timestamp::now())
         };
         let now = Timestamp::now();
-        let mut shown = launch.clone();
-        if decision.action.writes() {
-            // Only over the very launch that was judged: whatever anybody changed since is judged in the next round.
-            let after = applied(launch, &decision, now);
-            let written = rewrite(kafka, &launch.name, |found| Ok((found == launch).then(|| after.clone()))).await?;
-            if written.after != after {
-                continue;
-            }
-            shown = after;
+        if !decision.action.writes() {
+            lines.push(Line::of(launch, &decision, now));
+            continue;
         }
-        lines.push(Line::of(&shown, &decision, now));
+        // Only over the very launch that was judged: whatever anybody changed since is judged in the next round.
+        let after = applied(launch, &decision, now);
+        match rewrite(kafka, &launch.name, |found| Ok((found == launch).then(|| after.clone()))).await {
+            Ok(written) if written.after == after => lines.push(Line::of(&after, &decision, now)),
+            Ok(_) => {}
+            Err(failure) if failure.kind == Kind::Unreachable => return Err(failure),
+            // One launch that cannot be written is no reason to leave the others.
+            Err(failure) => {
+                let decision = Decision { action: Action::Hold, why: failure.cause };
+                lines.push(Line::of(launch, &decision, now));
+            }
+        }
     }
     Ok(lines)
 }
