@@ -95,7 +95,7 @@ impl Pacer {
 
     /// Starts the schedule anew from now, so that time spent paused is not made up for.
     pub fn restart(&mut self) {
-        self.schedule = Schedule::new(self.schedule.pace(), Instant::now());
+        self.schedule.restart(Instant::now());
         if let Some(original) = &mut self.original {
             original.restart();
         }

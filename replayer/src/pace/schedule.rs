@@ -11,12 +11,14 @@ pub(super) struct Schedule {
     pace: Pace,
     anchor: Instant,
     taken: u64,
+    /// The slot that was used last, at whatever pace.
+    last: Option<Instant>,
 }
 
 impl Schedule {
     /// Slots from `now` on.
     pub(super) fn new(pace: Pace, now: Instant) -> Self {
-        Self { pace, anchor: now, taken: 0 }
+        Self { pace, anchor: now, taken: 0, last: None }
     }
 
     /// Its pace.
@@ -45,20 +47,30 @@ impl Schedule {
             (self.anchor, self.taken) = (slot, 0);
         }
         self.taken += 1;
+        self.last = Some(slot);
     }
 
-    /// The first slot at the new rate is one new interval after the last one taken. One that would have been later at the old rate
-    /// is not in the past at the new one; one that is late already stays so.
+    /// The first slot at the new rate is one new interval after the last one taken, however often the rate changed since. One that
+    /// would have been later at the old rate is not in the past at the new one; one that is late already stays so.
     pub(super) fn change(&mut self, pace: Pace, now: Instant) {
-        let next = match (self.pace, pace) {
-            (Pace::PerSecond(old), Pace::PerSecond(rate)) if self.taken > 0 => {
-                let was = self.slot(self.taken, old);
-                let last = self.slot(self.taken - 1, old);
-                (last + Duration::from_secs_f64(1.0 / rate)).max(now.min(was))
-            }
-            _ => now,
+        let earliest = match self.pace {
+            Pace::PerSecond(old) => self.slot(self.taken, old).min(now),
+            Pace::Unlimited | Pace::Halted => now,
         };
-        *self = Self::new(pace, next);
+        self.begin(pace, if self.last.is_some() { earliest } else { now });
+    }
+
+    /// Begins anew at `now`: what was not sent before is not made up for.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.begin(self.pace, now);
+    }
+
+    fn begin(&mut self, pace: Pace, earliest: Instant) {
+        let next = match (self.last, pace) {
+            (Some(last), Pace::PerSecond(rate)) => (last + Duration::from_secs_f64(1.0 / rate)).max(earliest),
+            _ => earliest,
+        };
+        *self = Self { pace, anchor: next, taken: 0, last: self.last };
     }
 
     fn slot(&self, number: u64, rate: f64) -> Instant {

@@ -127,6 +127,18 @@ async fn a_rate_that_changes_often_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rate_that_changes_between_two_requests_lets_no_other_through() {
+    let (set, mut pacer) = pacer(Pace::PerSecond(1.0));
+    let start = take(&mut pacer, 1).await[0];
+    let mut next = tokio::spawn(async move { take_since(&mut pacer, start, 1).await });
+    for pace in [Pace::PerSecond(0.5), Pace::PerSecond(0.9), Pace::Halted, Pace::PerSecond(1.0)] {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        set.send(at(pace)).unwrap();
+    }
+    assert_eq!((&mut next).await.unwrap(), [start + Duration::from_secs(1)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_rate_halts() {
     for rate in [f64::NAN, f64::INFINITY, -1.0, 0.0, 1e-300] {
         assert_eq!(Pace::share(Some(rate), 0.5), Pace::Halted, "{rate}");
