@@ -12,7 +12,7 @@
 //!
 //! The files carry the names of the steps, and `pipeline` reads as the whole line. Beside the line, `announce` publishes
 //! heartbeats and where production is, and pauses every launch when a replayed request comes in; `watchdog` pauses capturing when
-//! the traffic is being felt.
+//! the traffic is being felt. `recorded` takes the same steps with exchanges of a recording, where nobody is being served.
 //!
 //! Guarantees:
 //! - **Nobody waits.** No request waits for anything behind the hand-over: with Kafka absent, slow or dead the traffic flows.

@@ -3,10 +3,11 @@
 //! Nobody is being served here, so the order is kept and what is full is waited for: an agent drops, a [`Recorder`] waits. To the
 //! rest of the flow it is an agent of its own that captured what the recording holds, at the times that the recording names.
 //!
-//! Guarantees: only masked records go to Kafka; records of one session keep their order; the account ends only when Kafka has
-//! given its word on every record, or had its time.
+//! Guarantees: only masked records go to Kafka; a panic while masking costs one exchange, counted; records of one session keep their
+//! order; the account ends only when Kafka has given its word on every record, or had its time.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,6 +120,9 @@ pub enum Unrecordable {
     /// The Kafka client refuses it.
     #[error("its record is refused: {0}")]
     Refused(String),
+    /// Masking panicked on it.
+    #[error("masking it panicked; please report what kind of message it is")]
+    Panicked,
     /// Told to stop while Kafka's queue was full.
     #[error("stopped while waiting for Kafka")]
     Stopped,
@@ -173,7 +177,11 @@ impl Recorder {
     /// [`Unrecordable`]; the exchange is in the account as dropped.
     pub fn append(&self, exchange: Recorded, stop: &CancellationToken) -> Result<(), Unrecordable> {
         let mut ticket = self.sealer.ledger.see();
-        let masked = self.sealer.seal(exchange, ticket.sequence());
+        let sequence = ticket.sequence();
+        let Ok(masked) = catch_unwind(AssertUnwindSafe(|| self.sealer.seal(exchange, sequence))) else {
+            ticket.dropped(DropReason::MaskPanic);
+            return Err(Unrecordable::Panicked);
+        };
         loop {
             match self.publisher.offer(&masked, ticket) {
                 Ok(()) => return Ok(()),
@@ -232,7 +240,8 @@ mod tests {
 
     fn asked(cookie: &'static str, body: &'static str) -> Recorded {
         let headers = [("cookie", cookie), ("content-type", "text/plain")];
-        let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).into_iter().collect();
+        let headers =
+            headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).into_iter().collect();
         Recorded {
             captured_at: Timestamp(7),
             request: RawRequest {

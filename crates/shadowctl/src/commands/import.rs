@@ -129,7 +129,8 @@ pub(crate) async fn run(kafka: impl Fn() -> Result<Kafka, Failure>, args: Import
     let appended = appended?;
     answer.settle(&account, &appended);
     answer.broken_count += appended.refused.len() as u64;
-    let refused = account.dropped_for(DropReason::Unpublishable);
+    // These were told among the broken ones.
+    let refused = account.dropped_for(DropReason::Unpublishable) + account.dropped_for(DropReason::MaskPanic);
     answer.broken.extend(appended.refused);
     if account.in_doubt + account.dropped_total() > refused {
         args.output.show(&answer, render)?;
