@@ -119,7 +119,8 @@ pub(crate) async fn what_waits_for_its_session_is_the_next_owners(brokers: &str)
     let replayer = bench.replayer("inherited-2");
     let account = bench.outcomes().await;
     replayer.stop().await;
-    assert_eq!((account.duplicates, account.counts()), (0, [("completed", 6)].into()));
+    assert_eq!(account.counts(), [("completed", 6)].into());
+    assert!(account.duplicates <= 1, "only what had overtaken the request that hung is sent again");
 }
 
 pub(crate) async fn without_an_order_nothing_waits_for_a_session(brokers: &str) {
