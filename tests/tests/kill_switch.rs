@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use shadow_record::Timestamp;
-use support::{Rig, until};
+use support::{Rig, Service, until};
 
 /// Without `SHADOW_TEST_TRIALS`.
 const TRIALS: usize = 4;
@@ -39,6 +39,11 @@ async fn heartbeats(rig: &Rig, instance: &str, more: i64) {
     until("a few heartbeats", || async { (rig.number(&beats).await > now + more).then_some(()) }).await;
 }
 
+/// A crash of one may cost another a commit, which is then tried again.
+fn replayer(rig: &Rig, instance: &str) -> Service {
+    rig.replayer(instance).expecting("commit refused; it is tried again")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_after_every_member_has_confirmed_the_pause() {
     let (mut rig, trials) = (Rig::start().await, trials());
@@ -46,8 +51,8 @@ async fn nothing_is_sent_after_every_member_has_confirmed_the_pause() {
     rig.rate(Some(RATE)).await;
     let launch = rig.launch("v2", |_| {}).await;
     let comparator = rig.comparator("c1").ready().await;
-    let mut first = rig.replayer("r1").ready().await;
-    let others = [rig.replayer("r2").ready().await, rig.replayer("r3").ready().await];
+    let mut first = replayer(&rig, "r1").ready().await;
+    let others = [replayer(&rig, "r2").ready().await, replayer(&rig, "r3").ready().await];
     let (mut at_candidate, mut from_command, mut from_hearing) = (Vec::new(), Vec::new(), Vec::new());
     for trial in 0..trials {
         under_load(&rig).await;
@@ -70,7 +75,7 @@ async fn nothing_is_sent_after_every_member_has_confirmed_the_pause() {
             first.kill();
             first.restart();
             first = first.ready().await;
-            let joining = rig.replayer("r4").ready().await;
+            let joining = replayer(&rig, "r4").ready().await;
             heartbeats(&rig, "r4", 4).await;
             joining.stop();
         }
@@ -113,7 +118,7 @@ async fn members_that_lose_kafka_stop_within_their_lease_and_go_on_when_it_is_ba
     rig.rate(Some(RATE)).await;
     rig.launch("v2", |_| {}).await;
     let members =
-        [rig.replayer("r1").ready().await, rig.replayer("r2").ready().await, rig.replayer("r3").ready().await];
+        [replayer(&rig, "r1").ready().await, replayer(&rig, "r2").ready().await, replayer(&rig, "r3").ready().await];
     under_load(&rig).await;
 
     rig.stack.kafka().kill().unwrap();
