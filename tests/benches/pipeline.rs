@@ -1,4 +1,4 @@
-//! The figures of the whole pipeline on this machine: `cargo bench -p shadow-tests --bench pipeline -- latency|throughput|behind|outage`.
+//! The figures of the whole pipeline on this machine: `cargo bench -p shadow-tests --bench pipeline -- latency|throughput|unlimited|fresh|behind|outage`.
 //!
 //! Every service is a process of its own; Kafka and ClickHouse are the real ones. `docs/benchmarks.md` says what each figure
 //! means and quotes a run.
@@ -10,6 +10,8 @@
 
 #[path = "../support.rs"]
 mod support;
+#[path = "pipeline/unlimited.rs"]
+mod unlimited;
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
@@ -27,6 +29,8 @@ async fn main() {
     match name.as_deref() {
         Some("latency") => latency(Duration::from_secs(60)).await,
         Some("throughput") => throughput().await,
+        Some("unlimited") => unlimited::unlimited().await,
+        Some("fresh") => unlimited::fresh(Duration::from_secs(60)).await,
         Some("behind") => behind().await,
         Some("outage") => {
             let minutes = std::env::args().skip_while(|arg| arg != "outage").nth(1).and_then(|arg| arg.parse().ok());
