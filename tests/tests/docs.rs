@@ -30,6 +30,7 @@ fn every_configuration_key_is_documented_and_every_documented_key_exists() {
     check::<capture_agent::Config>("`capture-agent`");
     check::<replayer::config::Config>("`replayer`");
     check::<comparator::config::Config>("`comparator`");
+    check::<shadow_stub::config::Config>("`shadow-stub`");
 }
 
 #[test]

@@ -211,9 +211,12 @@ impl Launch {
 
 /// Whether the parts' hash, as a number from 0 up to 1, lies below `share`. No part but the last may hold a zero byte.
 fn falls_below<const N: usize>(share: f64, parts: [&[u8]; N]) -> bool {
-    if share >= 1.0 {
-        return true;
-    }
+    // 53 bits fit a double exactly.
+    share >= 1.0 || ((hash(parts) >> 11) as f64) < share * (1u64 << 53) as f64
+}
+
+/// A hash of the parts. No part but the last may hold a zero byte.
+pub(crate) fn hash<const N: usize>(parts: [&[u8]; N]) -> u64 {
     let mut hash = FNV_OFFSET;
     for (number, part) in parts.into_iter().enumerate() {
         let separator: &[u8] = if number == 0 { &[] } else { &[0] };
@@ -224,9 +227,7 @@ fn falls_below<const N: usize>(share: f64, parts: [&[u8]; N]) -> bool {
     // FNV leaves its high bits poorly mixed for short inputs; this finaliser (MurmurHash3's) spreads them.
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 33;
-    // 53 bits fit a double exactly.
-    ((hash >> 11) as f64) < share * (1u64 << 53) as f64
+    hash ^ (hash >> 33)
 }
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;

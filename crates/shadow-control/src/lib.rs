@@ -20,6 +20,7 @@ mod record;
 mod replay;
 mod shares;
 mod state;
+mod trace_id;
 
 pub use board::{Member, StatusBoard};
 pub use feed::{ControlFeed, ControlWriter, ensure_shared_topics};
@@ -36,3 +37,4 @@ pub use replay::{
 };
 pub use shares::{Shares, SharesError, Standing};
 pub use state::ControlState;
+pub use trace_id::TraceId;

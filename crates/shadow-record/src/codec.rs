@@ -17,7 +17,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{CapturedExchange, DeadLetter, DeadLetterReason, ReplayedExchange, SkippedRange, Status};
+use crate::{CapturedExchange, DeadLetter, DeadLetterReason, ReplayedExchange, SideEffect, SkippedRange, Status};
 
 /// Most bytes one field of a record may claim, 32 MiB: above every body limit, far below the library's 512 MiB.
 pub const MAX_ALLOCATION: usize = 32 << 20;
@@ -107,7 +107,7 @@ macro_rules! records {
     };
 }
 
-records!(CapturedExchange, ReplayedExchange, SkippedRange, Status, DeadLetter);
+records!(CapturedExchange, ReplayedExchange, SkippedRange, SideEffect, Status, DeadLetter);
 
 /// Earlier schemas that may still stand in topics, by record name. Add the old text to `schemas/history/` and a line here
 /// in the same change that edits a schema.
@@ -115,6 +115,7 @@ const HISTORY: &[(&str, &str)] = &[
     ("ReplayedExchange", include_str!("../../../schemas/history/ReplayedExchange.v1.avsc")),
     ("ReplayedExchange", include_str!("../../../schemas/history/ReplayedExchange.v2.avsc")),
     ("SkippedRange", include_str!("../../../schemas/history/SkippedRange.v1.avsc")),
+    ("Status", include_str!("../../../schemas/history/Status.v1.avsc")),
 ];
 
 struct Known {

@@ -9,6 +9,7 @@
 
 pub mod codec;
 mod dead_letter;
+mod effect;
 mod exchange;
 mod names;
 mod outcome;
@@ -19,6 +20,7 @@ mod time;
 
 pub use codec::{AnyRecord, DecodeError, Record, decode, decode_any, encode};
 pub use dead_letter::{DeadLetter, DeadLetterReason};
+pub use effect::{CorrelatedBy, Decision, Side, SideEffect};
 pub use exchange::{Body, CaptureError, CapturedExchange, Header, Request, RequestId, Response, Source, Withheld};
 pub use names::{InvalidName, LaunchName, ServiceName, topics};
 pub use outcome::{

@@ -90,6 +90,11 @@ pub mod topics {
         format!("shadow.replayed.{service}.{launch}")
     }
 
+    /// Outbound calls of one service, whichever version made them.
+    pub fn effects(service: &ServiceName) -> String {
+        format!("shadow.effects.{service}")
+    }
+
     /// Consumer group that replays one launch; pausing it is the kill switch's back-pressure.
     pub fn replayer_group(launch: &LaunchName) -> String {
         format!("shadow-replayer.{launch}")

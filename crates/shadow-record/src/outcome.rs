@@ -83,6 +83,7 @@ impl Outcome {
     }
 }
 
+/// An enumeration whose members have one spelling everywhere.
 macro_rules! reason {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
@@ -103,6 +104,8 @@ macro_rules! reason {
         }
     };
 }
+
+pub(crate) use reason;
 
 reason! {
     /// Why a request that was due gave no complete answer.

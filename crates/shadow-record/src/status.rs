@@ -33,6 +33,7 @@ pub enum Role {
     CaptureAgent,
     Replayer,
     Comparator,
+    Stub,
 }
 
 /// What an instance, or one launch on it, is doing.

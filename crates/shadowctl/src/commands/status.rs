@@ -201,6 +201,7 @@ fn role(role: Role) -> &'static str {
         Role::CaptureAgent => "capture-agent",
         Role::Replayer => "replayer",
         Role::Comparator => "comparator",
+        Role::Stub => "stub",
         Role::Other => "other",
     }
 }

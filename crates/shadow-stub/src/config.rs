@@ -1,0 +1,171 @@
+//! The stub's configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use shadow_kafka::KafkaConfig;
+use shadow_record::{LaunchName, ServiceName};
+use shadow_runtime::admin::AdminConfig;
+use shadow_runtime::telemetry::LogConfig;
+use shadow_runtime::units::ByteSize;
+use shadow_runtime::{Instance, MaskingConfig, Problem, Secret, ServiceConfig};
+
+use crate::alias::Alias;
+use crate::ca::Ca;
+use crate::rules::Rules;
+
+/// A small configuration that works.
+pub const EXAMPLE: &str = r#"[service]
+name = "checkout"
+
+[stub]
+http = "127.0.0.1:8090"
+rules = ["/etc/shadowline/stripe.toml"]
+aliases = [{ path = "/stripe", to = "https://api.stripe.com" }]
+
+[kafka]
+brokers = "127.0.0.1:9092"
+
+[masking]
+key = { file = "/run/secrets/shadowline-key" }
+"#;
+
+/// All sections.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Who this instance is.
+    pub service: ServiceSection,
+    /// What it answers, where, and with what.
+    pub stub: StubConfig,
+    /// The agents' key and rules; routes are those of the stub's rules.
+    pub masking: MaskingConfig,
+    /// How to reach Kafka.
+    pub kafka: KafkaConfig,
+    /// The admin endpoint.
+    pub admin: AdminConfig,
+    /// The log.
+    pub log: LogConfig,
+}
+
+/// The section `[service]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceSection {
+    /// The logical service whose calls come here. Required.
+    pub name: Option<ServiceName>,
+    /// Name of this instance; two running stubs must not share one.
+    pub instance: Instance,
+}
+
+/// The section `[stub]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StubConfig {
+    /// Where calls by base URL, through a forward proxy and through tunnels come in.
+    pub http: SocketAddr,
+    /// Where calls with TLS to DNS aliases come in; absent for nowhere.
+    pub tls: Option<SocketAddr>,
+    /// Where mail comes in; absent for nowhere.
+    pub smtp: Option<SocketAddr>,
+    /// The host that mail is recorded under.
+    pub smtp_host: String,
+    /// Files of rules, in order of precedence.
+    pub rules: Vec<PathBuf>,
+    /// What the shadow's base URLs stand for.
+    pub aliases: Vec<Alias>,
+    /// Private key of the authority that `shadowctl stub ca` made; without it no call may come with TLS.
+    pub ca_key: Option<Secret>,
+    /// The launch that calls belong to when they do not tell.
+    pub launch: Option<LaunchName>,
+    /// Connections at a time, for each listener.
+    pub connections: usize,
+    /// Longest body of a call.
+    pub max_body: ByteSize,
+    /// Partitions of the effects topic, when it is not there yet.
+    pub partitions: i32,
+}
+
+impl Default for StubConfig {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            tls: None,
+            smtp: None,
+            smtp_host: "mail".to_owned(),
+            rules: Vec::new(),
+            aliases: Vec::new(),
+            ca_key: None,
+            launch: None,
+            connections: 1024,
+            max_body: ByteSize::mib(1),
+            partitions: 12,
+        }
+    }
+}
+
+impl StubConfig {
+    /// The rules of all files.
+    ///
+    /// # Errors
+    /// The first problem, with its file.
+    pub fn parsed_rules(&self) -> Result<Rules, Problem> {
+        let problem =
+            |cause: String| Problem::key("stub.rules", cause, "correct the file; docs/side-effects.md explains rules");
+        let mut rules = Rules::none();
+        for path in &self.rules {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| problem(format!("`{}` cannot be read: {error}", path.display())))?;
+            rules.read(&text).map_err(|error| problem(format!("`{}`: {error}", path.display())))?;
+        }
+        Ok(rules)
+    }
+
+    /// The authority, if there is one.
+    ///
+    /// # Errors
+    /// When the key is none.
+    pub fn parsed_ca(&self) -> Result<Option<Ca>, Problem> {
+        let remedy = "make one with `shadowctl stub ca`";
+        let key = self.ca_key.as_ref().map(|key| Ca::of_key(key.expose()));
+        key.transpose().map_err(|error| Problem::key("stub.ca_key", error.to_string(), remedy))
+    }
+}
+
+impl ServiceConfig for Config {
+    fn log(&self) -> &LogConfig {
+        &self.log
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        let mut problems = self.masking.masker().err().unwrap_or_default();
+        if self.service.name.is_none() {
+            problems.push(Problem::key("service.name", "is missing", "name the service, as its capture agents do"));
+        }
+        if !self.masking.routes.is_empty() {
+            let cause = "is set, but the stub's routes are the paths of its rules";
+            problems.push(Problem::key("masking.routes", cause, "leave it out"));
+        }
+        problems.extend(self.stub.parsed_rules().err());
+        problems.extend(self.stub.parsed_ca().err());
+        if self.stub.tls.is_some() && self.stub.ca_key.is_none() {
+            problems.push(Problem::key("stub.tls", "needs stub.ca_key", "make one with `shadowctl stub ca`"));
+        }
+        for cause in self.stub.aliases.iter().filter_map(Alias::problem) {
+            problems.push(Problem::key(
+                "stub.aliases",
+                cause,
+                "write { path = \"/stripe\", to = \"https://api.stripe.com\" }",
+            ));
+        }
+        if self.stub.partitions < 1 {
+            problems.push(Problem::key("stub.partitions", "is below 1", "use at least 1"));
+        }
+        if self.kafka.brokers.trim().is_empty() {
+            problems.push(Problem::key("kafka.brokers", "is empty", "name at least one host:port"));
+        }
+        problems.extend(self.admin.problem());
+        problems
+    }
+}

@@ -1,0 +1,92 @@
+//! What the stub counts: for `/metrics`, and in its heartbeats.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use shadow_record::CorrelatedBy;
+
+use crate::engine::Decision;
+
+/// From what a rule takes to what a shadow's own time-outs are.
+const SECONDS: [f64; 11] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 10.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Decided {
+    decision: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Told {
+    by: &'static str,
+}
+
+/// The families of this process.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    calls: Family<Decided, Counter>,
+    correlated: Family<Told, Counter>,
+    seconds: Arc<Histogram>,
+    waiting: Gauge,
+    recorded: Counter,
+    again: Counter,
+}
+
+impl Metrics {
+    /// Registers every family.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            calls: Family::default(),
+            correlated: Family::default(),
+            seconds: Arc::new(Histogram::new(SECONDS)),
+            waiting: Gauge::default(),
+            recorded: Counter::default(),
+            again: Counter::default(),
+        };
+        let Self { calls, correlated, seconds, waiting, recorded, again } = metrics.clone();
+        registry.register("stub_calls", "Calls, by how they were decided", calls);
+        registry.register("stub_correlated", "Calls, by what told whose they are", correlated);
+        registry.register(
+            "stub_seconds",
+            "From a whole call to its answer, without the delays that rules ask for",
+            (*seconds).clone(),
+        );
+        registry.register("stub_effects_waiting", "Effects that Kafka has not acknowledged yet", waiting);
+        registry.register("stub_effects_recorded", "Effects that Kafka has acknowledged", recorded);
+        registry.register("stub_publish_retries", "Effects published again because they were not acknowledged", again);
+        metrics
+    }
+
+    pub(crate) fn called(&self, decision: &Decision, by: CorrelatedBy, seconds: f64) {
+        self.calls.get_or_create_owned(&Decided { decision: decision.as_str() }).inc();
+        self.correlated.get_or_create_owned(&Told { by: by.as_str() }).inc();
+        self.seconds.observe(seconds);
+        self.waiting.inc();
+    }
+
+    pub(crate) fn recorded(&self) {
+        self.waiting.dec();
+        self.recorded.inc();
+    }
+
+    pub(crate) fn published_again(&self) {
+        self.again.inc();
+    }
+
+    /// As the counters of a heartbeat.
+    pub(crate) fn counters(&self) -> BTreeMap<String, i64> {
+        let decisions = ["answered", "again", "unmatched", "rule_failed"];
+        let calls = decisions.map(|decision| {
+            let count = self.calls.get_or_create_owned(&Decided { decision }).get();
+            (format!("calls_{decision}"), count as i64)
+        });
+        let none = self.correlated.get_or_create_owned(&Told { by: CorrelatedBy::None.as_str() }).get() as i64;
+        let others = [("uncorrelated".to_owned(), none), ("recorded".to_owned(), self.recorded.get() as i64)];
+        calls.into_iter().chain(others).collect()
+    }
+}

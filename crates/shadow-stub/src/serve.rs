@@ -1,0 +1,410 @@
+//! Takes calls in, as whatever they come: to the stub's own address (the shadow's configured base URL, or a DNS alias), through it as a
+//! forward proxy, through a tunnel, with and without TLS.
+//!
+//! Guarantees: nothing is forwarded, whatever is asked; every call that was understood is handed to [`Answers`] exactly once; connections,
+//! headers, bodies and time are bounded, and what is refused for that is counted.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::alias::Alias;
+use crate::ca::Ca;
+use crate::engine::Answer;
+use crate::request::Call;
+use crate::rules::Fault;
+
+mod again;
+
+use again::Again;
+
+/// For a handshake, and for the head of a request.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// For a request's body.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection without an answer is held open.
+const HANG: Duration = Duration::from_secs(600);
+/// Between the part of an answer that is sent and its breaking off.
+const CUT: Duration = Duration::from_millis(20);
+/// Longest head.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// Decides what a call is answered with, and records it.
+pub trait Answers: Send + Sync + 'static {
+    /// Answers one call. What it returns is what the caller gets.
+    fn answer(&self, call: Call) -> impl Future<Output = Answer> + Send;
+}
+
+/// Bounds of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeLimits {
+    /// Connections at a time, for each listener; further ones wait to be accepted.
+    pub connections: usize,
+    /// Longest body of a call.
+    pub body: usize,
+}
+
+/// Why calls or connections were refused, as counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// No handshake or no head in time, or neither TLS nor HTTP.
+    Malformed,
+    /// A handshake that failed: most often the shadow does not trust the authority.
+    Handshake,
+    /// TLS was asked for, and there is no authority.
+    NoCa,
+    /// The request names another host than the handshake or the tunnel did.
+    Misdirected,
+    /// A body beyond the limit, or one that ended early.
+    Body,
+    /// A request that names no host.
+    NoHost,
+}
+
+impl Refused {
+    /// Every reason.
+    pub const ALL: [Self; 6] =
+        [Self::Malformed, Self::Handshake, Self::NoCa, Self::Misdirected, Self::Body, Self::NoHost];
+
+    /// As metrics spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Handshake => "handshake",
+            Self::NoCa => "no_ca",
+            Self::Misdirected => "misdirected",
+            Self::Body => "body",
+            Self::NoHost => "no_host",
+        }
+    }
+}
+
+/// The server's parts that all connections share.
+pub struct Server<A> {
+    answers: A,
+    ca: Option<Ca>,
+    aliases: Vec<Alias>,
+    limits: ServeLimits,
+    refused: [AtomicU64; Refused::ALL.len()],
+}
+
+/// Whom the connection was made to, as far as it is known before a request.
+#[derive(Clone, Debug)]
+struct Towards {
+    scheme: &'static str,
+    /// From the handshake or the tunnel; requests must name the same.
+    host: Option<String>,
+    port: Option<u16>,
+}
+
+/// What a listener expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expects {
+    /// HTTP: direct calls, a forward proxy's, tunnels.
+    Http,
+    /// TLS: direct calls to a DNS alias.
+    Tls,
+}
+
+impl<A: Answers> Server<A> {
+    /// A server; `ca` where calls come with TLS, `aliases` where they come to the stub's own address.
+    pub fn new(answers: A, ca: Option<Ca>, aliases: Vec<Alias>, limits: ServeLimits) -> Arc<Self> {
+        Arc::new(Self { answers, ca, aliases, limits, refused: Default::default() })
+    }
+
+    /// How many were refused, by reason.
+    pub fn refused(&self) -> impl Iterator<Item = (Refused, u64)> {
+        Refused::ALL.into_iter().zip(self.refused.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    fn refuse(&self, reason: Refused) {
+        let at = Refused::ALL.iter().position(|r| *r == reason).expect("every reason is among all");
+        self.refused[at].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Serves a listener until `stop`, then waits for what is under way.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, expects: Expects, stop: CancellationToken) {
+        let places = Arc::new(Semaphore::new(self.limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let tasks = TaskTracker::new();
+        loop {
+            // Never closed.
+            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let stream = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::debug!(%error, "connection not accepted");
+                        // Out of file descriptors: a moment later there may be some again.
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                },
+            };
+            let (server, stop) = (self.clone(), stop.clone());
+            tasks.spawn(async move {
+                tokio::select! { () = stop.cancelled() => {} () = server.connection(stream, expects) => {} }
+                drop(place);
+            });
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, expects: Expects) {
+        drop(stream.set_nodelay(true));
+        let port = stream.local_addr().map(|address| address.port()).ok();
+        match expects {
+            Expects::Http => self.http(stream, Towards { scheme: "http", host: None, port: None }).await,
+            // A DNS alias leads here under the port that the caller used.
+            Expects::Tls => self.tls(stream, Towards { scheme: "https", host: None, port }).await,
+        }
+    }
+
+    async fn tls<S>(self: Arc<Self>, stream: S, towards: Towards)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(ca) = &self.ca else { return self.refuse(Refused::NoCa) };
+        let hello = match timeout(HEAD_PATIENCE, LazyConfigAcceptor::new(Default::default(), stream)).await {
+            Ok(Ok(hello)) => hello,
+            Ok(Err(_)) | Err(_) => return self.refuse(Refused::Malformed),
+        };
+        let asked = hello.client_hello().server_name().map(str::to_ascii_lowercase);
+        if let (Some(asked), Some(host)) = (&asked, &towards.host)
+            && asked != host
+        {
+            tracing::debug!(asked, host, "the handshake asks for another host than the tunnel");
+            return self.refuse(Refused::Misdirected);
+        }
+        let Some(host) = asked.or(towards.host) else { return self.refuse(Refused::NoHost) };
+        let config = match ca.server(&host) {
+            Ok(config) => config,
+            Err(error) => {
+                tracing::warn!(%error, "no certificate");
+                return self.refuse(Refused::Handshake);
+            }
+        };
+        match timeout(HEAD_PATIENCE, hello.into_stream(config)).await {
+            Ok(Ok(stream)) => self.http(stream, Towards { host: Some(host), ..towards }).await,
+            Ok(Err(error)) => {
+                tracing::warn!(host, %error, "TLS handshake failed: does the shadow trust the stub's authority?");
+                self.refuse(Refused::Handshake);
+            }
+            Err(_) => self.refuse(Refused::Handshake),
+        }
+    }
+
+    /// Serves requests on one connection. Boxed, because tunnels lead back here.
+    fn http<S>(self: Arc<Self>, stream: S, towards: Towards) -> Pin<Box<dyn Future<Output = ()> + Send>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        Box::pin(async move {
+            let broken = CancellationToken::new();
+            let service = service_fn({
+                let (server, broken) = (self.clone(), broken.clone());
+                move |request| server.clone().request(request, towards.clone(), broken.clone())
+            });
+            let mut builder = auto::Builder::new(TokioExecutor::new());
+            builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD_BYTES);
+            builder
+                .http2()
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(100)
+                .max_header_list_size(HEAD_BYTES as u32);
+            let io = TokioIo::new(stream);
+            let connection = builder.serve_connection_with_upgrades(io, service);
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+                        self.refuse(Refused::Malformed);
+                    }
+                    tracing::debug!(%error, "connection ended");
+                },
+                () = broken.cancelled() => {}
+            }
+        })
+    }
+
+    async fn request(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        towards: Towards,
+        broken: CancellationToken,
+    ) -> Result<Response<Answered>, io::Error> {
+        if request.method() == Method::CONNECT {
+            return Ok(self.tunnel(request));
+        }
+        let Some((scheme, host, port)) = destination(request.uri(), request.headers(), &towards) else {
+            self.refuse(Refused::NoHost);
+            return Ok(told(StatusCode::BAD_REQUEST, "the request names no host"));
+        };
+        if towards.host.as_ref().is_some_and(|expected| *expected != host) {
+            self.refuse(Refused::Misdirected);
+            return Ok(told(StatusCode::MISDIRECTED_REQUEST, "the request is for another host than the connection"));
+        }
+        let (parts, body) = request.into_parts();
+        let collected = timeout(BODY_PATIENCE, Limited::new(body, self.limits.body).collect()).await;
+        let body = match collected {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+                self.refuse(Refused::Body);
+                return Ok(told(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than the stub takes"));
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.refuse(Refused::Body);
+                return Ok(told(StatusCode::BAD_REQUEST, "the body ended early"));
+            }
+        };
+        let mut call = Call {
+            method: parts.method.as_str().to_owned(),
+            scheme,
+            host,
+            port,
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().map(str::to_owned),
+            headers: end_to_end(parts.headers),
+            body,
+        };
+        if let Some(alias) = self.aliases.iter().find(|alias| alias.is_for(&call)) {
+            alias.resolve(&mut call);
+        }
+        let answer = self.answers.answer(call).await;
+        tokio::time::sleep(answer.delay).await;
+        match answer.fault {
+            None => Ok(plain(answer)),
+            Some(Fault::Hang) => {
+                tokio::time::sleep(HANG).await;
+                broken.cancel();
+                Ok(plain(answer))
+            }
+            // An error from here closes the connection without an answer.
+            Some(Fault::Close) => Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+            Some(Fault::Truncate) => Ok(truncated(answer)),
+        }
+    }
+
+    /// A tunnel leads back into the stub: with TLS inside, or without.
+    fn tunnel(self: Arc<Self>, request: Request<Incoming>) -> Response<Answered> {
+        let authority = request.uri().authority().cloned();
+        let Some(authority) = authority.filter(|authority| !authority.host().is_empty()) else {
+            self.refuse(Refused::NoHost);
+            return told(StatusCode::BAD_REQUEST, "CONNECT names no host");
+        };
+        let (host, port) = (bare(authority.host()), authority.port_u16().unwrap_or(443));
+        tokio::spawn(async move {
+            let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
+            let mut stream = TokioIo::new(upgraded);
+            let mut first = [0];
+            // What comes first tells TLS from HTTP.
+            let read = timeout(HEAD_PATIENCE, stream.read(&mut first)).await;
+            if !matches!(read, Ok(Ok(1))) {
+                return self.refuse(Refused::Malformed);
+            }
+            let stream = Again { first: Some(first[0]), stream };
+            const HANDSHAKE: u8 = 22;
+            let (host, port) = (Some(host), Some(port));
+            if first[0] == HANDSHAKE {
+                self.tls(stream, Towards { scheme: "https", host, port }).await;
+            } else {
+                self.http(stream, Towards { scheme: "http", host, port }).await;
+            }
+        });
+        Response::new(whole(Bytes::new()))
+    }
+}
+
+type Answered = BoxBody<Bytes, io::Error>;
+
+fn whole(body: Bytes) -> Answered {
+    Full::new(body).map_err(|never| match never {}).boxed()
+}
+
+/// The stub's own word, where no call was understood.
+fn told(status: StatusCode, why: &'static str) -> Response<Answered> {
+    let mut response = Response::new(whole(Bytes::from_static(why.as_bytes())));
+    *response.status_mut() = status;
+    response
+}
+
+fn plain(answer: Answer) -> Response<Answered> {
+    let mut response = Response::new(whole(answer.body));
+    *response.status_mut() = answer.status;
+    for (name, value) in answer.headers {
+        response.headers_mut().append(name, value);
+    }
+    response
+}
+
+/// Promises the whole body and breaks off in its middle.
+fn truncated(answer: Answer) -> Response<Answered> {
+    let whole = answer.body.clone();
+    let mut response = plain(answer);
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len().max(1)));
+    let half = async move { Ok(Frame::data(whole.slice(..whole.len() / 2))) };
+    let broken = async {
+        // What was said so far leaves while this waits.
+        tokio::time::sleep(CUT).await;
+        Err(io::Error::from(io::ErrorKind::ConnectionReset))
+    };
+    *response.body_mut() = BodyExt::boxed(StreamBody::new(stream::once(half).chain(stream::once(broken))));
+    response
+}
+
+/// Scheme, host and port that a request is for.
+fn destination(uri: &Uri, headers: &HeaderMap, towards: &Towards) -> Option<(&'static str, String, u16)> {
+    let scheme = match uri.scheme_str() {
+        Some("https") => "https",
+        Some(_) => "http",
+        None => towards.scheme,
+    };
+    let default = if scheme == "https" { 443 } else { 80 };
+    let authority = match uri.authority() {
+        Some(authority) => authority.clone(),
+        None => headers.get(header::HOST)?.to_str().ok()?.parse().ok()?,
+    };
+    let host = bare(authority.host());
+    let port = authority.port_u16().or(towards.port).unwrap_or(default);
+    (!host.is_empty()).then_some((scheme, host, port))
+}
+
+/// A host in lower case, an IPv6 address without its brackets, a name without a dot at its end.
+fn bare(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// Without what belongs to the connection.
+fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
+    let named: Vec<String> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    let own = ["connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer"];
+    for name in own.into_iter().chain(["transfer-encoding", "upgrade"]).chain(named.iter().map(String::as_str)) {
+        headers.remove(name);
+    }
+    headers
+}
