@@ -6,62 +6,23 @@
 //! Guarantees: a rule that cannot work is refused when it is read, by its name or number and with the cause; a template can neither loop
 //! for ever nor reach anything but its call.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::place::{HostPattern, PathPattern};
+
+mod file;
+
+use file::{AlsoConfig, AnswerConfig, MissingConfig, RuleConfig, RulesFile, StateConfig, WithConfig, not_found};
 
 /// Most instructions of one template.
 const FUEL: u64 = 200_000;
 /// Longest delay that a rule may ask for.
 const LONGEST_DELAY: Duration = Duration::from_secs(600);
-
-/// A file of rules.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RulesFile {
-    rule: Vec<RuleConfig>,
-}
-
-/// One rule, as it is written.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleConfig {
-    /// How effects and metrics name it.
-    name: Option<String>,
-    /// Methods; empty for every one.
-    #[serde(default, deserialize_with = "one_or_many")]
-    method: Vec<String>,
-    /// `api.example.com`, `*.example.com`, or absent for every host.
-    host: Option<String>,
-    /// `/v1/charges/{id}`; `{rest..}` at the end takes what is left; absent for every path.
-    path: Option<String>,
-    /// A condition on `request` and `path`, such as `request.json.amount > 100`.
-    when: Option<String>,
-    #[serde(default)]
-    answer: AnswerConfig,
-    state: Option<StateConfig>,
-    /// A key: a call with the key of an earlier one is answered as that was, and does nothing else.
-    idempotent_by: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct AnswerConfig {
-    status: Option<u16>,
-    headers: BTreeMap<String, String>,
-    body: String,
-    /// `20ms`, `2s`.
-    delay: Option<String>,
-    fault: Option<Fault>,
-    /// Share of the calls that get the fault, 0 to 1; always the same ones.
-    share: Option<f64>,
-}
 
 /// What goes wrong instead of, or with, an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -84,57 +45,6 @@ impl Fault {
             Self::Truncate => "truncate",
         }
     }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StateConfig {
-    /// Where objects of this kind are kept.
-    collection: String,
-    /// What is done with them.
-    #[serde(rename = "do")]
-    action: Action,
-    /// The key of the object; of one that is created by default its `id`.
-    key: Option<String>,
-    /// What is answered when there is no such object.
-    missing: Option<MissingConfig>,
-    /// Objects of other collections that templates see, by a name of their own.
-    #[serde(default)]
-    with: Vec<WithConfig>,
-    /// What else changes, after the object itself.
-    #[serde(default)]
-    also: Vec<AlsoConfig>,
-}
-
-/// An object of another collection that templates see under `name`; undefined when it is not there.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WithConfig {
-    name: String,
-    collection: String,
-    key: String,
-}
-
-/// An object of another collection that is created or, where its key is there, changed; with an empty key neither.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AlsoConfig {
-    collection: String,
-    key: String,
-    body: String,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MissingConfig {
-    #[serde(default = "not_found")]
-    status: u16,
-    #[serde(default)]
-    body: String,
-}
-
-const fn not_found() -> u16 {
-    404
 }
 
 /// What a rule does with the objects of a collection.
@@ -387,19 +297,6 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(format!("`{text}` is not a time such as 20ms or 2s")),
     };
     if delay <= LONGEST_DELAY { Ok(delay) } else { Err(format!("`{text}` is more than {} s", LONGEST_DELAY.as_secs())) }
-}
-
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<String>),
-    }
-    Ok(match OneOrMany::deserialize(deserializer)? {
-        OneOrMany::One(one) => vec![one],
-        OneOrMany::Many(many) => many,
-    })
 }
 
 #[cfg(test)]

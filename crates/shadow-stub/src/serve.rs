@@ -11,11 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -34,8 +32,10 @@ use crate::request::Call;
 use crate::rules::Fault;
 
 mod again;
+mod response;
 
 use again::Again;
+use response::{Answered, plain, told, truncated, whole};
 
 /// For a handshake, and for the head of a request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
@@ -43,8 +43,6 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a connection without an answer is held open.
 const HANG: Duration = Duration::from_secs(600);
-/// Between the part of an answer that is sent and its breaking off.
-const CUT: Duration = Duration::from_millis(20);
 /// Longest head.
 const HEAD_BYTES: usize = 64 << 10;
 
@@ -332,43 +330,6 @@ impl<A: Answers> Server<A> {
         });
         Response::new(whole(Bytes::new()))
     }
-}
-
-type Answered = BoxBody<Bytes, io::Error>;
-
-fn whole(body: Bytes) -> Answered {
-    Full::new(body).map_err(|never| match never {}).boxed()
-}
-
-/// The stub's own word, where no call was understood.
-fn told(status: StatusCode, why: &'static str) -> Response<Answered> {
-    let mut response = Response::new(whole(Bytes::from_static(why.as_bytes())));
-    *response.status_mut() = status;
-    response
-}
-
-fn plain(answer: Answer) -> Response<Answered> {
-    let mut response = Response::new(whole(answer.body));
-    *response.status_mut() = answer.status;
-    for (name, value) in answer.headers {
-        response.headers_mut().append(name, value);
-    }
-    response
-}
-
-/// Promises the whole body and breaks off in its middle.
-fn truncated(answer: Answer) -> Response<Answered> {
-    let whole = answer.body.clone();
-    let mut response = plain(answer);
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len().max(1)));
-    let half = async move { Ok(Frame::data(whole.slice(..whole.len() / 2))) };
-    let broken = async {
-        // What was said so far leaves while this waits.
-        tokio::time::sleep(CUT).await;
-        Err(io::Error::from(io::ErrorKind::ConnectionReset))
-    };
-    *response.body_mut() = BodyExt::boxed(StreamBody::new(stream::once(half).chain(stream::once(broken))));
-    response
 }
 
 /// Scheme, host and port that a request is for.
