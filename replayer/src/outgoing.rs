@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use shadow_control::{Launch, Leg, Mark, Sending};
+use shadow_control::{Launch, Leg, MARK_HEADER, Mark, Sending};
 use shadow_mask::RawResponse;
 use shadow_record::{FailureClass, Outcome, SkipReason};
 use url::Url;
@@ -74,7 +74,11 @@ fn made(line: &Line, due: &Due, sending: Sending<'_>, target: &Url, leg: Leg) ->
     let accepted = due.primary.as_ref().is_some_and(|primary| primary.status != 401);
     let applied = line.identities.apply(target, &due.request, accepted, &mut request)?;
     rewritten.extend(applied.name);
-    trace::begin(request.headers_mut(), &trace::ids(&mark, sign));
+    let headers = request.headers_mut();
+    trace::begin(headers, &trace::ids(&mark, sign));
+    if let Some(mark) = headers.get(MARK_HEADER).cloned() {
+        trace::carry(headers, &mark);
+    }
     Ok(Outgoing { request, rewritten, hidden: applied.hidden })
 }
 

@@ -5,11 +5,12 @@
 //! dropped, as the standard asks.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use shadow_control::Mark;
+use shadow_control::{Mark, TraceId, to_baggage};
 
 /// Headers of the trace context.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 /// Our entry in the trace state.
 const OWN_KEY: &str = "shadowline";
 /// Entries of a trace state, and its length, that everybody passes on (W3C Trace Context, 3.3).
@@ -41,17 +42,23 @@ impl<'h> Parent<'h> {
     }
 }
 
-/// Trace and span of a replayed request, made of its mark under the masking key (`sign`): they look random to everyone else.
+/// Trace and span of a replayed request: the trace tells the stub which request an outbound call was made for, the span looks random
+/// to everyone without the masking key (`sign`).
 pub fn ids(mark: &Mark, sign: impl Fn(&[u8]) -> [u8; 16]) -> [u8; 24] {
-    // A mark begins with a launch and its request ID; nothing that begins like this is one.
-    let of = |what: &str| {
-        let Mark { launch, request_id, attempt, leg } = mark;
-        sign(format!("{what};{launch};{request_id};{attempt};{leg:?}").as_bytes())
-    };
+    let Mark { launch, request_id, attempt, leg } = mark;
     let mut ids = [0; 24];
-    ids[..16].copy_from_slice(&of("trace"));
-    ids[16..].copy_from_slice(&of("span")[..8]);
+    ids[..16].copy_from_slice(&TraceId::of(request_id, launch, *leg).0);
+    // A mark begins with a launch and its request ID; nothing that begins like this is one.
+    ids[16..].copy_from_slice(&sign(format!("span;{launch};{request_id};{attempt};{leg:?}").as_bytes())[..8]);
     ids
+}
+
+/// Adds the signed mark to the W3C baggage.
+pub fn carry(headers: &mut HeaderMap, mark: &HeaderValue) {
+    let member = mark.to_str().ok().and_then(|mark| HeaderValue::from_str(&to_baggage(mark)).ok());
+    if let Some(member) = member {
+        headers.append(BAGGAGE, member);
+    }
 }
 
 /// Replaces the captured trace context by a new one. `ids` are 24 random bytes, the same for every send of the same request.

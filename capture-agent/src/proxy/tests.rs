@@ -321,14 +321,20 @@ async fn a_replayed_request_is_never_captured_and_only_a_signed_mark_rings_the_a
     let (launch, request_id) = ("v2".parse().unwrap(), RequestId::generate());
     let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate };
     let signed = mark.sign(|body| hot.limits.masker.mark_tag(body));
-    for (value, rings) in [("forged", 0), (signed.as_str(), 1)] {
-        let request = format!("GET / HTTP/1.1\r\nHost: h\r\nShadowline-Replay: {value}\r\n\r\n");
-        ask(hot.address, request.as_bytes()).await;
-        assert_eq!(hot.alarm.count(), rings, "{value}");
+    let passed_on = format!("a=b, {}", shadow_control::to_baggage(&signed));
+    let lines = [
+        ("Shadowline-Replay: forged", 0),
+        (&format!("Shadowline-Replay: {signed}"), 1),
+        (&format!("Baggage: {passed_on}"), 2),
+        (&format!("Baggage: {}", passed_on.replace("v2", "v3")), 2),
+    ];
+    for (line, rings) in lines {
+        ask(hot.address, format!("GET / HTTP/1.1\r\nHost: h\r\n{line}\r\n\r\n").as_bytes()).await;
+        assert_eq!(hot.alarm.count(), rings, "{line}");
     }
-    assert_eq!(requests.lock().unwrap().len(), 2, "it is served all the same");
+    assert_eq!(requests.lock().unwrap().len(), 4, "it is served all the same");
     let (rest, account) = hot.stop().await;
-    assert_eq!((rest.len(), account.excluded_for(Exclusion::Replayed)), (0, 2));
+    assert_eq!((rest.len(), account.excluded_for(Exclusion::Replayed)), (1, 3), "who only pretends is captured");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::HeaderName;
-use shadow_control::Mark;
+use shadow_control::{Mark, in_baggage};
 use shadow_record::{CaptureError, RequestId, Timestamp};
 
 use crate::handover::Handover;
@@ -25,6 +25,7 @@ use crate::tee::{Budget, Deposit, Exhausted, Lease, Limits, Teed};
 
 /// Header of a replayed request.
 const MARK: HeaderName = HeaderName::from_static(shadow_control::MARK_HEADER);
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// Sees every request on the hot path and decides what to do with it.
 pub struct Observer {
@@ -78,7 +79,18 @@ impl Observer {
 
     fn judge(&self, head: &impl RequestHead) -> Result<RawHead, Settlement> {
         if let Some(value) = head.values(&MARK).next() {
-            self.judge_mark(value);
+            // Anyone can send the header; only the replayer can sign it.
+            if std::str::from_utf8(value).is_ok_and(|mark| self.is_signed(mark)) {
+                self.alarm.ring();
+            }
+            return Err(Settlement::Excluded(Exclusion::Replayed));
+        }
+        // A call that a shadow makes of its own does not bear the header, but may have passed the mark on.
+        let passed_on = |value: &[u8]| {
+            std::str::from_utf8(value).is_ok_and(|value| in_baggage(value).any(|mark| self.is_signed(&mark)))
+        };
+        if head.values(&BAGGAGE).any(passed_on) {
+            self.alarm.ring();
             return Err(Settlement::Excluded(Exclusion::Replayed));
         }
         if let Some(why) = self.pause.why() {
@@ -95,12 +107,8 @@ impl Observer {
         Ok(RawHead { id, session, copy: head.copy(), _lease: lease })
     }
 
-    /// Anyone can send the header; only the replayer can sign it.
-    fn judge_mark(&self, value: &[u8]) {
-        let mut signers = self.limits.masker.mark_signers();
-        if std::str::from_utf8(value).is_ok_and(|value| signers.any(|sign| Mark::verify(value, sign).is_some())) {
-            self.alarm.ring();
-        }
+    fn is_signed(&self, mark: &str) -> bool {
+        self.limits.masker.mark_signers().any(|sign| Mark::verify(mark, sign).is_some())
     }
 }
 

@@ -28,7 +28,7 @@ pub use fellows::Fellow;
 pub use gate::{Cause, Gate};
 pub use heart::{Heart, HeartConfig, LastWord, Subject};
 pub use launch::{Comparison, Control, Filters, Launch, LaunchLimits, LaunchStatus};
-pub use mark::{Leg, MARK_HEADER, Mark};
+pub use mark::{Leg, MARK_HEADER, Mark, in_baggage, to_baggage};
 pub use ramp::{OnFail, Ramp, RampState, Step};
 pub use record::{Change, ControlError, ControlRecord, Pause, Rate, Upstream};
 pub use replay::{

@@ -2,6 +2,7 @@
 //!
 //! It is signed under the masking key: a client that copies the header cannot make an agent pause the launches.
 
+use percent_encoding::percent_decode_str;
 use shadow_record::{LaunchName, RequestId};
 use uuid::Uuid;
 
@@ -60,6 +61,21 @@ impl Mark {
     }
 }
 
+/// The mark as a member of the W3C baggage, which services with OpenTelemetry pass on to whom they call.
+pub fn to_baggage(mark: &str) -> String {
+    // Semicolons separate the properties of a member.
+    format!("{MARK_HEADER}={}", mark.replace(';', "%3B"))
+}
+
+/// The marks that a `baggage` header claims to hold, not verified.
+pub fn in_baggage(header: &str) -> impl Iterator<Item = String> {
+    header.split(',').filter_map(|member| {
+        let (key, rest) = member.split_once('=')?;
+        let value = rest.split(';').next()?.trim();
+        (key.trim() == MARK_HEADER).then(|| percent_decode_str(value).decode_utf8_lossy().into_owned())
+    })
+}
+
 /// Compares without telling by its time how much was right.
 fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
@@ -90,5 +106,15 @@ mod tests {
         assert_eq!(Mark::verify(&value, signer(8)), None);
         assert_eq!(Mark::verify(&value.replacen("v2", "v3", 1), signer(7)), None);
         assert_eq!(Mark::verify("v2", signer(7)), None);
+    }
+
+    #[test]
+    fn a_mark_survives_the_baggage_of_others() {
+        let mark = "v2;0192f0c1-2f3a-7c44-9d1e-5b6f0a7c8d90;1;control;07ab";
+        let header = format!("a=b;p=1, {} , c=%20", to_baggage(mark));
+        assert_eq!(in_baggage(&header).collect::<Vec<_>>(), [mark]);
+        let encoded_more = format!("{MARK_HEADER} = v2%3b1%2D;ttl=1");
+        assert_eq!(in_baggage(&encoded_more).collect::<Vec<_>>(), ["v2;1-"]);
+        assert_eq!(in_baggage("x=1,shadowline-replay").count(), 0);
     }
 }

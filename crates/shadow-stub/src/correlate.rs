@@ -4,15 +4,11 @@
 //! OpenTelemetry passes on), the trace ID (what nearly everything passes on). Guarantee: nothing is guessed; what does not tell is
 //! `none`, and ClickHouse may still find the request by the replayer's times.
 
-use percent_encoding::percent_decode_str;
-use shadow_control::{Leg, MARK_HEADER, Mark, TraceId};
+use shadow_control::{Leg, MARK_HEADER, Mark, TraceId, in_baggage};
 use shadow_mask::Masker;
 use shadow_record::{CorrelatedBy, LaunchName, RequestId, Timestamp};
 
 use crate::request::Call;
-
-/// Name of the mark among the baggage.
-pub const BAGGAGE_KEY: &str = "shadowline-replay";
 
 /// Whose call it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,18 +39,11 @@ pub fn correlate<'a>(
     };
     let header = call.header(MARK_HEADER).and_then(|value| marked(value, CorrelatedBy::Mark));
     header
-        .or_else(|| baggage(call).and_then(|value| marked(&value, CorrelatedBy::Baggage)))
+        .or_else(|| {
+            let lines = call.headers.get_all("baggage").into_iter().filter_map(|value| value.to_str().ok());
+            lines.flat_map(in_baggage).find_map(|value| marked(&value, CorrelatedBy::Baggage))
+        })
         .or_else(|| traced(call, launches, now))
-}
-
-/// Our member of the baggage, decoded.
-fn baggage(call: &Call) -> Option<String> {
-    let members = call.headers.get_all("baggage").into_iter().filter_map(|value| value.to_str().ok());
-    members.flat_map(|value| value.split(',')).find_map(|member| {
-        let (key, rest) = member.split_once('=')?;
-        let value = rest.split(';').next()?.trim();
-        (key.trim() == BAGGAGE_KEY).then(|| percent_decode_str(value).decode_utf8_lossy().into_owned())
-    })
 }
 
 fn traced<'a>(call: &Call, launches: impl Iterator<Item = &'a LaunchName>, now: Timestamp) -> Option<Caller> {
@@ -74,7 +63,6 @@ pub fn trace_id(call: &Call) -> Option<TraceId> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     use shadow_mask::{MaskKey, Ruleset};
     use shadow_record::RouteTable;
 

@@ -10,7 +10,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use shadow_control::{Change, ControlRecord, ControlWriter, Launch, Leg, Mark, TraceId, ensure_shared_topics};
 use shadow_devstack::{Devstack, KafkaChoice};
 use shadow_kafka::{Admin, KafkaConfig, Tail, TailEvent, TailFrom};
@@ -122,7 +121,7 @@ async fn told(stub: SocketAddr) -> Vec<(RequestId, CorrelatedBy, Side)> {
         let header = match by {
             CorrelatedBy::Mark => format!("shadowline-replay: {mark}"),
             CorrelatedBy::Baggage => {
-                format!("baggage: shadowline-replay={}", utf8_percent_encode(&mark, NON_ALPHANUMERIC))
+                format!("baggage: a=b,{}", shadow_control::to_baggage(&mark))
             }
             _ => format!("traceparent: 00-{}-00f067aa0ba902b7-01", TraceId::of(&request_id, &launch, leg)),
         };
