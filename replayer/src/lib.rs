@@ -66,8 +66,8 @@ pub mod send;
 pub mod sessions;
 mod shares;
 pub mod target;
-mod turns;
 pub mod trace;
+mod turns;
 pub mod window;
 pub mod writes;
 

@@ -32,8 +32,8 @@ pub use mark::{Leg, MARK_HEADER, Mark, in_baggage, to_baggage};
 pub use ramp::{OnFail, Ramp, RampState, Step};
 pub use record::{Change, ControlError, ControlRecord, Pause, Rate, Upstream};
 pub use replay::{
-    Breaker, Handshake, JsonPlace, LearnRule, Order, Replay, RequestPart, SampleBy, Sending, Timing, WritePolicy, WriteRule,
-    may_be_set,
+    Breaker, Handshake, JsonPlace, LearnRule, Order, Replay, RequestPart, SampleBy, Sending, Timing, WritePolicy,
+    WriteRule, may_be_set,
 };
 pub use shares::{Shares, SharesError, Standing};
 pub use state::ControlState;

@@ -78,8 +78,7 @@ mod tests {
         let (launch, request_id) = ("v2".parse::<LaunchName>().unwrap(), RequestId::generate());
         let mark = Mark { launch: launch.clone(), request_id, attempt: 1, leg: Leg::Control };
         let signed = |masker: &Masker| mark.sign(|body| masker.mark_tag(body));
-        let in_baggage =
-            |mark: &str| format!("a=b, {BAGGAGE_KEY} = {};p=1", utf8_percent_encode(mark, NON_ALPHANUMERIC));
+        let in_baggage = |mark: &str| format!("a=b, {};p=1", shadow_control::to_baggage(mark));
         let trace = TraceId::of(&request_id, &launch, Leg::Control);
         let told = |name: &'static str, value: String| {
             let mut call = call("POST", "/", "", "");
