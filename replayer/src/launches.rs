@@ -102,7 +102,14 @@ fn reconcile(
     for (name, entry) in running.iter() {
         match state.launches.get(name).filter(|launch| runs(launch)) {
             Some(launch) if begins_anew(&entry.launch.borrow(), launch) => entry.stop.cancel(),
-            Some(launch) => drop(entry.launch.send_replace(launch.clone())),
+            // Shares of the rate are control records too, about one a second: they are no news to a launch.
+            Some(launch) => drop(entry.launch.send_if_modified(|current| {
+                let news = *current != *launch;
+                if news {
+                    current.clone_from(launch);
+                }
+                news
+            })),
             None => entry.stop.cancel(),
         }
     }

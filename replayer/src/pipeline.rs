@@ -171,7 +171,9 @@ fn consume(line: &Line, member: &mut Member, turns: &Turns, record: Consumed) ->
 fn judge(line: &Line, partition: &Arc<Partition>, turns: &Turns, record: &Consumed, exchange: CapturedExchange) {
     let place = Place { partition: record.partition, offset: record.offset, appended_at: record.appended_at };
     let key = record.key.clone().unwrap_or_default();
-    let admitted = match guard::admit(&line.launch.borrow(), &exchange, &key) {
+    // Borrowed once at a time: a second borrow waits for ever when a new launch waits for the first to end.
+    let admitted = guard::admit(&line.launch.borrow(), &exchange, &key);
+    let admitted = match admitted {
         Ok(()) if line.too_old(exchange.captured_at) => Err(SkipReason::TooOld),
         admitted => admitted,
     };
