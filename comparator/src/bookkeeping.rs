@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shadow_control::{ControlError, ControlRecord, ControlState, Launch, LaunchStatus};
+use shadow_control::{ControlError, ControlRecord, ControlState, Launch};
 use shadow_kafka::{Consumed, Event, FetchLimits, GroupConsumer, KafkaError, Start, TopicPartition};
 use shadow_record::{AnyRecord, DeadLetter, DeadLetterReason, Role, State, Status, Timestamp, decode_any, topics};
 use tokio_util::sync::CancellationToken;
@@ -51,7 +51,8 @@ struct Books {
     dead_letters: Vec<DeadLetterRow>,
     launches: Vec<LaunchRow>,
     changes: Vec<ChangeRow>,
-    written: BTreeMap<String, Launch>,
+    /// The rows of launches as they were last written, but for the version.
+    written: BTreeMap<String, LaunchRow>,
     positions: BTreeMap<TopicPartition, i64>,
 }
 
@@ -152,9 +153,11 @@ impl Books {
 
     fn note_launches(&mut self, state: &Arc<ControlState>) {
         for (name, launch) in &state.launches {
-            if self.written.get(name.as_str()) != Some(launch) {
-                self.launches.push(launch_row(launch, state.version));
-                self.written.insert(name.to_string(), launch.clone());
+            let row = launch_row(state, launch);
+            let written = self.written.get(name.as_str());
+            if written.map(|written| LaunchRow { control_version: row.control_version, ..written.clone() }) != Some(row.clone()) {
+                self.written.insert(name.to_string(), row.clone());
+                self.launches.push(row);
             }
         }
     }
@@ -203,6 +206,7 @@ fn status_row(status: Status) -> StatusRow {
             Role::CaptureAgent => "capture_agent",
             Role::Replayer => "replayer",
             Role::Comparator => "comparator",
+            Role::Stub => "stub",
         },
         service: status.service,
         launch: status.launch.map(String::from).unwrap_or_default(),
@@ -237,22 +241,20 @@ fn dead_letter_row(letter: DeadLetter) -> DeadLetterRow {
     }
 }
 
-fn launch_row(launch: &Launch, control_version: i64) -> LaunchRow {
+/// A launch as it stands: paused, and by whom, also where its pause is a record of its own.
+fn launch_row(state: &ControlState, launch: &Launch) -> LaunchRow {
+    let pause = state.launch_pauses.get(&launch.name).map(|(_, pause)| &pause.change);
+    let change = pause.filter(|pause| pause.at > launch.change.at).unwrap_or(&launch.change);
     LaunchRow {
         launch: launch.name.to_string(),
         service: launch.service.to_string(),
         candidate: launch.candidate.to_string(),
-        status: match launch.status {
-            LaunchStatus::Active => "active",
-            LaunchStatus::Paused => "paused",
-            LaunchStatus::Promoted => "promoted",
-            LaunchStatus::RolledBack => "rolled_back",
-        },
+        status: state.status_of(launch).as_str(),
         sample: launch.sample,
-        changed_by: launch.change.by.clone(),
-        changed_why: launch.change.why.clone(),
-        changed_at: launch.change.at.micros(),
-        control_version,
+        changed_by: change.by.clone(),
+        changed_why: change.why.clone(),
+        changed_at: change.at.micros(),
+        control_version: state.version,
         control: launch.control.as_ref().map(|control| control.url.to_string()).unwrap_or_default(),
         control_sample: launch.control.as_ref().map_or(0.0, |control| control.sample),
         gates: launch.gates.clone().unwrap_or_default(),

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     audit, demo, devstack, diff, drill, import, launch, ledger, mask, noise, pause, preflight, ramp, rate, report,
-    rules, schema, status, verdict,
+    rules, schema, status, stub, verdict,
 };
 use crate::kafka::KafkaArgs;
 use crate::sql::ClickHouseArgs;
@@ -85,6 +85,9 @@ pub(crate) enum Command {
     Schema(schema::SchemaCommand),
     /// Append a recording (HAR, or one exchange a line) to a captured topic, masked
     Import(import::ImportArgs),
+    /// What the stub needs besides its rules
+    #[command(subcommand)]
+    Stub(stub::StubCommand),
     /// Mask a message, a body or seed data, as the services would
     Mask(mask::MaskArgs),
     /// Compare two answers, as the comparator would
