@@ -46,6 +46,15 @@ struct Fixed {
     hidden: Vec<Arc<str>>,
 }
 
+/// Where the value of a header stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// In the environment or a file of its own: no answer may show it.
+    Secret,
+    /// In the identity file: it is no secret, and may be anything that answers have too.
+    Plain,
+}
+
 /// A token of its own for every set of claims.
 struct Bearer {
     header: HeaderName,
@@ -128,8 +137,9 @@ impl Identity {
 }
 
 impl Fixed {
-    fn of(name: HeaderName, value: &str) -> Option<Self> {
-        Some(Self { name, value: sensitive(value)?, hidden: vec![value.into()] })
+    fn of(name: HeaderName, value: &str, kept: Kept) -> Option<Self> {
+        let hidden = if kept == Kept::Secret { vec![value.into()] } else { Vec::new() };
+        Some(Self { name, value: sensitive(value)?, hidden })
     }
 
     /// HTTP's basic authentication (RFC 7617).

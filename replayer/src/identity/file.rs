@@ -14,7 +14,7 @@ use shadow_runtime::{Problem, Secret};
 use url::Url;
 
 use super::jwt::{Algorithm, Minter, Signer};
-use super::{Bearer, Fixed, Host, Identities, Identity};
+use super::{Bearer, Fixed, Host, Identities, Identity, Kept};
 use crate::config::is_origin;
 
 /// A longer file is another one.
@@ -104,6 +104,10 @@ impl TryFrom<toml::Value> for Source {
 type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 impl Source {
+    fn kept(&self) -> Kept {
+        if matches!(self, Self::Literal(_)) { Kept::Plain } else { Kept::Secret }
+    }
+
     fn resolve(&self, environment: Environment<'_>) -> Result<Secret, String> {
         let text = match self {
             Self::Literal(secret) => return Ok(secret.clone()),
@@ -209,7 +213,7 @@ impl Section {
             else {
                 continue;
             };
-            match Fixed::of(name, value.expose()) {
+            match Fixed::of(name, value.expose(), source.kept()) {
                 Some(fixed) => set.push(fixed),
                 None => refuse("a value of `set` has characters that no header can hold".to_owned()),
             }

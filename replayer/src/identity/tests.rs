@@ -64,9 +64,8 @@ fn an_identity_replaces_what_was_captured_for_its_targets_only() {
     assert_eq!(value(&request, "host"), Some("shop.example"));
     let token = value(&request, "authorization").unwrap().strip_prefix("Bearer ").unwrap();
     let signature = token.rsplit('.').next().unwrap();
-    for secret in ["hunter2-hunter2", "shadow", signature] {
-        assert!(applied_to_it.hidden.iter().any(|hidden| **hidden == *secret));
-    }
+    let hidden: Vec<_> = applied_to_it.hidden.iter().map(|hidden| &**hidden).collect();
+    assert_eq!(hidden, ["hunter2-hunter2", signature], "what stands in the file itself, answers may have too");
 
     let (request, applied_to_it) = applied(&identities, "https://control:443/", None, true);
     assert_eq!(applied_to_it.name.as_deref(), Some("identity:gateway"));
