@@ -109,8 +109,11 @@ impl Sender {
 fn classify(error: &reqwest::Error) -> FailureClass {
     let mut beneath = error.source();
     while let Some(cause) = beneath {
-        if cause.is::<Refusal>() {
-            return FailureClass::TargetRefused;
+        match cause.downcast_ref::<Refusal>() {
+            // Nobody refused it: there is no such host, or not now.
+            Some(Refusal::Unresolved { .. }) => return FailureClass::Connect,
+            Some(_) => return FailureClass::TargetRefused,
+            None => {}
         }
         beneath = cause.source();
     }

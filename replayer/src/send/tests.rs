@@ -158,6 +158,17 @@ async fn a_closed_port_is_a_connect_failure() {
 }
 
 #[tokio::test]
+async fn a_name_that_no_longer_resolves_is_a_connect_failure() {
+    crate::use_ring();
+    let target: reqwest::Url = "http://gone.invalid/".parse().unwrap();
+    let (_, control) = watch::channel(Arc::new(ControlState::empty()));
+    let resolver = ProvingResolver { target: target.clone(), lists: Lists::parse(&[], &[]).unwrap(), control };
+    let sender = Sender::new(sender(Duration::from_secs(20)).limits, resolver).unwrap();
+    let sent = sender.send(reqwest::Request::new(reqwest::Method::GET, target), digester()).await;
+    assert_eq!(sent.answer.err(), Some(FailureClass::Connect));
+}
+
+#[tokio::test]
 async fn a_name_that_now_leads_to_production_is_refused_at_connect() {
     crate::use_ring();
     let address = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
