@@ -230,7 +230,7 @@ impl Breaker {
 pub(crate) struct Fuse {
     breaker: Mutex<Breaker>,
     changed: Notify,
-    launch: watch::Receiver<Launch>,
+    launch: watch::Receiver<Arc<Launch>>,
     ledger: Ledger,
 }
 
@@ -242,7 +242,7 @@ pub(crate) struct Pass {
 
 impl Fuse {
     /// A closed one, under the limits of the launch.
-    pub(crate) fn new(launch: watch::Receiver<Launch>, ledger: Ledger) -> Arc<Self> {
+    pub(crate) fn new(launch: watch::Receiver<Arc<Launch>>, ledger: Ledger) -> Arc<Self> {
         ledger.breaker(State::Closed);
         Arc::new(Self { breaker: Mutex::default(), changed: Notify::new(), launch, ledger })
     }
@@ -250,12 +250,17 @@ impl Fuse {
     /// Waits until a request may leave, and says whether it had to. For one caller at a time.
     pub(crate) async fn closed(&self) -> bool {
         let mut waited = false;
+        let mut launch = self.launch.clone();
         loop {
+            launch.mark_unchanged();
             match self.with(|breaker, limits| breaker.ask(limits, Instant::now())) {
                 Ok(()) => return waited,
-                Err(None) => self.changed.notified().await,
-                Err(Some(until)) => {
-                    tokio::select! { () = sleep_until(until) => {}, () = self.changed.notified() => {} }
+                Err(until) => {
+                    tokio::select! {
+                        () = asked_again(until) => {}
+                        () = self.changed.notified() => {}
+                        Ok(()) = launch.changed() => {}
+                    }
                 }
             }
             waited = true;
@@ -269,7 +274,7 @@ impl Fuse {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Breaker, &Limits) -> T) -> T {
-        let launch = self.launch.borrow();
+        let launch = self.launch.borrow().clone();
         let mut breaker = self.lock();
         let (before, count) = (breaker.state(), breaker.count());
         let answer = act(&mut breaker, &launch.replay.breaker);
@@ -295,6 +300,14 @@ impl Fuse {
             (_, State::Closed) => tracing::info!(%launch, "the breaker closed: requests are sent again"),
             _ => tracing::debug!(%launch, state = after.as_str(), "the breaker changed"),
         }
+    }
+}
+
+/// Resolves then; never without a time.
+async fn asked_again(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

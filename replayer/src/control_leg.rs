@@ -93,7 +93,7 @@ pub(crate) async fn send(
     answered: &CancellationToken,
 ) -> Option<Ended> {
     let Asked { out: Outgoing { request, hidden, .. }, sender } = asked?;
-    let patience = line.launch.borrow().limits.timeout() / PATIENCE;
+    let patience = line.launch().limits.timeout() / PATIENCE;
     let too_late = async {
         answered.cancelled().await;
         tokio::time::sleep(patience).await;

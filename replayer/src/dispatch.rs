@@ -87,7 +87,7 @@ impl Departure {
 
 /// Lets records leave until it is dropped.
 pub(crate) async fn dispatch(line: Arc<Line>, turns: Arc<Turns>, pacer: Pacer) {
-    let places = Places::new(line.launch.borrow().limits.max_in_flight, line.ledger.clone());
+    let places = Places::new(line.launch().limits.max_in_flight, line.ledger.clone());
     let fuse = Fuse::new(line.launch.clone(), line.ledger.clone());
     let mut dispatcher = Dispatcher { line: line.clone(), pacer, places, fuse, resumed: Instant::now() };
     loop {
@@ -137,7 +137,7 @@ struct Dispatcher {
 impl Dispatcher {
     /// With original timing, waits until the oldest record that may go is due.
     async fn next_by_timing(&mut self, turns: &Turns) {
-        let original = self.line.launch.borrow().replay.timing != Timing::Rate;
+        let original = self.line.launch().replay.timing != Timing::Rate;
         turns.oldest_first(original);
         if original && self.line.gate.is_open() {
             turns.ripe(&mut self.pacer).await;
@@ -208,7 +208,7 @@ impl Dispatcher {
             if due.is_given_up() {
                 return None;
             }
-            let adaptive = self.line.launch.borrow().replay.adaptive;
+            let adaptive = self.line.launch().replay.adaptive;
             if let Some(place) = self.places.try_take(adaptive) {
                 return Some(place);
             }

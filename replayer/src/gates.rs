@@ -71,7 +71,7 @@ impl Gates {
             if let Some(word) = word {
                 let change = Change::by(instance, "admin endpoint");
                 let paused = word == Said::Pause;
-                let pause = Pause { instance: Some(instance.to_owned()), paused, change };
+                let pause = Pause { instance: Some(instance.to_owned()), launch: None, paused, change };
                 if let Err(error) = put(ControlRecord::Pause(pause)).await {
                     tracing::warn!(%error, "the pause holds here but would not survive a restart yet");
                     tokio::time::sleep(RETRY).await;

@@ -51,7 +51,7 @@ pub(crate) struct Shared {
 
 /// One launch that runs here.
 struct Running {
-    launch: watch::Sender<Launch>,
+    launch: watch::Sender<Arc<Launch>>,
     stop: CancellationToken,
 }
 
@@ -104,9 +104,9 @@ fn reconcile(
             Some(launch) if begins_anew(&entry.launch.borrow(), launch) => entry.stop.cancel(),
             // Shares of the rate are control records too, about one a second: they are no news to a launch.
             Some(launch) => drop(entry.launch.send_if_modified(|current| {
-                let news = *current != *launch;
+                let news = **current != *launch;
                 if news {
-                    current.clone_from(launch);
+                    *current = Arc::new(launch.clone());
                 }
                 news
             })),
@@ -117,7 +117,7 @@ fn reconcile(
         if !running.contains_key(name) {
             let gate = shared.gates.make(name);
             gate.follow(state, name, &shared.instance);
-            let (tell, follow) = watch::channel(launch.clone());
+            let (tell, follow) = watch::channel(Arc::new(launch.clone()));
             let stop = CancellationToken::new();
             tasks.spawn(keep_running(shared.clone(), follow, gate, stop.clone()));
             running.insert(name.clone(), Running { launch: tell, stop });
@@ -138,7 +138,7 @@ fn begins_anew(now: &Launch, then: &Launch) -> bool {
         || now.replay.deny != then.replay.deny
         || now.replay.handshake != then.replay.handshake
         || now.replay.learn != then.replay.learn
-        || !then.replay.problems().is_empty()
+        || now.replay.problems() != then.replay.problems()
         || now.start != then.start
         || now.limits != then.limits
 }
@@ -168,7 +168,7 @@ enum LaunchError {
 /// Runs one launch until it is stopped, beginning again after trouble. Says each trouble once.
 async fn keep_running(
     shared: Arc<Shared>,
-    launch: watch::Receiver<Launch>,
+    launch: watch::Receiver<Arc<Launch>>,
     gate: Arc<Gate>,
     stop: CancellationToken,
 ) -> LaunchName {
@@ -199,7 +199,7 @@ async fn keep_running(
 /// Proves the targets, then replays until stopped, refused or failed.
 async fn run_once(
     shared: &Shared,
-    launch: &watch::Receiver<Launch>,
+    launch: &watch::Receiver<Arc<Launch>>,
     gate: &Arc<Gate>,
     ledger: &Ledger,
     stop: &CancellationToken,
@@ -268,7 +268,7 @@ fn questions(shared: &Shared, launch: &Launch) -> Result<Vec<Question>, LaunchEr
 
 fn line(
     shared: &Shared,
-    launch: &watch::Receiver<Launch>,
+    launch: &watch::Receiver<Arc<Launch>>,
     gate: &Arc<Gate>,
     ledger: &Ledger,
 ) -> Result<Line, LaunchError> {

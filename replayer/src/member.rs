@@ -50,7 +50,7 @@ enum Reading {
 impl Member {
     /// Joins the group of the launch, whose replayed topic then stands beside the captured one.
     pub(crate) async fn join(line: Arc<Line>) -> Result<Self, PipelineError> {
-        let launch = line.launch.borrow().clone();
+        let launch = line.launch();
         let captured = topics::captured(&launch.service);
         let admin = Admin::new(&line.kafka)?;
         let partitions = ensure_replayed(&admin, &captured, &line.publisher.topic).await?;
@@ -100,7 +100,7 @@ impl Member {
 
     /// Takes over newly assigned partitions.
     pub(crate) async fn start(&mut self, assigned: Vec<TopicPartition>) -> Result<(), KafkaError> {
-        let launch = self.line.launch.borrow().clone();
+        let launch = self.line.launch();
         let starts: Vec<_> =
             assigned.into_iter().map(|at| Start { otherwise: launch.start_of(at.partition), at }).collect();
         for started in self.consumer.start(&starts).await? {

@@ -71,7 +71,7 @@ pub enum PipelineError {
 
 /// What every step of one launch's line shares.
 pub(crate) struct Line {
-    pub(crate) launch: watch::Receiver<Launch>,
+    pub(crate) launch: watch::Receiver<Arc<Launch>>,
     pub(crate) control: watch::Receiver<Arc<ControlState>>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) heart: Heart,
@@ -91,9 +91,14 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// The launch as it is now. Nothing keeps the watch borrowed: what is put next would wait for it.
+    pub(crate) fn launch(&self) -> Arc<Launch> {
+        self.launch.borrow().clone()
+    }
+
     /// Whether what was captured then is beyond the launch's maximum age by now.
     pub(crate) fn too_old(&self, captured_at: Timestamp) -> bool {
-        let max_age = self.launch.borrow().replay.max_age();
+        let max_age = self.launch().replay.max_age();
         max_age.is_some_and(|max_age| Timestamp::now().since(captured_at) > max_age)
     }
 }
@@ -171,28 +176,28 @@ fn consume(line: &Line, member: &mut Member, turns: &Turns, record: Consumed) ->
 fn judge(line: &Line, partition: &Arc<Partition>, turns: &Turns, record: &Consumed, exchange: CapturedExchange) {
     let place = Place { partition: record.partition, offset: record.offset, appended_at: record.appended_at };
     let key = record.key.clone().unwrap_or_default();
-    // Borrowed once at a time: a second borrow waits for ever when a new launch waits for the first to end.
-    let admitted = guard::admit(&line.launch.borrow(), &exchange, &key);
-    let admitted = match admitted {
+    let launch = line.launch();
+    let admitted = match guard::admit(&launch, &exchange, &key) {
         Ok(()) if line.too_old(exchange.captured_at) => Err(SkipReason::TooOld),
         admitted => admitted,
     };
     let CapturedExchange { request_id, route, captured_at, request, response: primary, .. } = exchange;
-    let of = Of { request_id, session: session(line, &key, &request_id) };
     match admitted {
         Err(reason) if guard::account(reason) == Account::Range => {
             partition.skip(Range { first: place.offset, last: place.offset, reason });
         }
         _ if !partition.read(place.offset, record.payload.len()) => {}
         Err(reason) => {
+            let of = Of { request_id, session: session(line, &key, &request_id) };
             let (own, skipped) = (partition.clone(), Attempt::none(Outcome::Skipped(reason)));
             partition.work(async move { own.settle(place, Some(of), skipped).await });
         }
         Ok(()) => {
+            let of = Of { request_id, session: session(line, &key, &request_id) };
             let (partition, ready) = (partition.clone(), Instant::now());
             let primary = primary.map(|primary| if line.learned.is_idle() { status_of(primary) } else { primary });
             let due = Due { partition, place, key, of, route, request, primary, captured_at, ready, passed_over: None };
-            turns.push(due, line.launch.borrow().replay.order == Order::Session);
+            turns.push(due, launch.replay.order == Order::Session);
         }
     }
 }
@@ -212,7 +217,7 @@ fn session(line: &Line, key: &[u8], id: &RequestId) -> Option<String> {
 
 /// What waited too long for the requests before it in its session is not sent. What is the next owner's is left to it.
 fn skip_stuck(line: &Line, turns: &Turns) {
-    let limit = line.launch.borrow().replay.session_limit();
+    let limit = line.launch().replay.session_limit();
     for Due { partition, place, of, .. } in turns.stuck(limit) {
         let (own, skipped) = (partition.clone(), Attempt::none(Outcome::Skipped(SkipReason::SessionStuck)));
         if !own.is_stopped() {
@@ -226,19 +231,19 @@ fn skip_stuck(line: &Line, turns: &Turns) {
 pub(crate) async fn replay(line: Arc<Line>, due: Due, mut departure: Departure) {
     let mut times = Times { intended_at: Some(wall_clock(departure.intended)), ..Times::default() };
     let mut rewritten = Vec::new();
-    let attempt = match unless_panic(attempt(&line, &due, &mut times, &mut rewritten, &mut departure)).await {
-        Ok(Some((outcome, control))) => {
-            let held_by = departure.held_by.filter(|_| times.sent_at.is_some());
-            Attempt { control, held_by, rewritten, ..Attempt::of(times, outcome) }
-        }
+    let attempted = unless_panic(attempt(&line, &due, &mut times, &mut rewritten, &mut departure)).await;
+    let (outcome, control) = match attempted {
+        Ok(Some(both)) => both,
         Ok(None) => return due.partition.keep_rest(),
         Err(Panicked) => {
             let (launch, partition, offset) = (&line.publisher.launch, due.place.partition, due.place.offset);
             tracing::error!(%launch, partition, offset, "a panic while replaying; the request counts as failed");
             line.ledger.panicked();
-            Attempt::of(times, Outcome::Failed(FailureClass::Other))
+            (Outcome::Failed(FailureClass::Other), None)
         }
     };
+    let held_by = departure.held_by.filter(|_| times.sent_at.is_some());
+    let attempt = Attempt { control, held_by, rewritten, ..Attempt::of(times, outcome) };
     departure.turn = None;
     let sealed = due.partition.seal(due.place, Some(due.of), attempt);
     let share = line.unacknowledged.take(sealed.bytes()).await;
@@ -266,7 +271,7 @@ async fn attempt(
 ) -> Option<(Outcome, Option<ControlAnswer>)> {
     let (launch, out) = loop {
         // Isolation may have been withdrawn, or the write policy changed, since the guard admitted it.
-        let launch = line.launch.borrow().clone();
+        let launch = line.launch();
         let out = match outgoing(line, due, &launch, &launch.candidate, Leg::Candidate) {
             Ok(out) => out,
             Err(not_sent) => {

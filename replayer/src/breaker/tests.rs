@@ -174,3 +174,20 @@ fn a_failure_is_no_answer_or_a_server_error_where_the_primary_had_none() {
         assert_eq!(failed(status, primary), expected, "{status:?} {primary:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_an_open_breaker_follows_the_launch_as_it_changes() {
+    let mut launch = crate::samples::launch("http://127.0.0.1:1/");
+    launch.replay.breaker = Limits { least: 1, open_s: 3600, ..Limits::default() };
+    let ledger = crate::metrics::Metrics::register(&mut prometheus_client::registry::Registry::default());
+    let (tell, follow) = watch::channel(Arc::new(launch.clone()));
+    let fuse = Fuse::new(follow, ledger.ledger(&launch.name));
+    fuse.leave().unwrap().ended(Some(Ended { failed: true, after: second(0) }));
+    let (start, waiting) = (Instant::now(), fuse.clone());
+    let waiting = tokio::spawn(async move { waiting.closed().await });
+    tokio::task::yield_now().await;
+    launch.replay.breaker.enabled = false;
+    tell.send_replace(Arc::new(launch));
+    assert!(waiting.await.unwrap(), "it had to wait");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}

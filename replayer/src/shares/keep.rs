@@ -83,7 +83,7 @@ impl Keeper {
     /// Begins without partitions, so with nothing of a limited rate.
     pub(crate) fn start(line: Arc<Line>, captured: Arc<str>, partitions: usize, admin: Admin) -> Self {
         let (held, follow_held) = watch::channel(Held::default());
-        let tempo = watch::Sender::new(Tempo::of(Pace::Halted, line.launch.borrow().replay.timing));
+        let tempo = watch::Sender::new(Tempo::of(Pace::Halted, line.launch().replay.timing));
         let follow = tempo.subscribe();
         let writing = Arc::new(Mutex::new(()));
         let asking = tokio::spawn(ask(line.clone(), captured.clone(), follow_held.clone(), admin.clone()));
@@ -165,7 +165,7 @@ impl Task {
         let held = if self.is_known { &held.partitions } else { &none };
         let part = held.iter().map(|partition| self.terms.share(*partition)).sum();
         let pace = Pace::share(state.rate_of(&self.captured, Some(name)), part);
-        let tempo = Tempo::of(pace, self.line.launch.borrow().replay.timing);
+        let tempo = Tempo::of(pace, self.line.launch().replay.timing);
         self.tempo.send_if_modified(|current| std::mem::replace(current, tempo) != tempo);
         if self.line.ledger.backlogs().follows(self.terms.version, held) {
             self.line.heart.beat_now();
