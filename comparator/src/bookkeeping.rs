@@ -153,9 +153,11 @@ impl Books {
 
     fn note_launches(&mut self, state: &Arc<ControlState>) {
         for (name, launch) in &state.launches {
-            let row = launch_row(state, launch);
+            let row = launch_row(&state.standing(launch), state.version);
             let written = self.written.get(name.as_str());
-            if written.map(|written| LaunchRow { control_version: row.control_version, ..written.clone() }) != Some(row.clone()) {
+            if written.map(|written| LaunchRow { control_version: row.control_version, ..written.clone() })
+                != Some(row.clone())
+            {
                 self.written.insert(name.to_string(), row.clone());
                 self.launches.push(row);
             }
@@ -241,20 +243,17 @@ fn dead_letter_row(letter: DeadLetter) -> DeadLetterRow {
     }
 }
 
-/// A launch as it stands: paused, and by whom, also where its pause is a record of its own.
-fn launch_row(state: &ControlState, launch: &Launch) -> LaunchRow {
-    let pause = state.launch_pauses.get(&launch.name).map(|(_, pause)| &pause.change);
-    let change = pause.filter(|pause| pause.at > launch.change.at).unwrap_or(&launch.change);
+fn launch_row(launch: &Launch, control_version: i64) -> LaunchRow {
     LaunchRow {
         launch: launch.name.to_string(),
         service: launch.service.to_string(),
         candidate: launch.candidate.to_string(),
-        status: state.status_of(launch).as_str(),
+        status: launch.status.as_str(),
         sample: launch.sample,
-        changed_by: change.by.clone(),
-        changed_why: change.why.clone(),
-        changed_at: change.at.micros(),
-        control_version: state.version,
+        changed_by: launch.change.by.clone(),
+        changed_why: launch.change.why.clone(),
+        changed_at: launch.change.at.micros(),
+        control_version,
         control: launch.control.as_ref().map(|control| control.url.to_string()).unwrap_or_default(),
         control_sample: launch.control.as_ref().map_or(0.0, |control| control.sample),
         gates: launch.gates.clone().unwrap_or_default(),

@@ -21,6 +21,7 @@ pub(super) fn change_row(record: &Consumed) -> Option<ChangeRow> {
     let launch = match kind {
         "launch" => subject,
         "rate" => subject.split_once('/').map_or("", |(_, launch)| launch),
+        "pause" => subject.strip_prefix("launch/").unwrap_or_default(),
         _ => "",
     };
     // Read as JSON, whatever its format: also of a newer version it tells who changed what.
@@ -77,11 +78,18 @@ mod tests {
         assert_eq!((rate.by.as_str(), rate.why.as_str(), rate.deleted), ("ann", "warm up", 0));
         let value: Value = serde_json::from_str(&rate.value).unwrap();
         assert_eq!(value["per_second"], 2.5);
-        let everything = row(&ControlRecord::Pause(Pause { instance: None, paused: true, change }));
+        let everything = row(&ControlRecord::Pause(Pause { instance: None, launch: None, paused: true, change }));
         assert_eq!(
             (everything.key.as_str(), everything.subject.as_str(), everything.launch.as_str()),
             ("pause/all", "all", "")
         );
+    }
+
+    #[test]
+    fn a_launchs_pause_is_part_of_the_launchs_history() {
+        let of_launch = Pause::of_launch("v2".parse().unwrap(), true, Change::by("ann", "too slow"));
+        let row = row(&ControlRecord::Pause(of_launch));
+        assert_eq!((row.kind.as_str(), row.launch.as_str(), row.why.as_str()), ("pause", "v2", "too slow"));
     }
 
     #[test]

@@ -214,7 +214,7 @@ impl Announcer {
             let why = why.join("; ");
             tracing::error!(why, "production is affected; pausing every launch");
             let change = Change::by(&self.instance, why);
-            let pause = ControlRecord::Pause(Pause { instance: None, paused: true, change });
+            let pause = ControlRecord::Pause(Pause { instance: None, launch: None, paused: true, change });
             while let Err(error) = writer.put(&pause).await {
                 tracing::error!(%error, "the pause could not be published; trying again");
                 sleep(RETRY).await;

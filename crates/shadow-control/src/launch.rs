@@ -110,12 +110,30 @@ pub enum Comparison {
 pub enum LaunchStatus {
     /// Replaying.
     Active,
-    /// Stopped by a person or a guard; goes on where it stopped.
+    /// Stopped by a person or a guard; goes on where it stopped. Records of this version say it in a [`Pause`](crate::Pause) of the
+    /// launch instead, see [`ControlState::status_of`](crate::ControlState::status_of).
     Paused,
     /// Ended: the candidate went live.
     Promoted,
     /// Ended: the candidate was withdrawn.
     RolledBack,
+}
+
+impl LaunchStatus {
+    /// As the control topic spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Promoted => "promoted",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+
+    /// Whether it was promoted or rolled back: it never runs again.
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Promoted | Self::RolledBack)
+    }
 }
 
 /// Bounds of a launch's replay.

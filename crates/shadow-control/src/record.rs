@@ -6,7 +6,7 @@ use shadow_record::{LaunchName, ServiceName, Timestamp};
 use crate::{Launch, Shares};
 
 /// Newest record format this build writes and reads. 2 came with a launch's control leg and gates, 3 with how it replays, its ramp,
-/// its header filters, rates of single launches, and shares of a rate.
+/// its header filters, rates and pauses of single launches, and shares of a rate.
 const FORMAT: u32 = 3;
 
 /// Why a control record could not be used.
@@ -48,15 +48,26 @@ impl Change {
     }
 }
 
-/// The kill switch of everything, or of one instance.
+/// The kill switch of everything, of one instance, or of one launch. Never of both at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// `None` for every launch on every instance.
+    /// The instance that it is for; `None` for every instance.
     pub instance: Option<String>,
+    /// The launch that it is for; `None` for every launch. A key of its own, so that whoever changes the launch at the same moment
+    /// does not carry its pause in the launch's record, and cannot undo it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch: Option<LaunchName>,
     /// Paused or going on.
     pub paused: bool,
     /// Who, when, why.
     pub change: Change,
+}
+
+impl Pause {
+    /// That of one launch.
+    pub fn of_launch(launch: LaunchName, paused: bool, change: Change) -> Self {
+        Self { instance: None, launch: Some(launch), paused, change }
+    }
 }
 
 /// How fast one captured topic is replayed.
@@ -138,6 +149,7 @@ impl ControlRecord {
             Self::Launch(launch) => Self::launch_key(&launch.name),
             Self::Rate(Rate { topic, launch: None, .. }) => format!("{RATE_KEY}{topic}"),
             Self::Rate(Rate { topic, launch: Some(launch), .. }) => format!("{RATE_KEY}{topic}/{launch}"),
+            Self::Pause(Pause { launch: Some(launch), .. }) => Self::pause_key(launch),
             Self::Pause(Pause { instance: None, .. }) => format!("{PAUSE_KEY}all"),
             Self::Pause(Pause { instance: Some(instance), .. }) => format!("{PAUSE_KEY}instance/{instance}"),
             Self::Upstream(upstream) => format!("{UPSTREAM_KEY}{}/{}", upstream.service, upstream.instance),
@@ -148,6 +160,11 @@ impl ControlRecord {
     /// The key of a launch.
     pub fn launch_key(name: &LaunchName) -> String {
         format!("{LAUNCH_KEY}{name}")
+    }
+
+    /// The key of a launch's pause.
+    pub fn pause_key(launch: &LaunchName) -> String {
+        format!("{PAUSE_KEY}launch/{launch}")
     }
 
     /// The key of a launch's shares.
@@ -164,7 +181,9 @@ impl ControlRecord {
                 3
             }
             Self::Launch(launch) if launch.control.is_some() || launch.gates.is_some() => 2,
-            Self::Rate(Rate { launch: Some(_), .. }) | Self::Shares(_) => 3,
+            Self::Rate(Rate { launch: Some(_), .. }) | Self::Pause(Pause { launch: Some(_), .. }) | Self::Shares(_) => {
+                3
+            }
             _ => 1,
         }
     }

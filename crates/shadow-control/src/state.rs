@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shadow_record::{LaunchName, Timestamp, topics};
 
 use crate::record::{LAUNCH_KEY, PAUSE_KEY, RATE_KEY, UPSTREAM_KEY};
-use crate::{ControlError, ControlRecord, Launch, LaunchStatus, Pause, Rate, Shares, Standing, Upstream};
+use crate::{Change, ControlError, ControlRecord, Launch, LaunchStatus, Pause, Rate, Shares, Standing, Upstream};
 
 /// What the control topic says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +22,8 @@ pub struct ControlState {
     pub rates: BTreeMap<(String, Option<LaunchName>), Rate>,
     /// Pauses by instance; `None` is everything.
     pub pauses: BTreeMap<Option<String>, Pause>,
+    /// Pauses of single launches, each with the version that it made.
+    pub launch_pauses: BTreeMap<LaunchName, (i64, Pause)>,
     /// Production's addresses by record key.
     pub upstreams: BTreeMap<String, Upstream>,
     /// Shares of the launches' rates; equal ones for launches without.
@@ -60,7 +62,10 @@ impl ControlState {
             ControlRecord::Rate(rate) => {
                 drop(self.rates.insert((rate.topic.clone(), rate.launch.clone()), rate));
             }
-            ControlRecord::Pause(pause) => drop(self.pauses.insert(pause.instance.clone(), pause)),
+            ControlRecord::Pause(pause) => match pause.launch.clone() {
+                Some(launch) => drop(self.launch_pauses.insert(launch, (offset, pause))),
+                None => drop(self.pauses.insert(pause.instance.clone(), pause)),
+            },
             ControlRecord::Upstream(upstream) => drop(self.upstreams.insert(key.to_owned(), upstream)),
             ControlRecord::Shares(shares) => self.share(offset, shares),
         }
@@ -86,22 +91,45 @@ impl ControlState {
             None => key != "pause/all",
             Some(instance) => key != format!("{PAUSE_KEY}instance/{instance}"),
         });
+        self.launch_pauses.retain(|launch, _| ControlRecord::pause_key(launch) != key);
         self.upstreams.remove(key);
         self.delete_shares(key);
     }
 
     /// Whether `launch` must not send from `instance`, as far as the control topic says.
     pub fn is_paused(&self, launch: &LaunchName, instance: &str) -> bool {
-        let active = self.launches.get(launch).is_some_and(|l| l.status == LaunchStatus::Active);
+        let active = self.launches.get(launch).is_some_and(|l| self.status_of(l) == LaunchStatus::Active);
         let everything = self.pauses.get(&None).is_some_and(|p| p.paused);
         let here = self.pauses.get(&Some(instance.to_owned())).is_some_and(|p| p.paused);
         !active || everything || here || self.unreadable.iter().any(|key| self.concerns(key, launch))
     }
 
+    /// Where `launch` stands: what its record says, and paused where its pause does, or where that cannot be read.
+    pub fn status_of(&self, launch: &Launch) -> LaunchStatus {
+        let held =
+            || self.paused_by(launch).is_some() || self.unreadable.contains(&ControlRecord::pause_key(&launch.name));
+        if launch.status == LaunchStatus::Active && held() { LaunchStatus::Paused } else { launch.status }
+    }
+
+    /// `launch` as it stands, for people: with [`ControlState::status_of`] it, and the newest change of its record and its pause.
+    pub fn standing(&self, launch: &Launch) -> Launch {
+        let pause = self.launch_pauses.get(&launch.name).map(|(_, pause)| &pause.change);
+        let change = pause.filter(|pause| pause.at >= launch.change.at).unwrap_or(&launch.change);
+        Launch { status: self.status_of(launch), change: change.clone(), ..launch.clone() }
+    }
+
+    /// Who paused `launch` itself, if somebody has: in its pause, or, as earlier versions did, in its own record.
+    pub fn paused_by<'a>(&'a self, launch: &'a Launch) -> Option<&'a Change> {
+        let pause = self.launch_pauses.get(&launch.name).map(|(_, pause)| pause).filter(|pause| pause.paused);
+        let own = (launch.status == LaunchStatus::Paused).then_some(&launch.change);
+        pause.map(|pause| &pause.change).or(own)
+    }
+
     /// An unreadable record may be a pause, a lower rate, or a place of production: what it may speak of is paused.
     fn concerns(&self, key: &str, launch: &LaunchName) -> bool {
         let topic = || self.launches.get(launch).map(|l| topics::captured(&l.service));
-        key.starts_with(PAUSE_KEY)
+        let another_launchs = |pause: &str| pause.strip_prefix("launch/").is_some_and(|of| of != launch.as_str());
+        key.strip_prefix(PAUSE_KEY).is_some_and(|pause| !another_launchs(pause))
             || key.starts_with(UPSTREAM_KEY)
             || key.strip_prefix(LAUNCH_KEY) == Some(launch.as_str())
             || key.strip_prefix(RATE_KEY).is_some_and(|rate| match rate.split_once('/') {
@@ -125,14 +153,18 @@ impl ControlState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Change;
 
     fn pause(instance: Option<&str>, paused: bool) -> ControlRecord {
         ControlRecord::Pause(Pause {
             instance: instance.map(str::to_owned),
+            launch: None,
             paused,
             change: Change::by("ann", "drill"),
         })
+    }
+
+    fn pause_of(launch: &str, paused: bool) -> ControlRecord {
+        ControlRecord::Pause(Pause::of_launch(launch.parse().unwrap(), paused, Change::by("ann", "drill")))
     }
 
     fn launch(name: &str) -> ControlRecord {
@@ -163,8 +195,40 @@ mod tests {
     }
 
     #[test]
+    fn a_launchs_pause_outlives_every_record_of_the_launch_and_revives_none_that_has_ended() {
+        let (name, other): (LaunchName, LaunchName) = ("v2".parse().unwrap(), "v3".parse().unwrap());
+        let paused = fold(&[launch("v2"), launch("v3"), pause_of("v2", true), launch("v2")]);
+        assert!(paused.is_paused(&name, "r1") && !paused.is_paused(&other, "r1"));
+        assert_eq!(paused.status_of(&paused.launches[&name]), LaunchStatus::Paused);
+        assert_eq!((paused.launch_pauses[&name].0, paused.paused_by(&paused.launches[&name]).is_some()), (2, true));
+        let lifted = [launch("v2"), pause_of("v2", true), pause_of("v2", false)];
+        assert!(!fold(&lifted).is_paused(&name, "r1"));
+        for status in [LaunchStatus::Paused, LaunchStatus::RolledBack, LaunchStatus::Promoted] {
+            let ControlRecord::Launch(whole) = launch("v2") else { unreachable!("a launch") };
+            let stopped = ControlRecord::Launch(Box::new(Launch { status, ..*whole }));
+            let state = fold(&[stopped, pause_of("v2", true), pause_of("v2", false)]);
+            assert!(state.is_paused(&name, "r1"), "{status:?}");
+            assert_eq!(state.status_of(&state.launches[&name]), status);
+        }
+    }
+
+    #[test]
+    fn a_launchs_pause_that_cannot_be_read_pauses_that_launch_until_it_is_gone() {
+        let (name, other): (LaunchName, LaunchName) = ("v2".parse().unwrap(), "v3".parse().unwrap());
+        let mut state = fold(&[launch("v2"), launch("v3")]);
+        assert!(state.apply(2, "pause/launch/v2", br#"{"format":99,"record":{}}"#).is_err());
+        assert!(state.is_paused(&name, "r1") && !state.is_paused(&other, "r1"));
+        assert_eq!(state.status_of(&state.launches[&name]), LaunchStatus::Paused);
+        state.apply(3, "pause/launch/v2", b"").unwrap();
+        assert!(!state.is_paused(&name, "r1"));
+        state.apply(4, "pause/launch/v2", &pause_of("v2", true).encode()).unwrap();
+        state.apply(5, "pause/launch/v2", b"").unwrap();
+        assert!(!state.is_paused(&name, "r1") && state.launch_pauses.is_empty());
+    }
+
+    #[test]
     fn records_survive_the_wire() {
-        for record in [launch("v2"), pause(Some("r1"), true), pause(None, false)] {
+        for record in [launch("v2"), pause(Some("r1"), true), pause(None, false), pause_of("v2", true)] {
             assert_eq!(ControlRecord::decode(&record.key(), &record.encode()).unwrap(), record);
         }
     }

@@ -70,7 +70,7 @@ impl Bench {
 
     pub(crate) async fn pause_all(&self, paused: bool) -> i64 {
         let change = Change::by("test", "test");
-        self.control.put(&ControlRecord::Pause(Pause { instance: None, paused, change })).await.unwrap()
+        self.control.put(&ControlRecord::Pause(Pause { instance: None, launch: None, paused, change })).await.unwrap()
     }
 
     pub(crate) async fn rate(&self, per_second: Option<f64>) {

@@ -30,7 +30,7 @@ fn judged(word: Word) -> Judged {
 fn switch(paused: bool, at: Timestamp) -> ControlState {
     let mut state = ControlState::empty();
     let change = Change { by: "ann".to_owned(), why: "fire".to_owned(), at };
-    state.pauses.insert(None, Pause { instance: None, paused, change });
+    state.pauses.insert(None, Pause { instance: None, launch: None, paused, change });
     state
 }
 
