@@ -60,10 +60,14 @@ pub(crate) async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
     let mut running: BTreeMap<LaunchName, Running> = BTreeMap::new();
     let mut tasks: JoinSet<LaunchName> = JoinSet::new();
     let mut control = shared.control.clone();
+    let mut before = Arc::new(ControlState::empty());
     loop {
         let state = control.borrow_and_update().clone();
         shared.gates.follow(&state, &shared.instance);
-        shared.heart.beat_now();
+        if concerns_gates(&before, &state) {
+            shared.heart.beat_now();
+        }
+        before = state.clone();
         reconcile(&shared, &state, &mut running, &mut tasks);
         tokio::select! {
             () = stop.cancelled() => break,
@@ -75,6 +79,14 @@ pub(crate) async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
     while let Some(ended) = tasks.join_next().await {
         forget(&shared, &mut running, ended);
     }
+}
+
+/// Whether somebody may wait to hear that this instance follows. Shares of rates, about one record a second for each launch, are
+/// acknowledged by whom they concern.
+fn concerns_gates(before: &ControlState, after: &ControlState) -> bool {
+    let but_for_shares =
+        |state: &ControlState| ControlState { version: -1, heard_at: None, shares: BTreeMap::new(), ..state.clone() };
+    but_for_shares(before) != but_for_shares(after)
 }
 
 fn forget(

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use shadow_kafka::{Admin, Event, FetchLimits, GroupConsumer, KafkaError, Start, TopicPartition, TopicSpec};
 use shadow_record::{LaunchName, SkipReason, topics};
 use tokio::sync::watch;
@@ -111,7 +111,7 @@ impl Member {
             self.line.ledger.backlogs().take_over(started.at.partition, started.position, started.high);
             self.held.insert(started.at.partition, Held { partition, reading: Reading::On });
         }
-        self.keeper.hold(self.held.keys().copied()).await;
+        self.keeper.hold(self.held.keys().copied());
         let held: Vec<_> = self.held.keys().collect();
         tracing::info!(launch = %launch.name, partitions = ?held, "partitions assigned");
         Ok(())
@@ -165,14 +165,15 @@ impl Member {
     async fn drain(&mut self) {
         let partitions: Vec<_> = self.held.values().map(|held| held.partition.clone()).collect();
         partitions.iter().for_each(Partition::stop);
+        let drained = timeout(self.line.drain, join_all(partitions.iter().map(|p| p.drained())));
         // While what is in flight ends: fellows must not count on this member's word any more, nor it write shares.
-        self.keeper.give_up().await;
-        let drained = timeout(self.line.drain, join_all(partitions.iter().map(|p| p.drained()))).await;
+        let (drained, ()) = join(drained, self.keeper.give_up()).await;
         if drained.is_err() {
             let held: usize = partitions.iter().map(|p| p.window().held()).sum();
             tracing::warn!(launch = %self.line.publisher.launch, held, "drain took too long; the next owner sends the rest again");
         }
         partitions.iter().for_each(|p| p.abandon());
+        self.keeper.gave_up();
         join_all(partitions.iter().map(|p| p.ended())).await;
         let running = self.commit.take();
         if timeout(LAST_COMMIT, self.commit_last(running)).await.is_err() {

@@ -5,6 +5,9 @@
 //! and the new weights, and allows the lesser of the two; when every partition's holder follows it, the second makes the new ones
 //! hold. [`keep`] is the task around this, [`backlog`] what a member says of itself.
 //!
+//! A record that was passed over is followed by the standing one once more: compaction keeps the newest of a key, and who reads only
+//! that must find the same.
+//!
 //! Guarantee, shown by the property test: over any order of records, heartbeats, rebalances and losses of members the shares that
 //! are used sum to at most 1. It rests on this: a partition is given up before another takes it; who takes one first reads the
 //! control topic as far as it reaches then; a member that is not heard for longer than the lease sends nothing; a record that was
@@ -37,18 +40,21 @@ pub(crate) struct Terms {
     pub(crate) version: i64,
     before: Vec<f64>,
     now: Vec<f64>,
+    /// A later record was passed over, so these are to be the newest again.
+    passed_over: bool,
 }
 
 impl Terms {
     /// The terms of the shares that stand, for a topic of so many partitions; equal ones without, and where they are not usable.
     pub(crate) fn of(standing: Option<&Standing>, partitions: usize) -> (Self, Option<SharesError>) {
         let equal = vec![1.0 / partitions.max(1) as f64; partitions];
-        let Some(Standing { version, shares }) = standing else {
-            return (Self { version: -1, before: equal.clone(), now: equal }, None);
+        let terms = |version, passed_over, (before, now)| Self { version, before, now, passed_over };
+        let Some(Standing { version, shares, passed_over }) = standing else {
+            return (terms(-1, false, (equal.clone(), equal)), None);
         };
         match shares.by_partition(partitions) {
-            Ok((before, now)) => (Self { version: *version, before, now }, None),
-            Err(error) => (Self { version: *version, before: equal.clone(), now: equal }, Some(error)),
+            Ok(both) => (terms(*version, *passed_over, both), None),
+            Err(error) => (terms(*version, *passed_over, (equal.clone(), equal)), Some(error)),
         }
     }
 
@@ -112,6 +118,9 @@ impl Judge {
     /// What to write now, if anything. `since` is when this member was assigned its partitions: what was said before speaks of other
     /// holders.
     pub(crate) fn next(&mut self, terms: &Terms, claims: &[Claim], since: Instant, now: Instant) -> Option<Next> {
+        if terms.passed_over {
+            return Some(Next { after: terms.version, before: terms.before.clone(), now: terms.now.clone() });
+        }
         let backlogs = agreed(terms, claims, since)?;
         if !terms.is_settled() {
             return Some(Next { after: terms.version, before: terms.now.clone(), now: terms.now.clone() });

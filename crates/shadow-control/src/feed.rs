@@ -63,8 +63,9 @@ impl ControlFeed {
 async fn follow(kafka: &KafkaConfig, tell: &watch::Sender<Arc<ControlState>>) -> Result<(), KafkaError> {
     let admin = Admin::new(kafka)?;
     ensure_shared_topics(&admin).await?;
+    let (_, end) = admin.watermarks(topics::CONTROL, 0).await?;
     tokio::select! {
-        ended = read(kafka, tell) => ended,
+        ended = read(kafka, end - 1, tell) => ended,
         unreachable = probe(&admin) => Err(unreachable),
     }
 }
@@ -84,12 +85,16 @@ async fn probe(admin: &Admin) -> KafkaError {
     }
 }
 
-async fn read(kafka: &KafkaConfig, tell: &watch::Sender<Arc<ControlState>>) -> Result<(), KafkaError> {
+/// `last` is an offset that stands in the topic before this begins, or was compacted away there.
+async fn read(kafka: &KafkaConfig, last: i64, tell: &watch::Sender<Arc<ControlState>>) -> Result<(), KafkaError> {
     let tail = Tail::open(kafka, topics::CONTROL, TailFrom::Start).await?;
     let mut state = ControlState::empty();
     loop {
         match tail.recv().await? {
-            TailEvent::CaughtUp => state.caught_up = true,
+            TailEvent::CaughtUp => {
+                state.caught_up = true;
+                state.version = state.version.max(last);
+            }
             TailEvent::Record(record) => {
                 state.heard_at = Some(Timestamp::now());
                 let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();

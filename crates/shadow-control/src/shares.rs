@@ -76,12 +76,17 @@ pub struct Standing {
     pub version: i64,
     /// The record.
     pub shares: Shares,
+    /// Whether a later record was passed over. Compaction would keep only that one, so these are to be written once more.
+    pub passed_over: bool,
 }
 
 impl Standing {
-    /// Whether `next` was written knowing these.
-    pub(crate) fn gives_way_to(&self, next: &Shares) -> bool {
-        next.after >= self.version
+    /// Takes the record at `version`, if it was written knowing the one that stands.
+    pub(crate) fn take(all: &mut BTreeMap<LaunchName, Self>, version: i64, shares: Shares) {
+        match all.get_mut(&shares.launch) {
+            Some(standing) if shares.after < standing.version => standing.passed_over = true,
+            _ => drop(all.insert(shares.launch.clone(), Self { version, shares, passed_over: false })),
+        }
     }
 }
 
@@ -114,12 +119,12 @@ mod tests {
         let mut put = |offset: i64, weight: f64, after: i64| {
             let record = ControlRecord::Shares(shares(&[(0, weight)], after));
             state.apply(offset, &record.key(), &record.encode()).unwrap();
-            state.shares.values().next().map(|s| (s.version, s.shares.weights[&0]))
+            state.shares.values().next().map(|s| (s.version, s.shares.weights[&0], s.passed_over))
         };
-        assert_eq!(put(3, 0.1, -1), Some((3, 0.1)));
-        assert_eq!(put(5, 0.2, -1), Some((3, 0.1)), "written beside 3");
-        assert_eq!(put(6, 0.3, 3), Some((6, 0.3)));
-        assert_eq!(put(9, 0.4, 6), Some((9, 0.4)));
+        assert_eq!(put(3, 0.1, -1), Some((3, 0.1, false)));
+        assert_eq!(put(5, 0.2, -1), Some((3, 0.1, true)), "written beside 3");
+        assert_eq!(put(6, 0.3, 3), Some((6, 0.3, false)));
+        assert_eq!(put(9, 0.4, 6), Some((9, 0.4, false)));
     }
 
     #[test]

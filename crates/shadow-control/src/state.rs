@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use shadow_record::{LaunchName, Timestamp, topics};
 
 use crate::record::{LAUNCH_KEY, PAUSE_KEY, RATE_KEY, UPSTREAM_KEY};
-use crate::{Change, ControlError, ControlRecord, Launch, LaunchStatus, Pause, Rate, Shares, Standing, Upstream};
+use crate::{Change, ControlError, ControlRecord, Launch, LaunchStatus, Pause, Rate, Standing, Upstream};
 
 /// What the control topic says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ControlState {
-    /// Offset of the newest record applied; -1 for none.
+    /// Up to which offset the topic was applied; -1 for nothing.
     pub version: i64,
     /// When this instance read that record, by its own clock; `None` where nobody noted it.
     pub heard_at: Option<Timestamp>,
@@ -67,16 +67,9 @@ impl ControlState {
                 None => drop(self.pauses.insert(pause.instance.clone(), pause)),
             },
             ControlRecord::Upstream(upstream) => drop(self.upstreams.insert(key.to_owned(), upstream)),
-            ControlRecord::Shares(shares) => self.share(offset, shares),
+            ControlRecord::Shares(shares) => Standing::take(&mut self.shares, offset, shares),
         }
         Ok(())
-    }
-
-    fn share(&mut self, version: i64, shares: Shares) {
-        let standing = self.shares.get(&shares.launch);
-        if standing.is_none_or(|standing| standing.gives_way_to(&shares)) {
-            self.shares.insert(shares.launch.clone(), Standing { version, shares });
-        }
     }
 
     fn delete_shares(&mut self, key: &str) {

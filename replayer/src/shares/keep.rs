@@ -2,10 +2,12 @@
 //! this member.
 //!
 //! Guarantees: a new rate or new shares reach the pacer at once, whatever the member is doing; terms are acknowledged only when the
-//! pacer has them; nothing is written to the control topic after [`Keeper::give_up`].
+//! pacer has them; nothing of a limited rate is used before the control topic was read as far as it reached when the partitions were
+//! taken over; nothing is written to it after [`Keeper::give_up`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use shadow_control::{Change, ControlRecord, ControlWriter, Fellow, Shares};
@@ -23,8 +25,7 @@ use crate::pipeline::Line;
 const LOOK: Duration = Duration::from_millis(100);
 /// Between questions for the ends of the partitions.
 const ASK: Duration = Duration::from_secs(1);
-/// Longest wait for the control topic's end, and then to have read it to there: the lease's length, for which a topic whose last
-/// records were compacted away may hold up a rate.
+/// Longest wait for the control topic's end before it is asked for again.
 const CONTROL: Duration = Duration::from_secs(3);
 /// Longest wait for a record that is being written while partitions are given up.
 const LAST_WORD: Duration = Duration::from_millis(1500);
@@ -37,12 +38,11 @@ const END: &str = "end.";
 /// The task, its partitions and its tempo.
 pub(crate) struct Keeper {
     line: Arc<Line>,
-    admin: Admin,
     held: watch::Sender<Held>,
     tempo: watch::Receiver<Tempo>,
     /// Taken while a record is on its way.
     writing: Arc<Mutex<()>>,
-    tasks: [AbortHandle; 2],
+    tasks: [AbortHandle; 3],
 }
 
 /// The partitions of this member.
@@ -51,13 +51,32 @@ struct Held {
     partitions: BTreeSet<i32>,
     /// Since when.
     since: Instant,
-    /// What the control topic held then: this version is to be known before the partitions' shares are used.
-    known: i64,
+    stage: Stage,
 }
 
-impl Default for Held {
-    fn default() -> Self {
-        Self { partitions: BTreeSet::new(), since: Instant::now(), known: -1 }
+/// How far the partitions are this member's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Taken over; it is not known yet what the control topic held then.
+    Taken,
+    /// Their shares are used and spoken of once this version is known.
+    Held(i64),
+    /// Their shares are used for what still leaves, but nobody is to count on this member's word any more.
+    Leaving(i64),
+}
+
+impl Held {
+    fn now(partitions: BTreeSet<i32>) -> Self {
+        Self { partitions, since: Instant::now(), stage: Stage::Taken }
+    }
+
+    /// Whether their shares are used, and whether heartbeats speak of them, by who knows the control topic up to `version`.
+    fn stands(&self, version: i64) -> (bool, bool) {
+        match self.stage {
+            Stage::Taken => (false, false),
+            Stage::Held(from) => (version >= from, version >= from),
+            Stage::Leaving(from) => (version >= from, false),
+        }
     }
 }
 
@@ -69,8 +88,9 @@ struct Task {
     tempo: watch::Sender<Tempo>,
     writing: Arc<Mutex<()>>,
     writer: ControlWriter,
+    /// Version of the last record that this member wrote.
+    written: Arc<AtomicI64>,
     terms: Terms,
-    is_known: bool,
 }
 
 impl Drop for Keeper {
@@ -82,15 +102,16 @@ impl Drop for Keeper {
 impl Keeper {
     /// Begins without partitions, so with nothing of a limited rate.
     pub(crate) fn start(line: Arc<Line>, captured: Arc<str>, partitions: usize, admin: Admin) -> Self {
-        let (held, follow_held) = watch::channel(Held::default());
+        let (held, follow_held) = watch::channel(Held::now(BTreeSet::new()));
         let tempo = watch::Sender::new(Tempo::of(Pace::Halted, line.launch().replay.timing));
         let follow = tempo.subscribe();
         let writing = Arc::new(Mutex::new(()));
         let asking = tokio::spawn(ask(line.clone(), captured.clone(), follow_held.clone(), admin.clone()));
+        let knowing = tokio::spawn(know(held.clone(), admin));
         let task = Task {
             writer: ControlWriter::over(line.publisher.producer.clone(), &line.kafka),
             terms: Terms::of(None, partitions).0,
-            is_known: false,
+            written: Arc::new(AtomicI64::new(-1)),
             captured,
             partitions,
             held: follow_held,
@@ -99,7 +120,8 @@ impl Keeper {
             line: line.clone(),
         };
         let keeping = tokio::spawn(task.run());
-        Self { line, admin, held, tempo: follow, writing, tasks: [asking.abort_handle(), keeping.abort_handle()] }
+        let tasks = [asking, knowing, keeping].map(|task| task.abort_handle());
+        Self { line, held, tempo: follow, writing, tasks }
     }
 
     /// What the pacer follows.
@@ -108,23 +130,26 @@ impl Keeper {
     }
 
     /// These partitions are this member's now.
-    pub(crate) async fn hold(&self, partitions: impl Iterator<Item = i32>) {
-        let known = match timeout(CONTROL, self.admin.watermarks(topics::CONTROL, 0)).await {
-            Ok(Ok((_, end))) => end - 1,
-            // Then it cannot be written to either.
-            Ok(Err(_)) | Err(_) => -1,
-        };
-        self.held.send_replace(Held { partitions: partitions.collect(), since: Instant::now(), known });
+    pub(crate) fn hold(&self, partitions: impl Iterator<Item = i32>) {
+        self.held.send_replace(Held::now(partitions.collect()));
     }
 
-    /// No partition is this member's any more. Waits until it writes nothing more.
+    /// The partitions are drained from now on: what others have overtaken leaves at the rate. Waits until this member writes nothing more.
     pub(crate) async fn give_up(&self) {
-        self.held.send_replace(Held::default());
+        self.held.send_modify(|held| match held.stage {
+            Stage::Held(from) | Stage::Leaving(from) => held.stage = Stage::Leaving(from),
+            Stage::Taken => *held = Held::now(BTreeSet::new()),
+        });
         self.line.ledger.backlogs().give_up();
         self.line.heart.beat_now();
         if timeout(LAST_WORD, self.writing.lock()).await.is_err() {
             tracing::debug!("shares were still being written when partitions were given up");
         }
+    }
+
+    /// They are drained: no partition is this member's any more, and nothing of a limited rate.
+    pub(crate) fn gave_up(&self) {
+        self.held.send_replace(Held::now(BTreeSet::new()));
     }
 }
 
@@ -142,7 +167,7 @@ impl Task {
                 Ok(()) = control.changed() => self.follow(),
                 Ok(()) = self.held.changed() => self.follow(),
                 Ok(()) = launch.changed() => self.follow(),
-                _ = looks.tick() => self.look(&mut judge).await,
+                _ = looks.tick() => self.look(&mut judge),
             }
         }
     }
@@ -160,39 +185,51 @@ impl Task {
         self.terms = terms;
         // Kept to the end, so that what is given up meanwhile is not claimed afterwards.
         let held = self.held.borrow();
-        self.is_known = state.version >= held.known || held.since.elapsed() >= CONTROL;
+        let (is_used, is_spoken_of) = held.stands(state.version);
         let none = BTreeSet::new();
-        let held = if self.is_known { &held.partitions } else { &none };
-        let part = held.iter().map(|partition| self.terms.share(*partition)).sum();
+        let part = |whether| if whether { &held.partitions } else { &none };
+        let (used, spoken_of) = (part(is_used), part(is_spoken_of));
+        let part = used.iter().map(|partition| self.terms.share(*partition)).sum();
         let pace = Pace::share(state.rate_of(&self.captured, Some(name)), part);
         let tempo = Tempo::of(pace, self.line.launch().replay.timing);
         self.tempo.send_if_modified(|current| std::mem::replace(current, tempo) != tempo);
-        if self.line.ledger.backlogs().follows(self.terms.version, held) {
+        if self.line.ledger.backlogs().follows(self.terms.version, spoken_of) {
             self.line.heart.beat_now();
         }
     }
 
     /// Moves the shares, when that is this member's task and there is something to move.
-    async fn look(&mut self, judge: &mut Judge) {
-        if !self.is_known {
-            self.follow();
-        }
-        let name = self.line.publisher.launch.clone();
-        let claims: Vec<_> = self.line.heart.fellows(&name).iter().map(claim).collect();
-        judge.hear(&claims, Instant::now());
-        let writing = self.writing.clone();
-        let _writing = writing.lock().await;
-        let Held { partitions, since, .. } = self.held.borrow().clone();
-        let rate = self.line.control.borrow().rate_of(&self.captured, Some(&name));
+    fn look(&self, judge: &mut Judge) {
+        let name = &self.line.publisher.launch;
+        let Held { partitions, since, stage } = self.held.borrow().clone();
+        let (version, rate) = {
+            let control = self.line.control.borrow();
+            (control.version, control.rate_of(&self.captured, Some(name)))
+        };
         let matters = rate.is_some_and(|rate| rate > 0.0) && self.line.gate.is_open();
-        if !matters || !partitions.contains(&0) {
+        if !matters || !partitions.contains(&0) || !matches!(stage, Stage::Held(from) if version >= from) {
             return;
         }
-        let Some(next) = judge.next(&self.terms, &claims, since, Instant::now()) else { return };
-        let record = ControlRecord::Shares(record(&name, &self.line.publisher.instance, next));
-        if let Err(error) = self.writer.put(&record).await {
-            tracing::debug!(%error, launch = %name, "shares of the rate not written; they are again soon");
+        // One record at a time, and the next when this one was read.
+        let Ok(writing) = self.writing.clone().try_lock_owned() else { return };
+        if version < self.written.load(Ordering::SeqCst) {
+            return;
         }
+        let claims: Vec<_> = self.line.heart.fellows(name).iter().map(claim).collect();
+        judge.hear(&claims, Instant::now());
+        let Some(next) = judge.next(&self.terms, &claims, since, Instant::now()) else { return };
+        let (name, writer, written) = (name.clone(), self.writer.clone(), self.written.clone());
+        let record = ControlRecord::Shares(record(&name, &self.line.publisher.instance, next));
+        // Beside this task, which follows the control topic meanwhile.
+        tokio::spawn(async move {
+            match writer.put(&record).await {
+                Ok(version) => drop(written.fetch_max(version, Ordering::SeqCst)),
+                Err(error) => {
+                    tracing::debug!(%error, launch = %name, "shares of the rate not written; they are again soon");
+                }
+            }
+            drop(writing);
+        });
     }
 }
 
@@ -224,6 +261,33 @@ pub(crate) fn counters(
         [(format!("{LAG}{partition}"), lag), (format!("{END}{partition}"), end)]
     };
     std::iter::once((FOLLOWS.to_owned(), follows)).chain(holds.flat_map(of))
+}
+
+/// Finds out what the control topic holds whenever partitions were taken over; until that is known, they have nothing of a limited rate.
+async fn know(held: watch::Sender<Held>, admin: Admin) {
+    let mut follow = held.subscribe();
+    let is_asked = |held: &Held| held.stage == Stage::Taken && !held.partitions.is_empty();
+    loop {
+        let since = match follow.wait_for(is_asked).await {
+            Ok(held) => held.since,
+            Err(_) => return,
+        };
+        match timeout(CONTROL, admin.watermarks(topics::CONTROL, 0)).await {
+            Ok(Ok((_, end))) => {
+                held.send_if_modified(|held| {
+                    let still = is_asked(held) && held.since == since;
+                    if still {
+                        held.stage = Stage::Held(end - 1);
+                    }
+                    still
+                });
+            }
+            Ok(Err(_)) | Err(_) => {
+                tracing::debug!("the control topic's end is not known; it is asked for again");
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
 }
 
 /// Keeps asking how far the partitions of this member reach. The consumer's own word is old for those that it does not read because

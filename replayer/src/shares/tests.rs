@@ -26,7 +26,7 @@ fn claim(follows: i64, holds: &[(i32, i64)], heard: Instant) -> Claim {
 }
 
 fn terms(version: i64, before: &[f64], now: &[f64]) -> Terms {
-    Terms { version, before: before.to_vec(), now: now.to_vec() }
+    Terms { version, before: before.to_vec(), now: now.to_vec(), passed_over: false }
 }
 
 fn thousandths(shares: &[f64]) -> Vec<u32> {
@@ -67,6 +67,14 @@ async fn shares_are_moved_in_two_records_and_not_for_little() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_stands_is_written_once_more_when_another_record_was_passed_over() {
+    let (before, now) = ([0.5, 0.5], [0.7, 0.2]);
+    let passed_over = Terms { passed_over: true, ..terms(7, &before, &now) };
+    let again = Judge::default().next(&passed_over, &[], Instant::now(), Instant::now());
+    assert_eq!(again, Some(Next { after: 7, before: before.to_vec(), now: now.to_vec() }), "it raises nothing");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_arrives_counts_as_demand() {
     let start = Instant::now();
     let mut judge = Judge::default();
@@ -104,7 +112,7 @@ async fn nothing_is_decided_on_what_was_said_before_the_partitions_moved() {
 fn shares_that_cannot_be_used_are_equal_ones() {
     let next = Next { after: -1, before: vec![0.9, 0.9], now: vec![0.5, 0.5] };
     let ControlRecord::Shares(shares) = record(&next) else { unreachable!("shares") };
-    let (terms, refused) = Terms::of(Some(&Standing { version: 3, shares }), 2);
+    let (terms, refused) = Terms::of(Some(&Standing { version: 3, shares, passed_over: false }), 2);
     assert_eq!((terms.version, terms.share(0), terms.share(1)), (3, 0.5, 0.5));
     assert_eq!(refused, Some(SharesError::TooMuch(1.8)));
 }

@@ -95,6 +95,7 @@ fn main() -> ExitCode {
             requests_of_a_session_leave_one_after_the_other,
             a_stuck_session_delays_only_itself,
             what_waits_for_its_session_is_the_next_owners,
+            with_a_rate_what_was_overtaken_leaves_before_its_partition,
             without_an_order_nothing_waits_for_a_session,
             the_breaker_waits_until_an_ill_candidate_is_well,
             it_stops_soon_while_the_breaker_is_open,

@@ -123,6 +123,29 @@ pub(crate) async fn what_waits_for_its_session_is_the_next_owners(brokers: &str)
     assert!(account.duplicates <= 1, "only what had overtaken the request that hung is sent again");
 }
 
+pub(crate) async fn with_a_rate_what_was_overtaken_leaves_before_its_partition(brokers: &str) {
+    let mut bench = Bench::new(brokers, "overtaken", 1).await;
+    let service = Service::start(Manners { hangs_on: Some("one/1"), ..Manners::default() }).await;
+    let mut launch = bench.launch_of(&service);
+    launch.limits.timeout_ms = 600_000;
+    bench.rate(Some(50.0)).await;
+    bench.put(launch).await;
+    for number in 1..=5 {
+        bench.capture_of(0, "one", number).await;
+    }
+    bench.capture_of(0, "two", 1).await;
+    let replayer = bench.replayer("overtaken-1");
+    bench.heartbeat("overtaken-1", |s| s.counters.get("completed") == Some(&1)).await;
+    let stopping = tokio::spawn(replayer.stop());
+    bench.heartbeat("overtaken-1", |s| s.counters.contains_key("shares") && !s.counters.contains_key("lag.0")).await;
+    service.let_go();
+    stopping.await.expect("it stops");
+    let replayer = bench.replayer("overtaken-2");
+    let account = bench.outcomes().await;
+    replayer.stop().await;
+    assert_eq!((account.duplicates, account.counts()["completed"], service.asked()), (0, 6, 6));
+}
+
 pub(crate) async fn without_an_order_nothing_waits_for_a_session(brokers: &str) {
     let mut bench = Bench::new(brokers, "disorder", 1).await;
     let service = Service::start(Manners { hangs_on: Some("one/1"), ..Manners::default() }).await;
