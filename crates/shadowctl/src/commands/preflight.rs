@@ -7,6 +7,7 @@
 mod finding;
 mod isolation;
 mod keys;
+mod meeting;
 mod reach;
 mod topology;
 
@@ -70,17 +71,26 @@ pub(crate) async fn run(
             .warn("offline: what agents announced is not compared", "run it without --offline");
         None
     } else {
-        let kafka = match &topology.kafka {
-            Some(brokers) => Kafka::at(KafkaConfig::at(brokers))?,
-            None => kafka()?,
-        };
-        let sql = match &topology.clickhouse {
-            Some(url) => sql()?.at(url),
-            None => sql()?,
-        };
-        reach::clickhouse(&sql, &mut Findings::of("clickhouse", &mut list)).await;
+        // What cannot be used is a finding: it must not stand before another one that says unsafe.
+        let sql = sql().map(|sql| topology.clickhouse.iter().fold(sql, Sql::at));
+        let mut of_clickhouse = Findings::of("clickhouse", &mut list);
+        match sql {
+            Ok(sql) => reach::clickhouse(&sql, &mut of_clickhouse).await,
+            Err(failure) => of_clickhouse.problem(failure.cause, failure.remedy),
+        }
         reach::shadow(&topology, &mut Findings::of("shadow", &mut list)).await;
-        reach::kafka(&topology, &kafka, &mut Findings::of("kafka", &mut list)).await
+        let kafka = kafka().and_then(|kafka| match &topology.kafka {
+            Some(brokers) => Kafka::at(KafkaConfig { brokers: brokers.clone(), ..kafka.config }),
+            None => Ok(kafka),
+        });
+        let mut of_kafka = Findings::of("kafka", &mut list);
+        match kafka {
+            Ok(kafka) => reach::kafka(&topology, &kafka, &mut of_kafka).await,
+            Err(failure) => {
+                of_kafka.problem(failure.cause, failure.remedy);
+                None
+            }
+        }
     };
     reach::targets(&topology, &hosts, state.as_ref(), &mut Findings::of("targets", &mut list));
     conclude(list, args.output)

@@ -12,6 +12,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::finding::{Findings, Level};
+use super::isolation;
+use super::meeting::places;
 use super::topology::{Side, Topology};
 use crate::commands::launch::host_port;
 use crate::failure::Failure;
@@ -34,7 +36,7 @@ impl Hosts {
         let mut found = BTreeMap::new();
         let sides = topology.shadows().map(|(_, side)| side).chain([&topology.primary]);
         for side in sides {
-            let stores = side.stores.iter().flatten().map(|store| store.place().0);
+            let stores = side.stores.iter().flatten().flat_map(places).map(|(host, _)| host);
             for host in stores.chain([bare(&side.url)]) {
                 if found.contains_key(&host) {
                     continue;
@@ -57,11 +59,12 @@ impl Hosts {
         Self(found)
     }
 
-    /// Whether two names lead to one host.
-    pub(crate) fn same(&self, a: &str, b: &str) -> bool {
+    /// Whether two names lead to one host; `None` when one of them does not resolve.
+    pub(crate) fn same(&self, a: &str, b: &str) -> Option<bool> {
         let (a, b) = (self.addresses(a), self.addresses(b));
-        let local = |ips: &[IpAddr]| ips.iter().any(IpAddr::is_loopback);
-        a.iter().any(|ip| b.contains(ip)) || (local(a) && local(b))
+        let local = |ips: &[IpAddr]| ips.iter().any(|ip| ip.is_loopback() || ip.is_unspecified());
+        let known = !a.is_empty() && !b.is_empty();
+        known.then(|| a.iter().any(|ip| b.contains(ip)) || (local(a) && local(b)))
     }
 
     fn addresses(&self, host: &str) -> &[IpAddr] {
@@ -88,11 +91,14 @@ pub(crate) fn targets(topology: &Topology, hosts: &Hosts, state: Option<&Control
         let resolved = hosts.addresses(&bare(&side.url));
         let announced = state.iter().flat_map(|state| state.upstreams.values());
         match target::judge(&side.url, &lists, resolved, announced.chain([&declared])) {
+            Err(Refusal::Upstream { address, service, .. }) => {
+                findings.unsafe_(
+                    format!("the {name} {} is production: service {service} is at {address}", side.url),
+                    format!("name the {name}'s own address under [{name}]"),
+                );
+                continue;
+            }
             Ok(()) => {}
-            Err(Refusal::Upstream { address, service, .. }) => findings.unsafe_(
-                format!("the {name} {} is production: service {service} is at {address}", side.url),
-                format!("name the {name}'s own address under [{name}]"),
-            ),
             // What cannot be resolved from here cannot be compared with networks either.
             Err(Refusal::NotAllowed { .. }) if resolved.is_empty() => {}
             Err(refusal) => findings.problem(
@@ -100,6 +106,22 @@ pub(crate) fn targets(topology: &Topology, hosts: &Hosts, state: Option<&Control
                 "mend the url, or allow and deny; replayers hold to them",
             ),
         }
+        let primary = &topology.primary.url;
+        let same_port = side.url.port_or_known_default() == primary.port_or_known_default();
+        let unresolved = match (resolved, hosts.addresses(&bare(primary))) {
+            ([], _) => &side.url,
+            (_, []) if same_port => primary,
+            _ => continue,
+        };
+        findings.add(
+            isolation::unshown(topology),
+            format!(
+                "nothing shows that the {name} {} is not production: {} does not resolve here",
+                side.url,
+                bare(unresolved)
+            ),
+            "run preflight where the names resolve, without --offline, or name addresses",
+        );
     }
     if findings.list[before..].is_empty() {
         findings.ok("no target is production, and the lists let each through");

@@ -1,6 +1,5 @@
 //! The topology as people declare it: a TOML file. Pure; an error names its line.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -73,12 +72,15 @@ fn tenth() -> f64 {
 pub(crate) struct Store {
     /// What it is: `postgres`, `redis`, `s3`, ...
     pub(crate) kind: String,
-    /// `host` or `host:port`.
+    /// `host` or `host:port`; several of a cluster with commas between.
     pub(crate) host: String,
     /// Database, bucket, topic prefix; without it the whole server.
     pub(crate) name: Option<String>,
     /// How this side uses it.
     pub(crate) mode: Mode,
+    /// Of a store of the shadow: why it is not production's though it is another port of the same host, or a name that does not
+    /// resolve where preflight runs. Believed; the same port of the same host stays the same place.
+    pub(crate) separate: Option<String>,
 }
 
 /// How a side uses a store.
@@ -160,51 +162,6 @@ impl Topology {
 }
 
 impl Store {
-    /// Whether `other` is, or may be, the same place. `same_host` judges hosts whose names differ.
-    pub(crate) fn meets(&self, other: &Self, same_host: impl Fn(&str, &str) -> bool) -> bool {
-        let ((here, port), (there, other_port)) = (self.place(), other.place());
-        let kinds = self.kind.eq_ignore_ascii_case(&other.kind) || (port.is_some() && port == other_port);
-        let ports = port.is_none() || other_port.is_none() || port == other_port;
-        let names = match (&self.name, &other.name) {
-            (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
-            // Whoever has the whole server has every database on it.
-            _ => true,
-        };
-        kinds && ports && names && (here == there || same_host(&here, &there))
-    }
-
-    /// Host in lower case, and port where it is known.
-    pub(crate) fn place(&self) -> (String, Option<u16>) {
-        let text = self.host.trim().trim_end_matches('.').to_ascii_lowercase();
-        let bare = text.trim_start_matches('[').trim_end_matches(']');
-        if bare.parse::<IpAddr>().is_ok() {
-            return (bare.to_owned(), self.usual_port());
-        }
-        match text.rsplit_once(':') {
-            Some((host, port)) if port.parse::<u16>().is_ok() => {
-                let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
-                (host.to_owned(), port.parse().ok())
-            }
-            _ => (text.clone(), self.usual_port()),
-        }
-    }
-
-    fn usual_port(&self) -> Option<u16> {
-        Some(match self.kind.to_ascii_lowercase().as_str() {
-            "postgres" | "postgresql" => 5432,
-            "mysql" | "mariadb" => 3306,
-            "redis" | "valkey" => 6379,
-            "mongodb" | "mongo" => 27017,
-            "kafka" => 9092,
-            "elasticsearch" | "opensearch" => 9200,
-            "rabbitmq" | "amqp" => 5672,
-            "memcached" => 11211,
-            "cassandra" | "scylla" => 9042,
-            "mssql" | "sqlserver" => 1433,
-            _ => return None,
-        })
-    }
-
     /// As a person names it.
     pub(crate) fn shown(&self) -> String {
         match &self.name {
