@@ -27,7 +27,8 @@ impl Launch {
     /// Why it may not.
     pub fn may_send(&self, method: &str, route: &str) -> Result<Sending<'_>, SkipReason> {
         let is_safe = SAFE_METHODS.contains(&method);
-        let isolated = self.isolation.is_some();
+        // Blank words declare nothing.
+        let isolated = self.isolation.as_ref().is_some_and(|words| !words.trim().is_empty());
         let holds = |rule: &&WriteRule| rule.route == route || rule.route == "*" && !is_safe;
         let Some(rule) = self.replay.writes.iter().find(holds) else {
             return if is_safe || isolated { Ok(Sending::Captured) } else { Err(SkipReason::UnsafeMethod) };
@@ -90,5 +91,13 @@ mod tests {
                 assert_eq!(launch.may_send(method, route), expected, "{route}, rules {ruled}, isolated {isolated}");
             }
         }
+    }
+
+    #[test]
+    fn blank_words_are_no_isolation() {
+        let (name, candidate) = ("a".parse().unwrap(), "http://127.0.0.1:1".parse().unwrap());
+        let mut launch = Launch::of(name, "shop".parse().unwrap(), candidate, Change::by("test", "test"));
+        launch.isolation = Some(" \n".to_owned());
+        assert_eq!(launch.may_send("POST", "POST /orders"), Err(SkipReason::UnsafeMethod));
     }
 }

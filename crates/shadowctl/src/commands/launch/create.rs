@@ -19,7 +19,7 @@ use super::{StartAt, change, start, target};
 use crate::commands::diff::rules;
 use crate::commands::ramp::{OnFailArg, Steps};
 use crate::failure::Failure;
-use crate::kafka::Kafka;
+use crate::kafka::{Kafka, Written};
 use crate::output::Output;
 use crate::words;
 
@@ -70,7 +70,7 @@ pub(crate) struct CreateArgs {
     pub(crate) gates: Option<PathBuf>,
     /// How the candidate, and the control, are kept from production's stores, in your words; without it only safe methods are
     /// replayed
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = isolation)]
     pub(crate) isolation: Option<String>,
     /// Targets that are allowed, as `host`, `host:port` or a network such as `10.1.0.0/16`; repeatable
     #[arg(long, value_name = "HOST", value_parser = target::entry)]
@@ -114,6 +114,17 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
         _ => Err("a share is a number above 0 and up to 1, such as 0.1".to_owned()),
+    }
+}
+
+/// Words that say nothing open no writes: they are an unset variable of somebody's script.
+pub(crate) fn isolation(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => {
+            Err("say how its stores are kept apart, or leave the option out: then only safe methods are replayed"
+                .into())
+        }
+        words => Ok(words.to_owned()),
     }
 }
 
@@ -164,12 +175,10 @@ impl fmt::Display for Created {
 pub(crate) async fn create(kafka: &Kafka, args: CreateArgs) -> Result<Created, Failure> {
     let rules = args.rules.as_deref().map(read_rules).transpose()?;
     let gates = args.gates.as_deref().map(read_gates).transpose()?;
-    let mut replay = args.replay.as_deref().map(read_replay).transpose()?.unwrap_or_default();
-    replay.deny.extend(args.deny);
-    if let [first, more @ ..] = replay.problems().as_slice() {
-        let cause = more.iter().fold(first.clone(), |all, problem| format!("{all}\n  {problem}"));
-        return Err(Failure::usage(cause, "correct the file of --replay; docs/replay.md explains every key"));
-    }
+    let replay = match &args.replay {
+        Some(file) => read_replay(file, args.deny)?,
+        None => Replay { deny: args.deny, ..Replay::default() },
+    };
     let control = args.control.map(|url| Control { url, sample: args.control_sample });
     let on_fail = args.on_fail.into();
     let ramp = args.ramp.map(|Steps(steps)| Ramp { on_fail, ..Ramp::of(steps) });
@@ -221,6 +230,12 @@ pub(crate) async fn put_new(kafka: &Kafka, mut launch: Launch, from: StartAt) ->
         }
     }
     let state = kafka.control().await?;
+    if state.unreadable.contains(&ControlRecord::launch_key(&launch.name)) {
+        return Err(Failure::negative(
+            format!("launch {} was written by a newer version, which this one would overwrite", launch.name),
+            "choose another name, or upgrade shadowctl",
+        ));
+    }
     if state.launches.contains_key(&launch.name) {
         return Err(Failure::negative(
             format!("launch {} exists", launch.name),
@@ -237,7 +252,16 @@ pub(crate) async fn put_new(kafka: &Kafka, mut launch: Launch, from: StartAt) ->
     let replayed = topics::replayed(&launch.service, &launch.name);
     kafka.admin.ensure_topic(&TopicSpec::deleting(replayed, partitions as i32)).await?;
     let record = ControlRecord::Launch(Box::new(launch.clone()));
-    let version = ControlWriter::new(&kafka.config)?.put(&record).await?;
+    let writer = ControlWriter::new(&kafka.config)?;
+    let version = writer.put(&record).await?;
+    // Kafka has no compare-and-swap: who was first is looked at afterwards, and keeps the name.
+    if let Written::Launch(theirs) = kafka.written_between(&launch.name, state.version, version).await? {
+        writer.put(&ControlRecord::Launch(theirs.clone())).await?;
+        return Err(Failure::negative(
+            format!("{} created launch {} at the same moment", theirs.change.by, launch.name),
+            format!("choose another name; `shadowctl launch show {}` shows theirs", launch.name),
+        ));
+    }
     Ok(Created { launch, version, partitions })
 }
 
@@ -250,11 +274,20 @@ fn read_rules(path: &Path) -> Result<String, Failure> {
     rules::read(path).map(|(text, _)| text)
 }
 
-fn read_replay(path: &Path) -> Result<Replay, Failure> {
-    let text = read_checked(path, "--replay", "correct it; docs/replay.md explains every key", |text| {
-        toml::from_str::<Replay>(text)
-    })?;
-    toml::from_str(&text).map_err(Failure::internal)
+/// Reads a file of `--replay`; `deny` joins what it denies.
+///
+/// # Errors
+/// When it cannot be read, or contradicts itself.
+pub(crate) fn read_replay(path: &Path, deny: Vec<String>) -> Result<Replay, Failure> {
+    const REMEDY: &str = "correct it; docs/replay.md explains every key";
+    let text = read_checked(path, "--replay", REMEDY, |text| toml::from_str::<Replay>(text))?;
+    let mut replay: Replay = toml::from_str(&text).map_err(Failure::internal)?;
+    replay.deny.extend(deny);
+    if let [first, more @ ..] = replay.problems().as_slice() {
+        let cause = more.iter().fold(first.clone(), |all, problem| format!("{all}\n  {problem}"));
+        return Err(Failure::usage(cause, "correct the file of --replay; docs/replay.md explains every key"));
+    }
+    Ok(replay)
 }
 
 fn read_gates(path: &Path) -> Result<String, Failure> {
@@ -304,6 +337,14 @@ mod tests {
         for wrong in ["--control-sample 0.5", "--control http://d:1 --control-sample 0", "--control d:1"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn words_that_say_nothing_are_no_isolation() {
+        for blank in ["--isolation=", "--isolation=\u{a0}"] {
+            assert!(parse(blank).is_err(), "{blank:?}");
+        }
+        assert_eq!(parse("--isolation=own").unwrap().isolation.as_deref(), Some("own"));
     }
 
     #[test]

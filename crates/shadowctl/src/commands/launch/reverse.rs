@@ -1,11 +1,13 @@
 //! `shadowctl launch reverse`: after a promotion the old version becomes the shadow of a new launch, so that what the new version
 //! changed for users is measured the other way round, and going back stays rehearsed.
 
-use shadow_control::{Control, Launch, LaunchStatus};
+use std::path::{Path, PathBuf};
+
+use shadow_control::{Control, Launch, LaunchStatus, Replay};
 use shadow_record::LaunchName;
 use url::Url;
 
-use super::create::{put_new, share};
+use super::create::{isolation, put_new, read_replay, share};
 use super::{StartAt, change, status_word, target};
 use crate::failure::Failure;
 use crate::kafka::{Kafka, launch_of};
@@ -14,7 +16,8 @@ use crate::output::Output;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The new launch has the same filters, rules, gates, limits and way of replaying. Its isolation is declared anew, because it is that of
-another copy, and so is its control, which would be a second copy of the version that is live now.
+another copy, and so is its control, which would be a second copy of the version that is live now. What the promoted launch denied may be just
+where the old version is: --deny names others.
 
 Example:
   shadowctl launch promote checkout-v2
@@ -39,11 +42,17 @@ pub(crate) struct ReverseArgs {
     #[arg(long, default_value = "latest", value_name = "WHERE")]
     from: StartAt,
     /// How the old version is kept from production's stores, in your words; without it only safe methods are replayed
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = isolation)]
     isolation: Option<String>,
     /// Targets that are allowed, in place of those of the promoted launch; repeatable
     #[arg(long, value_name = "HOST", value_parser = target::entry)]
     allow: Vec<String>,
+    /// Targets that are refused, in place of those of the promoted launch; repeatable
+    #[arg(long, value_name = "HOST", value_parser = target::entry)]
+    deny: Vec<String>,
+    /// How to replay (TOML), in place of the promoted launch's way, such as a handshake that the old version answers
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
     /// Create it paused
     #[arg(long)]
     paused: bool,
@@ -72,6 +81,7 @@ fn reversed(promoted: &Launch, args: ReverseArgs) -> Result<Launch, Failure> {
         ));
     }
     let why = args.why.unwrap_or_else(|| format!("the reverse of {name}"));
+    let replay = way(promoted, args.replay.as_deref(), args.deny)?;
     let share = promoted.control.as_ref().map_or(Control::default_sample(), |control| control.sample);
     let start = std::collections::BTreeMap::new();
     Ok(Launch {
@@ -81,10 +91,20 @@ fn reversed(promoted: &Launch, args: ReverseArgs) -> Result<Launch, Failure> {
         sample: args.sample,
         isolation: args.isolation,
         allow: if args.allow.is_empty() { promoted.allow.clone() } else { args.allow },
+        replay,
         start,
         status: if args.paused { LaunchStatus::Paused } else { LaunchStatus::Active },
         ramp: None,
         change: change(Some(why)),
         ..promoted.clone()
     })
+}
+
+/// The promoted launch's way of replaying, or that of the file; `deny` in place of the promoted launch's, beside the file's.
+fn way(promoted: &Launch, file: Option<&Path>, deny: Vec<String>) -> Result<Replay, Failure> {
+    match file {
+        Some(file) => read_replay(file, deny),
+        None if deny.is_empty() => Ok(promoted.replay.clone()),
+        None => Ok(Replay { deny, ..promoted.replay.clone() }),
+    }
 }

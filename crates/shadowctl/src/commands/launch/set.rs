@@ -5,7 +5,7 @@ use shadow_control::{Filters, Launch, RampState};
 use shadow_record::LaunchName;
 use shadow_runtime::units::HumanDuration;
 
-use super::create::{route, share, timeout, upper};
+use super::create::{isolation, route, share, timeout, upper};
 use super::rewrite::rewrite;
 use super::{change, refuse_ended};
 use crate::commands::differences::{Difference, differences, render};
@@ -51,7 +51,7 @@ pub(crate) struct SetArgs {
     #[arg(long, conflicts_with = "headers")]
     all_headers: bool,
     /// How the candidate, and the control, are kept from production's stores, in your words
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = isolation)]
     isolation: Option<String>,
     /// Take the declared isolation back: only safe methods are replayed
     #[arg(long, conflicts_with = "isolation")]

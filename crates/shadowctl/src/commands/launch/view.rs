@@ -70,7 +70,8 @@ impl<'a> Shown<'a> {
         let list = |all: &[String], none: &str| if all.is_empty() { none.to_owned() } else { all.join(", ") };
         let start: Vec<String> = self.launch.start.iter().map(|(p, offset)| format!("{p}:{offset}")).collect();
         let change = &self.launch.change;
-        let (limits, isolated) = (&self.launch.limits, isolation.clone());
+        let limits = &self.launch.limits;
+        let isolated = isolation.clone().filter(|words| !words.trim().is_empty());
         let mut lines = vec![
             ("launch", name.to_string()),
             ("status", self.state()),
