@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shadow_control::{ControlRecord, ControlWriter, Launch, Rate};
-use shadow_record::{LaunchName, topics};
+use shadow_record::{LaunchName, ServiceName, topics};
 use tokio::time::Instant;
 
 use super::rewrite::rewrite;
@@ -15,6 +15,7 @@ use super::{change, is_ended, status_word};
 use crate::commands::pause::{self, ConfirmArgs, Wanted};
 use crate::failure::Failure;
 use crate::kafka::{Kafka, launch_of};
+use crate::output::Output;
 
 /// How long members may take to leave a group, and the time between two attempts to delete it.
 const LEAVING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_millis(500));
@@ -23,7 +24,8 @@ const LEAVING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_m
 #[command(after_help = "\
 Only a launch that has ended, by promotion or rollback, can be deleted. What it found stays in ClickHouse, and so does its replayed topic
 and its consumer groups in Kafka, unless --with-topics deletes these too. The comparator stops working on it: see with
-`shadowctl ledger NAME` that nothing is pending.
+`shadowctl ledger NAME` that nothing is pending. When a replayer or comparator has not let go in time, the same command deletes later what is
+left.
 
 Examples:
   shadowctl launch delete checkout-v2 --why 'cleaned up'
@@ -45,33 +47,97 @@ pub(crate) struct DeleteArgs {
 #[derive(Debug, Serialize)]
 struct Deleted {
     launch: LaunchName,
-    control_version: i64,
+    /// `null` when its control record was deleted before.
+    control_version: Option<i64>,
     deleted: Vec<String>,
     stays: Vec<String>,
 }
 
 impl Deleted {
+    fn of(launch: LaunchName, control_version: Option<i64>) -> Self {
+        let rows =
+            format!("rows in ClickHouse: `shadowctl report {launch}` and `shadowctl verdict {launch}` go on working");
+        Self { launch, control_version, deleted: Vec::new(), stays: vec![rows] }
+    }
+
     fn render(&self) -> String {
-        let mut text = format!("launch {} deleted (control version {})\n", self.launch, self.control_version);
+        let mut text = match self.control_version {
+            Some(version) => format!("launch {} deleted (control version {version})\n", self.launch),
+            None => format!("launch {} was deleted before\n", self.launch),
+        };
         let lines = self.deleted.iter().map(|what| format!("  deleted  {what}\n"));
         text.extend(lines.chain(self.stays.iter().map(|what| format!("  stays    {what}\n"))));
         text
     }
 }
 
+/// What a launch has in Kafka beside its control record.
+struct Kept {
+    topics: Vec<String>,
+    groups: [String; 2],
+}
+
+impl Kept {
+    fn of(name: &LaunchName, topics: Vec<String>) -> Self {
+        Self { topics, groups: [topics::replayer_group(name), topics::comparator_group(name)] }
+    }
+
+    /// What is left of a launch that is no longer on the control topic: neither service nor launch has a dot in its name.
+    async fn left_of(kafka: &Kafka, name: &LaunchName) -> Result<Self, Failure> {
+        let ours = |topic: &String| {
+            let service = topic.split('.').nth(2).and_then(|service| service.parse::<ServiceName>().ok());
+            service.is_some_and(|service| topics::replayed(&service, name) == *topic)
+        };
+        Ok(Self::of(name, kafka.admin.topics().await?.into_iter().filter(ours).collect()))
+    }
+
+    fn shown(&self) -> impl Iterator<Item = String> {
+        let topics = self.topics.iter().map(|topic| format!("topic {topic}"));
+        topics.chain(self.groups.iter().map(|group| format!("group {group}")))
+    }
+
+    /// Deletes the groups, then the topics: as long as something is left, a topic shows it. What is done moves in `answer` from what
+    /// stays to what was deleted.
+    async fn delete(&self, kafka: &Kafka, answer: &mut Deleted) -> Result<(), Failure> {
+        answer.stays.extend(self.shown());
+        let mut done = |what: String| {
+            answer.stays.retain(|stays| *stays != what);
+            answer.deleted.push(what);
+        };
+        for group in &self.groups {
+            delete_group(kafka, group).await?;
+            done(format!("group {group}"));
+        }
+        for topic in &self.topics {
+            kafka.admin.delete_topic(topic).await?;
+            done(format!("topic {topic}"));
+        }
+        Ok(())
+    }
+}
+
 pub(super) async fn run(kafka: &Kafka, args: DeleteArgs) -> Result<(), Failure> {
     let DeleteArgs { name, with_topics, yes, confirm } = args;
     let state = kafka.control().await?;
-    let launch = launch_of(&state, &name)?;
+    let sure = |kept: &Kept| {
+        let what: Vec<String> = kept.shown().collect();
+        let refusal = Failure::usage(format!("this would delete {} for good", what.join(", ")), "add --yes");
+        if with_topics && !yes { Err(refusal) } else { Ok(()) }
+    };
+    let launch = match launch_of(&state, &name) {
+        Ok(launch) => launch,
+        Err(unknown) => {
+            let kept = Kept::left_of(kafka, &name).await?;
+            if !with_topics || kept.topics.is_empty() || state.unreadable.contains(&ControlRecord::launch_key(&name)) {
+                return Err(unknown);
+            }
+            sure(&kept)?;
+            return finish(kafka, &kept, Deleted::of(name, None), confirm.output).await;
+        }
+    };
     refuse_running(launch)?;
-    let replayed = topics::replayed(&launch.service, &name);
-    let groups = [topics::replayer_group(&name), topics::comparator_group(&name)];
-    if with_topics && !yes {
-        return Err(Failure::usage(
-            format!("this would delete topic {replayed} and groups {} for good", groups.join(" and ")),
-            "add --yes",
-        ));
-    }
+    let kept = Kept::of(&name, vec![topics::replayed(&launch.service, &name)]);
+    sure(&kept)?;
     let last_word = rewrite(kafka, &name, |launch| {
         refuse_running(launch)?;
         Ok(Some(Launch { change: change(confirm.why.clone()), ..launch.clone() }))
@@ -88,22 +154,26 @@ pub(super) async fn run(kafka: &Kafka, args: DeleteArgs) -> Result<(), Failure> 
     for key in rates.chain([ControlRecord::shares_key(&name), ControlRecord::launch_key(&name)]) {
         control_version = writer.delete(&key).await?;
     }
-    let mut deleted = vec![format!("its control record ({})", status_word(launch.status))];
-    let rows = format!("rows in ClickHouse: `shadowctl report {name}` and `shadowctl verdict {name}` go on working");
-    let in_kafka = [format!("topic {replayed}")].into_iter().chain(groups.iter().map(|group| format!("group {group}")));
-    let mut stays = vec![rows];
+    let mut answer = Deleted::of(name, Some(control_version));
+    answer.deleted.push(format!("its control record ({})", status_word(launch.status)));
     if with_topics {
-        for group in &groups {
-            delete_group(kafka, group).await?;
-        }
-        kafka.admin.delete_topic(&replayed).await?;
-        deleted.extend(in_kafka);
-    } else {
-        stays.extend(in_kafka);
-        stays.push("so another launch of this name would go on where this one was: choose another name".to_owned());
+        return finish(kafka, &kept, answer, confirm.output).await;
     }
-    let deleted = Deleted { launch: name, control_version, deleted, stays };
-    confirm.output.show(&deleted, Deleted::render)
+    answer.stays.extend(kept.shown());
+    answer.stays.push("so another launch of this name would go on where this one was: choose another name".to_owned());
+    confirm.output.show(&answer, Deleted::render)
+}
+
+/// Deletes what is kept in Kafka, and says how far it came also when it did not come to the end.
+async fn finish(kafka: &Kafka, kept: &Kept, mut answer: Deleted, output: Output) -> Result<(), Failure> {
+    let done = kept.delete(kafka, &mut answer).await;
+    output.show(&answer, Deleted::render)?;
+    done.map_err(|failure| {
+        let again = format!("`shadowctl launch delete {} --with-topics --yes` deletes what is left", answer.launch);
+        let busy = "wait until replayers and comparators have let go, or look at their logs";
+        let remedy = if failure.remedy.is_empty() { busy } else { failure.remedy.as_str() };
+        Failure { remedy: format!("{remedy}; then {again}"), ..failure }
+    })
 }
 
 fn refuse_running(launch: &Launch) -> Result<(), Failure> {
