@@ -100,7 +100,7 @@ pub(crate) async fn run(kafka: impl Fn() -> Result<Kafka, Failure>, args: Import
     let mut answer = Answer::of(&args, &masker, entry);
     let length = survey.length();
     let wanted = survey.wanted;
-    answer.add(survey);
+    answer.add(survey, args.repeat);
     if wanted == 0 {
         args.output.show(&answer, render)?;
         return Err(Failure::negative("the recording holds nothing to import", "see what is said of its entries"));
@@ -108,7 +108,6 @@ pub(crate) async fn run(kafka: impl Fn() -> Result<Kafka, Failure>, args: Import
     let plan = Plan { recording, hosts: Hosts::named(&args.hosts), length, repeat: args.repeat, room: None };
     if args.dry_run {
         blocking(move || mask_only(&plan, &sealer)).await?;
-        answer.imported = i64::try_from(wanted).unwrap_or(i64::MAX);
         return args.conclude(&answer);
     }
     let kafka = kafka()?;
@@ -126,7 +125,6 @@ pub(crate) async fn run(kafka: impl Fn() -> Result<Kafka, Failure>, args: Import
     .await?;
     let (account, word) = recorder.finish().await;
     interrupted.abort();
-    let appended = appended?;
     answer.settle(&account, &appended);
     answer.broken_count += appended.refused.len() as u64;
     // These were told among the broken ones.
@@ -136,6 +134,10 @@ pub(crate) async fn run(kafka: impl Fn() -> Result<Kafka, Failure>, args: Import
         args.output.show(&answer, render)?;
         let cause = "Kafka has not acknowledged every record";
         return Err(Failure::unreachable(cause, "import it again into another service, once Kafka is well"));
+    }
+    if let Some(failure) = appended.failed {
+        args.output.show(&answer, render)?;
+        return Err(failure);
     }
     if word == LastWord::InDoubt {
         crate::output::note(&format!("the import's account may be missing in the ledger: {KAFKA_REMEDY}"));

@@ -55,26 +55,23 @@ pub(super) struct Appended {
     /// Exchanges whose record Kafka's client refused.
     pub(super) refused: Vec<Broken>,
     pub(super) stopped: bool,
+    /// Why it ended before its end.
+    pub(super) failed: Option<Failure>,
 }
 
 /// Appends all passes. Blocks the thread.
-///
-/// # Errors
-/// When Kafka does not answer the question for room.
-pub(super) fn append(
-    plan: Plan,
-    recorder: &Recorder,
-    meter: &Meter,
-    stop: &CancellationToken,
-) -> Result<Appended, Failure> {
+pub(super) fn append(plan: Plan, recorder: &Recorder, meter: &Meter, stop: &CancellationToken) -> Appended {
     let Plan { recording, hosts, length, repeat, room } = plan;
-    let mut line = Line { recorder, room, stop, appended: Appended::default(), failed: None };
+    let mut line = Line { recorder, room, stop, appended: Appended::default() };
     let mut shift = Duration::ZERO;
     loop {
         line.appended.passes += 1;
         let mut window = Window::default();
         // What cannot be read was told by the survey.
         let _ = recording.each(&mut |entry| {
+            if stop.is_cancelled() {
+                return ControlFlow::Break(());
+            }
             meter.read(&recording);
             let Ok(exchange) = entry.read else { return ControlFlow::Continue(()) };
             if !hosts.want(&exchange.host) {
@@ -83,11 +80,11 @@ pub(super) fn append(
             }
             match window.push(Placed { index: entry.index, exchange }) {
                 Some(placed) => line.put(placed, shift),
-                None if stop.is_cancelled() => ControlFlow::Break(()),
                 None => ControlFlow::Continue(()),
             }
         });
         while !stop.is_cancelled()
+            && line.appended.failed.is_none()
             && let Some(placed) = window.pop()
         {
             if line.put(placed, shift) == ControlFlow::Break(()) {
@@ -96,12 +93,9 @@ pub(super) fn append(
         }
         line.appended.late += window.late;
         line.appended.stopped = stop.is_cancelled();
-        if let Some(failure) = line.failed {
-            return Err(failure);
-        }
         let done = matches!(repeat, Repeat::Times(times) if line.appended.passes >= u64::from(times.get()));
-        if done || line.appended.stopped {
-            return Ok(line.appended);
+        if done || line.appended.stopped || line.appended.failed.is_some() {
+            return line.appended;
         }
         shift += length;
     }
@@ -112,7 +106,6 @@ struct Line<'r> {
     room: Option<Room>,
     stop: &'r CancellationToken,
     appended: Appended,
-    failed: Option<Failure>,
 }
 
 impl Line<'_> {
@@ -122,7 +115,7 @@ impl Line<'_> {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => return ControlFlow::Break(()),
                 Err(failure) => {
-                    self.failed = Some(failure);
+                    self.appended.failed = Some(failure);
                     return ControlFlow::Break(());
                 }
             }

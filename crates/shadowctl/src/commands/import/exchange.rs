@@ -53,11 +53,15 @@ impl From<String> for Unusable {
 /// What a JSON reader says of an entry, without what it quotes.
 pub(super) fn complaint(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    // A quoted text may itself hold quotes, so everything between the first and the last goes.
-    match (text.find('"'), text.rfind('"')) {
-        (Some(first), Some(last)) if first < last => format!("{}\"...\"{}", &text[..first], &text[last + 1..]),
-        _ => text,
+    // The names in these are of the format, not of the recording.
+    if text.starts_with("missing field") || text.starts_with("duplicate field") {
+        return text;
     }
+    let quote = ['"', '`'];
+    let (Some(first), Some(last)) = (text.find(quote), text.rfind(quote)) else { return text };
+    // A quoted text may itself hold quotes, so everything goes up to what was expected, which is of the format again.
+    let rest = text.rfind(", expected ").filter(|at| *at > first).map_or(&text[last + 1..], |at| &text[at..]);
+    format!("{}\"...\"{rest}", &text[..first])
 }
 
 /// A time with its zone.
@@ -219,6 +223,35 @@ mod tests {
     fn complaints_quote_nothing_of_the_recording() {
         let error = serde_json::from_str::<u16>(r#""alice \"the\" first""#).unwrap_err();
         assert_eq!(complaint(&error), "invalid type: string \"...\", expected u16 at line 1 column 21");
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Line {
+            #[serde(rename = "error")]
+            _error: Kind,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Kind {
+            Timeout,
+            Reset,
+        }
+        for (line, said) in [
+            (
+                r#"{"error": "user alice@example.org, expected `by` \"us\""}"#,
+                "unknown variant \"...\", expected `timeout`",
+            ),
+            (r#"{"error": 4111111111111111}"#, "expected "),
+            (r#"{"alice": 1}"#, "unknown field \"...\", expected `error`"),
+            ("{}", "missing field `error`"),
+        ] {
+            let told = complaint(&serde_json::from_str::<Line>(line).unwrap_err());
+            assert!(told.contains(said), "{told}");
+            assert!(!["alice", "4111", "us"].iter().any(|private| told.contains(private)), "{told}");
+        }
+        assert_eq!(
+            complaint(&serde_json::from_str::<u8>("4111").unwrap_err()),
+            "invalid value: integer \"...\", expected u8 at line 1 column 4"
+        );
         assert_eq!(millis(-1.0) + millis(f64::NAN), Duration::ZERO);
     }
 }

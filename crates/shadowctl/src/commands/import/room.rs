@@ -9,7 +9,7 @@ use shadow_kafka::GroupProgress;
 use shadow_record::{ServiceName, topics};
 use tokio_util::sync::CancellationToken;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::kafka::Kafka;
 use crate::output::note;
 use crate::words::count;
@@ -36,8 +36,10 @@ impl Room {
 
     /// Takes the room of one record, waiting until there is some, or until told to stop.
     ///
+    /// Also while Kafka does not answer: a load without an end outlives a broker that is away for a moment.
+    ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// When Kafka refuses.
     pub(super) async fn take(
         &mut self,
         recorder: &Recorder,
@@ -46,9 +48,17 @@ impl Room {
         while self.left == 0 {
             // Asked before the topic is, so that a record is counted twice rather than not at all.
             let on_their_way = u64::try_from(recorder.account().in_flight).unwrap_or_default();
-            match self.slowest(recorder.partitions()).await? {
-                None => self.say(format!("waiting for an active launch of {}", self.service)),
-                Some((name, lag)) => {
+            let slowest = tokio::select! {
+                () = stop.cancelled() => return Ok(ControlFlow::Break(())),
+                slowest = self.slowest(recorder.partitions()) => slowest,
+            };
+            match slowest {
+                Err(failure) if failure.kind == Kind::Unreachable => {
+                    self.say(format!("waiting for Kafka: {}", failure.cause))
+                }
+                Err(failure) => return Err(failure),
+                Ok(None) => self.say(format!("waiting for an active launch of {}", self.service)),
+                Ok(Some((name, lag))) => {
                     self.left = self.most.saturating_sub(lag + on_their_way);
                     let most = count(self.most);
                     self.say(format!("staying at most {most} records ahead of launch {name}; Ctrl-C ends it"));

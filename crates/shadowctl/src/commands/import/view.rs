@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use shadow_capture::Account;
 
-use super::append::Appended;
+use super::append::{Appended, Repeat};
 use super::survey::{Broken, Survey};
 use crate::words::{self, count};
 
@@ -52,8 +52,17 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// What both readings found.
-    pub(super) fn add(&mut self, survey: Survey) {
+    /// What the first reading found, and what a dry run says would come of it; an endless one is told of its first pass.
+    pub(super) fn add(&mut self, survey: Survey, repeat: Repeat) {
+        self.passes = match repeat {
+            Repeat::Times(times) => times.get().into(),
+            Repeat::Forever => 1,
+        };
+        if self.dry_run {
+            let others = survey.hosts.values().sum::<u64>().saturating_sub(survey.wanted);
+            let in_all = |once: u64| i64::try_from(once.saturating_mul(self.passes)).unwrap_or(i64::MAX);
+            (self.imported, self.left_out) = (in_all(survey.wanted), in_all(others));
+        }
         self.began = survey.began().map(words::when);
         self.length_ms = survey.length().as_secs_f64() * 1000.0;
         self.hosts = survey.hosts;
