@@ -190,6 +190,7 @@ async fn set(kafka: &Kafka, of: Of, per_second: Option<f64>, how: How) -> Result
     let before = kafka.control().await?;
     let Of { topic, launch } = of;
     check(&before, &topic, launch.as_ref())?;
+    known(kafka, &before, &topic).await?;
     ensure_shared_topics(&kafka.admin).await?;
     let rate = Rate { topic: topic.clone(), launch: launch.clone(), per_second, change: change(how.why) };
     let version = ControlWriter::new(&kafka.config)?.put(&ControlRecord::Rate(rate.clone())).await?;
@@ -232,6 +233,18 @@ fn check(state: &ControlState, topic: &str, launch: Option<&LaunchName>) -> Resu
         format!("launch {name} replays {its}, not {topic}"),
         format!("`shadowctl rate set {} ... --launch {name}`", launch.service),
     ))
+}
+
+/// A rate of a topic that nobody captures or replays is a misspelt one, and somebody believes that traffic was cut.
+///
+/// # Errors
+/// When there is neither the topic nor a launch of it, naming the services that were captured.
+async fn known(kafka: &Kafka, state: &ControlState, topic: &str) -> Result<(), Failure> {
+    let replayed = state.launches.values().any(|launch| topics::captured(&launch.service) == topic);
+    match topic.strip_prefix(topics::CAPTURED_PREFIX).map(str::parse::<ServiceName>) {
+        Some(Ok(service)) if !replayed => kafka.captured_partitions(&service).await.map(drop),
+        _ => Ok(()),
+    }
 }
 
 fn say(

@@ -71,3 +71,12 @@ async fn a_launch_may_have_a_rate_of_its_own_until_it_is_taken_away() {
     run(stack, &["rate", "unset", "own-rate"]).await.ok();
     assert_eq!(of_launch().await, (serde_json::Value::Null, "default".into()));
 }
+
+#[tokio::test]
+async fn a_misspelt_service_gets_no_rate() {
+    let Some(stack) = stack().await else { return };
+    captured(stack, "spelt", &[0]).await;
+    let ran = run(stack, &["rate", "set", "splet", "5/s"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
+    assert!(ran.err.contains("shadow.captured.splet does not exist") && ran.err.contains("spelt"), "{ran:?}");
+}
