@@ -33,6 +33,17 @@ fn every_configuration_key_is_documented_and_every_documented_key_exists() {
     check::<shadow_stub::config::Config>("`shadow-stub`");
 }
 
+/// The anchors of a page's headings, as they are made where the pages are shown: lower case, hyphens for spaces, no punctuation.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let prose = page.split("```").step_by(2);
+    let headings = prose.flat_map(str::lines).filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        heading.trim_start_matches('#').trim().chars().filter(kept).collect::<String>().to_lowercase().replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
 #[test]
 fn every_link_between_pages_leads_somewhere() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -51,11 +62,14 @@ fn every_link_between_pages_leads_somewhere() {
     for page in pages {
         let text = std::fs::read_to_string(&page).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(link, _)| link)) {
-            let file = link.split('#').next().unwrap_or_default();
-            if !file.is_empty() && !file.contains("://") {
-                let target = page.parent().unwrap().join(file);
-                assert!(target.exists(), "{} links to {link}", page.display());
+            if link.contains("://") {
+                continue;
             }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            assert!(target.exists(), "{} links to {link}", page.display());
+            let there = anchor.is_empty() || anchors(&std::fs::read_to_string(&target).unwrap()).contains(anchor);
+            assert!(there, "{} links to {link}, where no such heading is", page.display());
         }
     }
 }

@@ -27,6 +27,7 @@ Examples:
 Exit codes:
     0  done; the answer is yes
     1  the answer is no: refused, not there, not confirmed, not as expected
+    2  of `diff`: trouble; of `preflight`: not ready; of `verdict`: not enough evidence
    64  wrong command line
    66  there is nothing to judge (of `verdict`, which answers with 0, 1, 2 and 3)
    69  Kafka or ClickHouse did not answer
