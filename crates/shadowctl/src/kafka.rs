@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shadow_control::{ControlRecord, ControlState, Launch, StatusBoard};
+use shadow_control::{ControlRecord, ControlState, Launch, Pause, StatusBoard};
 use shadow_kafka::{Admin, Consumed, KafkaConfig, KafkaError, Tail, TailEvent, TailFrom};
 use shadow_record::{LaunchName, ServiceName, Status, Timestamp, decode, topics};
 
@@ -144,6 +144,26 @@ impl Kafka {
         })
         .await?;
         Ok(written)
+    }
+
+    /// The pauses of a launch that were written behind the control version `after`, oldest first; `None` is one that this version cannot
+    /// read, and a deletion is none.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub(crate) async fn pauses_since(&self, name: &LaunchName, after: i64) -> Result<Vec<Option<Pause>>, Failure> {
+        let (key, mut pauses) = (ControlRecord::pause_key(name), Vec::new());
+        self.read_to_end(topics::CONTROL, TailFrom::Start, |record| {
+            let of_launch = record.key.as_deref() == Some(key.as_bytes()) && !record.payload.is_empty();
+            if of_launch && record.offset > after {
+                pauses.push(match ControlRecord::decode(&key, &record.payload) {
+                    Ok(ControlRecord::Pause(pause)) => Some(pause),
+                    Ok(_) | Err(_) => None,
+                });
+            }
+        })
+        .await?;
+        Ok(pauses)
     }
 
     /// Everyone who published a heartbeat lately.

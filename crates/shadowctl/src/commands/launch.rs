@@ -105,7 +105,7 @@ pub(crate) async fn run(kafka: &Kafka, command: LaunchCommand) -> Result<(), Fai
 
 /// Whether it was promoted or rolled back.
 pub(crate) fn is_ended(launch: &Launch) -> bool {
-    matches!(launch.status, LaunchStatus::Promoted | LaunchStatus::RolledBack)
+    launch.status.is_ended()
 }
 
 /// # Errors
@@ -126,10 +126,5 @@ pub(crate) fn change(why: Option<String>) -> Change {
 
 /// A status as the control topic spells it.
 pub(crate) fn status_word(status: LaunchStatus) -> &'static str {
-    match status {
-        LaunchStatus::Active => "active",
-        LaunchStatus::Paused => "paused",
-        LaunchStatus::Promoted => "promoted",
-        LaunchStatus::RolledBack => "rolled_back",
-    }
+    status.as_str()
 }

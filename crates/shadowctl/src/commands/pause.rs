@@ -1,6 +1,7 @@
 //! `shadowctl pause` and `resume`: the kill switch, and proof that it took hold.
 //!
-//! The record is written first, before anyone is looked for: nothing may delay a stop. Then the status topic tells who was
+//! The record is written first, before anyone is looked for: nothing may delay a stop. It stands under a key of its own, also for one
+//! launch: who changes the launch at the same moment cannot undo it, and it can bring nothing back that has ended. Then the status topic tells who was
 //! there at that moment, and each of them must acknowledge the record's version in the state it asks for.
 
 pub(crate) mod roll;
@@ -8,16 +9,14 @@ pub(crate) mod roll;
 use std::time::Duration;
 
 use serde::Serialize;
-use shadow_control::{
-    ControlRecord, ControlState, ControlWriter, Launch, LaunchStatus, Pause, Ramp, ensure_shared_topics,
-};
+use shadow_control::{ControlRecord, ControlState, ControlWriter, Launch, LaunchStatus, Pause, ensure_shared_topics};
 use shadow_kafka::{KafkaConfig, Tail, TailEvent};
 use shadow_record::{LaunchName, Status, decode, topics};
 use shadow_runtime::units::HumanDuration;
 use tokio::time::Instant;
 
 use self::roll::{Answered, Confirmation, Roll};
-use super::launch::{change, status_word};
+use super::launch::{change, refuse_ended, rewrite};
 use crate::failure::Failure;
 use crate::kafka::{Kafka, launch_of, recent};
 use crate::output::Output;
@@ -133,27 +132,33 @@ async fn record(
     launch: Option<&LaunchName>,
     why: Option<String>,
 ) -> Result<ControlRecord, Failure> {
+    let (paused, change) = (wanted == Wanted::Paused, change(why));
     let Some(name) = launch else {
-        let paused = wanted == Wanted::Paused;
-        return Ok(ControlRecord::Pause(Pause { instance: None, paused, change: change(why) }));
+        return Ok(ControlRecord::Pause(Pause { instance: None, launch: None, paused, change }));
     };
     let state = kafka.control().await?;
-    let launch = launch_of(&state, name)?;
-    if matches!(launch.status, LaunchStatus::Promoted | LaunchStatus::RolledBack) {
-        return Err(Failure::negative(
-            format!("launch {name} has ended: {}", status_word(launch.status)),
-            "create another launch",
-        ));
+    let unreadable = |key: String| state.unreadable.contains(&key);
+    let newer = unreadable(ControlRecord::launch_key(name));
+    // What this version cannot read it can still stop.
+    if !(paused && newer) {
+        refuse_ended(launch_of(&state, name)?, "create another launch")?;
     }
-    let status = if wanted == Wanted::Paused { LaunchStatus::Paused } else { LaunchStatus::Active };
-    let mut launch = Launch { status, change: change(why), ..launch.clone() };
-    if let Some(Ramp { since: Some(since), .. }) = &mut launch.ramp
-        && wanted == Wanted::Running
-    {
-        // What it asks of a step's time, it asks of time in which something is sent.
-        *since = launch.change.at;
+    if !paused {
+        if newer || unreadable(ControlRecord::pause_key(name)) {
+            return Err(Failure::negative(
+                format!("launch {name} was changed or paused by a newer version: what holds it is not known here"),
+                "upgrade shadowctl",
+            ));
+        }
+        // Launches that an earlier version paused say so themselves.
+        rewrite(kafka, name, |launch| {
+            refuse_ended(launch, "create another launch")?;
+            let active = || Launch { status: LaunchStatus::Active, change: change.clone(), ..launch.clone() };
+            Ok((launch.status == LaunchStatus::Paused).then(active))
+        })
+        .await?;
     }
-    Ok(ControlRecord::Launch(Box::new(launch)))
+    Ok(ControlRecord::Pause(Pause::of_launch(name.clone(), paused, change)))
 }
 
 /// Reads heartbeats until everyone has answered.
@@ -264,9 +269,14 @@ impl Answer {
         let instances =
             state.pauses.iter().filter(|(_, pause)| pause.paused).filter_map(|(instance, _)| instance.as_ref());
         causes.extend(instances.map(|i| format!("instance {i} was paused at its admin endpoint: POST /resume there")));
-        let paused = state.launches.values().filter(|launch| launch.status == LaunchStatus::Paused);
+        let paused = state.launches.values().filter(|launch| state.status_of(launch) == LaunchStatus::Paused);
         causes.extend(paused.map(|l| format!("launch {0} is paused: `shadowctl launch resume {0}`", l.name)));
         causes.iter().map(|cause| format!("still held: {cause}\n")).collect()
+    }
+
+    /// Whether every member does what was asked, with nothing that holds it back.
+    pub(crate) fn is_done(&self) -> bool {
+        self.members.iter().all(|member| matches!(member.answered, Answered::Confirmed | Answered::Stopped))
     }
 
     /// # Errors

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shadow_control::{ControlFeed, Gate, Heart, HeartConfig, Subject};
+use shadow_control::{
+    Change, ControlFeed, ControlRecord, ControlWriter, Gate, Heart, HeartConfig, Launch, LaunchStatus, Subject,
+};
 use shadow_devstack::Devstack;
 use shadow_record::{LaunchName, Role};
 use tokio_util::sync::CancellationToken;
@@ -122,6 +124,35 @@ async fn a_member_that_does_not_confirm_is_named_and_the_pause_fails() {
     for member in [good, deaf] {
         member.leave().await;
     }
+}
+
+#[tokio::test]
+async fn a_launch_that_an_earlier_version_paused_is_resumed_and_one_that_has_ended_is_not() {
+    let Some(stack) = stack().await else { return };
+    let _alone = ALONE.lock().await;
+    launch(stack, "elder", "elder-v2").await;
+    let name: LaunchName = "elder-v2".parse().unwrap();
+    let stop = CancellationToken::new();
+    let mut control = ControlFeed::spawn(&kafka(stack), stop.clone());
+    let known = control.wait_for(|state| state.launches.contains_key(&name)).await.unwrap().clone();
+    let elder = |status| {
+        let change = Change::by("ann", "as it was");
+        ControlRecord::Launch(Box::new(Launch { status, change, ..known.launches[&name].clone() }))
+    };
+    let writer = ControlWriter::new(&kafka(stack)).unwrap();
+    writer.put(&elder(LaunchStatus::Paused)).await.unwrap();
+    let status = async || run(stack, &["launch", "show", "elder-v2", "--json"]).await.json()["status"].clone();
+    assert_eq!(status().await, "paused");
+    run(stack, &["resume", "--launch", "elder-v2"]).await.ok();
+    assert_eq!(status().await, "active");
+
+    writer.put(&elder(LaunchStatus::RolledBack)).await.unwrap();
+    for command in ["pause", "resume"] {
+        let refused = run(stack, &[command, "--launch", "elder-v2"]).await;
+        assert!(refused.code == 1 && refused.err.contains("has ended: rolled_back"), "{refused:?}");
+    }
+    assert_eq!(status().await, "rolled_back");
+    stop.cancel();
 }
 
 #[tokio::test]

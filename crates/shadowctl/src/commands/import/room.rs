@@ -83,7 +83,8 @@ impl Room {
             ends.push(self.kafka.admin.watermarks(&topic, partition).await?.1);
         }
         let mut slowest = None;
-        let active = |launch: &&Launch| launch.service == self.service && launch.status == LaunchStatus::Active;
+        let active =
+            |launch: &&Launch| launch.service == self.service && control.status_of(launch) == LaunchStatus::Active;
         for launch in control.launches.values().filter(active) {
             let group = GroupProgress::of(&self.kafka.config, &topics::replayer_group(&launch.name))?;
             let committed = group.committed(&topic, partitions).await?;

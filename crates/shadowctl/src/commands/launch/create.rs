@@ -6,8 +6,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use shadow_control::{
-    Comparison, Control, ControlRecord, ControlState, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus, Ramp,
-    Replay, ensure_shared_topics,
+    Comparison, Control, ControlRecord, ControlState, ControlWriter, Filters, Launch, LaunchLimits, LaunchStatus,
+    Pause, Ramp, Replay, ensure_shared_topics,
 };
 use shadow_kafka::TopicSpec;
 use shadow_record::{LaunchName, Route, ServiceName, topics};
@@ -135,7 +135,7 @@ pub(crate) fn route(text: &str) -> Result<String, String> {
 pub(crate) fn timeout(text: &str) -> Result<HumanDuration, String> {
     let timeout: HumanDuration =
         text.parse().map_err(|error: shadow_runtime::units::InvalidQuantity| error.to_string())?;
-    if timeout.get().as_millis() == 0 { Err("a timeout is at least 1ms".to_owned()) } else { Ok(timeout) }
+    if timeout.get().as_millis() == 0 { Err("write 1ms or more, such as 10s".to_owned()) } else { Ok(timeout) }
 }
 
 /// A launch that was just made.
@@ -251,8 +251,16 @@ pub(crate) async fn put_new(kafka: &Kafka, mut launch: Launch, from: StartAt) ->
     ensure_shared_topics(&kafka.admin).await?;
     let replayed = topics::replayed(&launch.service, &launch.name);
     kafka.admin.ensure_topic(&TopicSpec::deleting(replayed, partitions as i32)).await?;
-    let record = ControlRecord::Launch(Box::new(launch.clone()));
     let writer = ControlWriter::new(&kafka.config)?;
+    // Also where somebody has paused one of that name before.
+    let paused = state.status_of(&launch) == LaunchStatus::Paused;
+    if launch.status == LaunchStatus::Paused {
+        // Before the launch, so that there is no moment at which it runs.
+        let pause = Pause::of_launch(launch.name.clone(), true, launch.change.clone());
+        writer.put(&ControlRecord::Pause(pause)).await?;
+        launch.status = LaunchStatus::Active;
+    }
+    let record = ControlRecord::Launch(Box::new(launch.clone()));
     let version = writer.put(&record).await?;
     // Kafka has no compare-and-swap: who was first is looked at afterwards, and keeps the name.
     if let Written::Launch(theirs) = kafka.written_between(&launch.name, state.version, version).await? {
@@ -261,6 +269,9 @@ pub(crate) async fn put_new(kafka: &Kafka, mut launch: Launch, from: StartAt) ->
             format!("{} created launch {} at the same moment", theirs.change.by, launch.name),
             format!("choose another name; `shadowctl launch show {}` shows theirs", launch.name),
         ));
+    }
+    if paused {
+        launch.status = LaunchStatus::Paused;
     }
     Ok(Created { launch, version, partitions })
 }

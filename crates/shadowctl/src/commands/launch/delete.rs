@@ -151,7 +151,11 @@ pub(super) async fn run(kafka: &Kafka, args: DeleteArgs) -> Result<(), Failure> 
     let mut control_version = version;
     let own_rates = state.rates.values().filter(|rate| rate.launch.as_ref() == Some(&name));
     let rates = own_rates.map(|rate: &Rate| ControlRecord::Rate(rate.clone()).key());
-    for key in rates.chain([ControlRecord::shares_key(&name), ControlRecord::launch_key(&name)]) {
+    for key in rates.chain([
+        ControlRecord::shares_key(&name),
+        ControlRecord::pause_key(&name),
+        ControlRecord::launch_key(&name),
+    ]) {
         control_version = writer.delete(&key).await?;
     }
     let mut answer = Deleted::of(name, Some(control_version));

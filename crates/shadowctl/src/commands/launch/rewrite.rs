@@ -2,7 +2,7 @@
 //!
 //! Kafka has no compare-and-swap, so a change is written and then looked at: when somebody else's record slipped in between the one
 //! it was made of and its own, it is made again of theirs, or, where it no longer applies, theirs is put back. Whatever two do at
-//! the same moment, no word of either is lost.
+//! the same moment, no word of either is lost. Pauses are no part of it: they are records of their own.
 
 use shadow_control::{ControlRecord, ControlWriter, Launch};
 use shadow_record::LaunchName;
@@ -31,6 +31,8 @@ pub(crate) async fn rewrite(
     name: &LaunchName,
     change: impl Fn(&Launch) -> Result<Option<Launch>, Failure>,
 ) -> Result<Rewritten, Failure> {
+    // First of all, as it connects in the background: the less time between what is read and what is written, the better.
+    let writer = ControlWriter::new(&kafka.config)?;
     let state = kafka.control().await?;
     if state.unreadable.contains(&ControlRecord::launch_key(name)) {
         return Err(Failure::negative(
@@ -43,11 +45,10 @@ pub(crate) async fn rewrite(
     let Some(mut after) = change(&before)? else {
         return Ok(Rewritten { after: before.clone(), before, version: None });
     };
-    let writer = ControlWriter::new(&kafka.config)?;
     let mut refused = Ok(());
     for _ in 0..ATTEMPTS {
         let version = writer.put(&ControlRecord::Launch(Box::new(after.clone()))).await?;
-        match kafka.written_between(name, known, version).await? {
+        match looked_back(kafka, name, known, version).await? {
             Written::Launch(theirs) if *theirs != after => {
                 known = version;
                 // Where ours no longer applies, theirs is put back, and looked at in the same way.
@@ -74,4 +75,24 @@ pub(crate) async fn rewrite(
         format!("others keep changing launch {name}; the last word is not known"),
         format!("look at it (`shadowctl launch show {name}`, `shadowctl audit --launch {name}`) and try again"),
     ))
+}
+
+/// What slipped in. Asked again where Kafka does not answer: until it has, a wrong record may stand.
+async fn looked_back(kafka: &Kafka, name: &LaunchName, known: i64, version: i64) -> Result<Written, Failure> {
+    let mut attempt = 1;
+    loop {
+        match kafka.written_between(name, known, version).await {
+            Err(failure) if attempt == ATTEMPTS => {
+                return Err(Failure {
+                    cause: format!(
+                        "launch {name} is changed, but what others wrote meanwhile is not known: {}",
+                        failure.cause
+                    ),
+                    ..failure
+                });
+            }
+            Err(_) => attempt += 1,
+            Ok(written) => return Ok(written),
+        }
+    }
 }

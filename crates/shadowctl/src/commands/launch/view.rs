@@ -15,9 +15,10 @@ use crate::words;
 
 /// A launch with what else the control topic says about it.
 #[derive(Debug, Serialize)]
-pub(crate) struct Shown<'a> {
+pub(crate) struct Shown {
+    /// As it stands: paused also where its pause is a record of its own.
     #[serde(flatten)]
-    launch: &'a Launch,
+    launch: Launch,
     /// Requests per second; `null` for no limit.
     rate_per_second: Option<f64>,
     /// Where that rate comes from.
@@ -29,10 +30,10 @@ pub(crate) struct Shown<'a> {
     held_by_kill_switch: bool,
 }
 
-impl<'a> Shown<'a> {
-    pub(crate) fn of(state: &ControlState, launch: &'a Launch) -> Self {
+impl Shown {
+    pub(crate) fn of(state: &ControlState, launch: &Launch) -> Self {
         Self {
-            launch,
+            launch: state.standing(launch),
             rate_per_second: state.rate_of(&topics::captured(&launch.service), Some(&launch.name)),
             rate_origin: Origin::of(state, &topics::captured(&launch.service), Some(&launch.name)),
             lag: None,
@@ -59,7 +60,7 @@ impl<'a> Shown<'a> {
             rules,
             gates,
             ..
-        } = self.launch;
+        } = &self.launch;
         let lines = |text: &Option<String>| {
             text.as_ref().map_or("default".to_owned(), |text| format!("{} lines", text.lines().count()))
         };
@@ -79,7 +80,7 @@ impl<'a> Shown<'a> {
             ("candidate", candidate.to_string()),
             ("control", control),
             ("sample", words::share(*sample)),
-            ("ramp", ramp::in_full(self.launch)),
+            ("ramp", ramp::in_full(&self.launch)),
             ("rate", rate),
             ("methods", list(&filters.methods, "all")),
             ("routes", list(&filters.routes, "all")),
@@ -107,7 +108,7 @@ fn quoted(why: &str) -> String {
 }
 
 /// All launches, by name, with what their live replayers tell.
-pub(crate) fn list<'a>(state: &'a ControlState, board: &StatusBoard, now: Timestamp) -> Vec<Shown<'a>> {
+pub(crate) fn list(state: &ControlState, board: &StatusBoard, now: Timestamp) -> Vec<Shown> {
     let each = state.launches.values();
     each.map(|launch| Shown { lag: lag(board, launch, now), ..Shown::of(state, launch) }).collect()
 }
@@ -124,7 +125,7 @@ fn lag(board: &StatusBoard, launch: &Launch, now: Timestamp) -> Option<i64> {
 const LAG: &str = "lag.";
 
 /// The list as a table.
-pub(crate) fn table(list: &[Shown<'_>]) -> String {
+pub(crate) fn table(list: &[Shown]) -> String {
     if list.is_empty() {
         return "no launches; `shadowctl launch create` makes one".to_owned();
     }
@@ -142,7 +143,7 @@ pub(crate) fn table(list: &[Shown<'_>]) -> String {
         "why",
     ]);
     for shown in list {
-        let launch = shown.launch;
+        let launch = &shown.launch;
         table.row([
             launch.name.to_string(),
             launch.service.to_string(),
@@ -162,7 +163,7 @@ pub(crate) fn table(list: &[Shown<'_>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shadow_control::{Change, ControlRecord, Ramp, Rate};
+    use shadow_control::{Change, ControlRecord, Pause, Ramp, Rate};
     use shadow_record::{Role, State, Status};
 
     use super::*;
@@ -191,6 +192,16 @@ mod tests {
         let board = StatusBoard::default();
         insta::assert_snapshot!(table(&list(&state(), &board, Timestamp(0))));
         assert!(table(&[]).contains("launch create"));
+    }
+
+    #[test]
+    fn a_launch_with_a_pause_of_its_own_is_shown_as_paused_and_by_whom() {
+        let mut state = state();
+        let change = Change { by: "bob".to_owned(), why: "too slow".to_owned(), at: Timestamp(1_700_000_001_000_000) };
+        let pause = ControlRecord::Pause(Pause::of_launch("v2".parse().unwrap(), true, change));
+        state.apply(9, &pause.key(), &pause.encode()).unwrap();
+        let text = table(&list(&state, &StatusBoard::default(), Timestamp(0)));
+        assert!(text.contains("paused") && text.contains("bob") && text.contains("too slow"), "{text}");
     }
 
     #[test]
