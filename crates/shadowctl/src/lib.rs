@@ -12,6 +12,7 @@ mod commands;
 mod failure;
 mod kafka;
 mod output;
+mod signals;
 mod sql;
 mod table;
 mod words;

@@ -81,7 +81,7 @@ async fn show(kafka: &Kafka, sql: &Sql, names: &[LaunchName], output: Output) ->
     let state = kafka.control().await?;
     let mut all = Vec::new();
     for launch in decide::with_ramps(&state, names)? {
-        let now = decide::decide(&state, launch, &judged::judge(sql, launch).await, Timestamp::now());
+        let now = decide::decide(&state, launch, &judged::judge(sql, &state, launch).await, Timestamp::now());
         if let Some(ramp) = launch.ramp.clone() {
             let now = format!("{}: {}", now.action.word(), now.why);
             all.push(Shown { launch: launch.name.clone(), ramp, sample: launch.sample, now });

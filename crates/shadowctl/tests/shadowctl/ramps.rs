@@ -139,7 +139,12 @@ async fn two_controllers_and_a_person_lose_no_word_of_each_other() {
     let person = async {
         for most in [8, 9, 10] {
             let most = format!("{most}");
-            run(stack, &["launch", "set", climb.launch, "--max-in-flight", &most]).await.ok();
+            let (set, pause) =
+                (["launch", "set", climb.launch, "--max-in-flight", &most], ["launch", "pause", climb.launch]);
+            let (set, pause) = tokio::join!(run(stack, &set), run(stack, &pause));
+            assert!(set.code == 0 && pause.code == 0, "{set:?} {pause:?}");
+            assert_eq!(climb.shown().await["status"], "paused", "nobody undoes a pause but who resumes");
+            run(stack, &["launch", "resume", climb.launch]).await.ok();
         }
     };
     let (one, other, ()) = tokio::join!(controller(), controller(), person);

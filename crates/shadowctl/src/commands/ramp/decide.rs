@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use shadow_control::{ControlState, Launch, LaunchStatus, OnFail, Ramp, RampState};
+use shadow_control::{ControlState, Launch, LaunchStatus, OnFail, RampState};
 use shadow_record::{LaunchName, Timestamp};
 use shadow_verdict::Decision as Word;
 
@@ -18,7 +18,7 @@ use crate::words;
 /// What is known of a launch's evidence.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Judged {
-    /// Its verdict, with its reason, and how many exchanges were sent since the step began.
+    /// Its verdict, with its reason, and how many exchanges were sent since the stay at the step began.
     Verdict { word: Word, reason: String, fresh: u64 },
     /// There is none, and why.
     Unknown(String),
@@ -114,7 +114,7 @@ pub(super) fn decide(state: &ControlState, launch: &Launch, judged: &Judged, now
         let (now, step, name) = (words::share(launch.sample), words::share(step.sample), &launch.name);
         hold(format!("the sample is {now}, not the step's {step}: set by hand; `shadowctl ramp resume {name}` goes on"))
     });
-    let Some(since) = began(state, ramp) else {
+    let Some(since) = began(state, launch) else {
         let begin =
             || of(Action::Begin, format!("the first step of {}: {}", ramp.steps.len(), words::share(step.sample)));
         return by_hand.unwrap_or_else(begin);
@@ -158,17 +158,20 @@ fn stopped(state: &ControlState, launch: &Launch) -> Option<String> {
         "" => format!("by {}", change.by),
         why => format!("by {} ({why})", change.by),
     };
-    if launch.status == LaunchStatus::Paused {
-        return Some(format!("the launch is paused {}", because(&launch.change)));
+    if state.status_of(launch) == LaunchStatus::Paused {
+        let by = state.paused_by(launch).map_or("by a newer version".to_owned(), because);
+        return Some(format!("the launch is paused {by}"));
     }
     let switch = state.pauses.get(&None).filter(|pause| pause.paused)?;
     Some(format!("the kill switch is on {}", because(&switch.change)))
 }
 
-/// When the stay at the step began: when it came to it, or when the kill switch was lifted after that.
-fn began(state: &ControlState, ramp: &Ramp) -> Option<Timestamp> {
-    let lifted = state.pauses.get(&None).map(|pause| pause.change.at);
-    ramp.since.map(|since| lifted.map_or(since, |lifted| since.max(lifted)))
+/// When the stay at the step began: when it came to it, or when a pause, of the launch or of everything, was lifted after that.
+pub(super) fn began(state: &ControlState, launch: &Launch) -> Option<Timestamp> {
+    let of_launch = state.launch_pauses.get(&launch.name).map(|(_, pause)| pause);
+    let lifted = state.pauses.get(&None).into_iter().chain(of_launch).map(|pause| pause.change.at);
+    let since = launch.ramp.as_ref()?.since?;
+    Some(lifted.fold(since, Timestamp::max))
 }
 
 /// A time in whole seconds.
@@ -190,10 +193,13 @@ pub(super) fn applied(launch: &Launch, decision: &Decision, now: Timestamp) -> L
         Action::Advance => (ramp.at, ramp.since) = (ramp.at + 1, Some(now)),
         Action::Finish => ramp.state = RampState::Done,
         Action::RollBack => (ramp.state, after.status) = (RampState::Failed, LaunchStatus::RolledBack),
-        Action::Pause => (ramp.state, after.status) = (RampState::Failed, LaunchStatus::Paused),
+        // That nothing is sent is said by the launch's pause, a record of its own.
+        Action::Pause => ramp.state = RampState::Failed,
         Action::Hold | Action::Over => return launch.clone(),
     }
-    if let Some(step) = ramp.step() {
+    // At an end the sample stays what it is: a person may have set it.
+    let begins = matches!(decision.action, Action::Begin | Action::Advance);
+    if let Some(step) = ramp.step().filter(|_| begins) {
         after.sample = step.sample;
     }
     after.change = shadow_control::Change { by: "ramp".to_owned(), why: decision.why.clone(), at: now };

@@ -1,9 +1,11 @@
-//! The evidence of a ramp's step: the launch's verdict, and whether anything was sent since the step began.
+//! The evidence of a ramp's step: the launch's verdict, and whether anything was sent since the stay at it began.
+
+use std::time::Duration;
 
 use serde::Deserialize;
-use shadow_control::Launch;
+use shadow_control::{ControlState, Launch};
 
-use super::decide::Judged;
+use super::decide::{Judged, began};
 use crate::commands::verdict;
 use crate::failure::Failure;
 use crate::sql::Sql;
@@ -16,13 +18,18 @@ struct Fresh {
 const FRESH: &str = "SELECT count() AS fresh FROM exchanges FINAL \
     WHERE launch = {launch:String} AND sent_at >= fromUnixTimestamp64Micro({since:Int64})";
 
+/// A launch that cannot be judged for so long must not keep the others from being judged, and rolled back.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Judges a launch as `shadowctl verdict` does.
-pub(super) async fn judge(sql: &Sql, launch: &Launch) -> Judged {
-    gather(sql, launch).await.unwrap_or_else(|failure| Judged::Unknown(failure.cause))
+pub(super) async fn judge(sql: &Sql, state: &ControlState, launch: &Launch) -> Judged {
+    let judged = tokio::time::timeout(PATIENCE, gather(sql, state, launch)).await;
+    let late = || Judged::Unknown(format!("ClickHouse did not answer within {} s", PATIENCE.as_secs()));
+    judged.map_or_else(|_| late(), |judged| judged.unwrap_or_else(|failure| Judged::Unknown(failure.cause)))
 }
 
-async fn gather(sql: &Sql, launch: &Launch) -> Result<Judged, Failure> {
-    let since = launch.ramp.as_ref().and_then(|ramp| ramp.since).unwrap_or_default();
+async fn gather(sql: &Sql, state: &ControlState, launch: &Launch) -> Result<Judged, Failure> {
+    let since = began(state, launch).unwrap_or_default();
     let (name, since) = (launch.name.as_str(), since.micros().to_string());
     let fresh: Vec<Fresh> = sql.rows(FRESH, &[("launch", name), ("since", &since)]).await?;
     let fresh = fresh.first().map_or(0, |row| row.fresh);

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use shadow_control::{Launch, RampState};
+use shadow_control::{ControlRecord, ControlWriter, Launch, Pause, RampState};
 use shadow_record::{LaunchName, Timestamp};
 use shadow_runtime::units::HumanDuration;
+use tokio::signal::unix::SignalKind;
 
 use super::decide::{Action, Decision, applied, decide, with_ramps};
 use super::judged::judge;
@@ -13,6 +14,7 @@ use crate::commands::launch::{is_ended, rewrite};
 use crate::failure::{Failure, Kind};
 use crate::kafka::Kafka;
 use crate::output::{self, Output};
+use crate::signals::Told;
 use crate::sql::Sql;
 use crate::words;
 
@@ -62,8 +64,10 @@ impl Line {
 }
 
 pub(super) async fn run(kafka: &Kafka, sql: &Sql, args: RunArgs) -> Result<(), Failure> {
+    let mut told = Told::by([SignalKind::interrupt(), SignalKind::terminate()])?;
     if args.once {
-        let lines = round(kafka, sql, &args.launches).await?;
+        let round = round(kafka, sql, &args.launches, &mut told).await?;
+        let lines = round.ok_or_else(|| Failure::interrupted("interrupted; what was decided is written"))?;
         return args.output.show(&lines, |lines| people(lines));
     }
     let mut said: BTreeMap<LaunchName, Line> = BTreeMap::new();
@@ -71,13 +75,13 @@ pub(super) async fn run(kafka: &Kafka, sql: &Sql, args: RunArgs) -> Result<(), F
     let mut rounds = tokio::time::interval(args.every.get());
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = rounds.tick() => {}
-            // Where a ramp stands is on the control topic: whoever runs it next goes on from there.
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+        // Where a ramp stands is on the control topic: whoever runs it next goes on from there.
+        if told.unless(rounds.tick()).await.is_none() {
+            return Ok(());
         }
-        match round(kafka, sql, &args.launches).await {
-            Ok(lines) => {
+        match round(kafka, sql, &args.launches, &mut told).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(lines)) => {
                 trouble.clear();
                 for line in lines {
                     tell(&mut said, line, args.output)?;
@@ -115,8 +119,8 @@ fn people(lines: &[Line]) -> String {
     lines.iter().map(|line| line.people() + "\n").collect()
 }
 
-/// Judges each ramp once and writes down what follows.
-async fn round(kafka: &Kafka, sql: &Sql, names: &[LaunchName]) -> Result<Vec<Line>, Failure> {
+/// Judges each ramp once and writes down what follows; `None` when told to end meanwhile, which is never amid the writing.
+async fn round(kafka: &Kafka, sql: &Sql, names: &[LaunchName], told: &mut Told) -> Result<Option<Vec<Line>>, Failure> {
     let state = kafka.control().await?;
     let mut lines = Vec::new();
     for launch in with_ramps(&state, names)? {
@@ -125,7 +129,8 @@ async fn round(kafka: &Kafka, sql: &Sql, names: &[LaunchName]) -> Result<Vec<Lin
         let decision = if over.action == Action::Over {
             over
         } else {
-            decide(&state, launch, &judge(sql, launch).await, Timestamp::now())
+            let Some(judged) = told.unless(judge(sql, &state, launch)).await else { return Ok(None) };
+            decide(&state, launch, &judged, Timestamp::now())
         };
         let now = Timestamp::now();
         if !decision.action.writes() {
@@ -134,6 +139,11 @@ async fn round(kafka: &Kafka, sql: &Sql, names: &[LaunchName]) -> Result<Vec<Lin
         }
         // Only over the very launch that was judged: whatever anybody changed since is judged in the next round.
         let after = applied(launch, &decision, now);
+        if decision.action == Action::Pause {
+            // First: a controller that ends between the two leaves a launch that stands, and not one that runs with a failed ramp.
+            let pause = Pause::of_launch(launch.name.clone(), true, after.change.clone());
+            ControlWriter::new(&kafka.config)?.put(&ControlRecord::Pause(pause)).await?;
+        }
         match rewrite(kafka, &launch.name, |found| Ok((found == launch).then(|| after.clone()))).await {
             Ok(written) if written.after == after => lines.push(Line::of(&after, &decision, now)),
             Ok(_) => {}
@@ -145,7 +155,7 @@ async fn round(kafka: &Kafka, sql: &Sql, names: &[LaunchName]) -> Result<Vec<Lin
             }
         }
     }
-    Ok(lines)
+    Ok(Some(lines))
 }
 
 /// How it ended, when every one of the named ramps has.

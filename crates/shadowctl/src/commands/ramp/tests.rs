@@ -1,10 +1,10 @@
 //! What a ramp does in every standing.
 
 use shadow_control::{Change, ControlState, Launch, LaunchStatus, OnFail, Pause, Ramp, RampState};
-use shadow_record::Timestamp;
+use shadow_record::{LaunchName, Timestamp};
 use shadow_verdict::Decision as Word;
 
-use super::decide::{Action, Judged, applied, decide};
+use super::decide::{Action, Judged, applied, began, decide};
 use super::steps::Steps;
 
 const BEGAN: Timestamp = Timestamp(1_000_000_000);
@@ -31,6 +31,14 @@ fn switch(paused: bool, at: Timestamp) -> ControlState {
     let mut state = ControlState::empty();
     let change = Change { by: "ann".to_owned(), why: "fire".to_owned(), at };
     state.pauses.insert(None, Pause { instance: None, launch: None, paused, change });
+    state
+}
+
+fn pause_of_launch(paused: bool, at: Timestamp) -> ControlState {
+    let mut state = ControlState::empty();
+    let change = Change { by: "ann".to_owned(), why: "fire".to_owned(), at };
+    let name: LaunchName = "v2".parse().unwrap();
+    state.launch_pauses.insert(name.clone(), (0, Pause::of_launch(name, paused, change)));
     state
 }
 
@@ -78,7 +86,9 @@ fn what_a_person_stopped_is_left_alone_and_a_sample_set_by_hand_is_no_step() {
     let act = |launch: &Launch, state: &ControlState, word| decide(state, launch, &judged(word), minutes(60));
     let none = ControlState::empty();
     let paused = Launch { status: LaunchStatus::Paused, ..launch(Some(0)) };
+    let of_launch = pause_of_launch(true, BEGAN);
     for word in [Word::Pass, Word::Fail] {
+        assert_eq!(act(&launch(Some(0)), &of_launch, word).why, "the launch is paused by ann (fire)");
         let decision = act(&paused, &none, word);
         assert_eq!((decision.action, decision.why.as_str()), (Action::Hold, "the launch is paused by ann (rehearsal)"));
         assert_eq!(act(&launch(Some(0)), &switch(true, BEGAN), word).why, "the kill switch is on by ann (fire)");
@@ -94,10 +104,12 @@ fn what_a_person_stopped_is_left_alone_and_a_sample_set_by_hand_is_no_step() {
 }
 
 #[test]
-fn a_stay_begins_anew_when_the_kill_switch_is_lifted() {
-    let lifted = switch(false, minutes(5));
-    let at = |minute| decide(&lifted, &launch(Some(0)), &judged(Word::Pass), minutes(minute)).action;
-    assert_eq!((at(14), at(15)), (Action::Hold, Action::Advance));
+fn a_stay_begins_anew_when_a_pause_is_lifted() {
+    for lifted in [switch(false, minutes(5)), pause_of_launch(false, minutes(5))] {
+        let at = |minute| decide(&lifted, &launch(Some(0)), &judged(Word::Pass), minutes(minute)).action;
+        assert_eq!((at(14), at(15)), (Action::Hold, Action::Advance));
+        assert_eq!(began(&lifted, &launch(Some(0))), Some(minutes(5)), "what was sent before does not count either");
+    }
 }
 
 #[test]
@@ -123,7 +135,13 @@ fn a_decision_is_written_with_its_author_and_reason_and_ends_what_failed() {
     assert!(failed.change.why.contains("verdict fail at 10 %"), "{:?}", failed.change);
     let ramp = launch(Some(1)).ramp.map(|ramp| Ramp { on_fail: OnFail::Pause, ..ramp });
     let paused = after(&Launch { ramp, ..launch(Some(1)) }, Word::Fail, 3);
-    assert_eq!((paused.status, paused.ramp.unwrap().state), (LaunchStatus::Paused, RampState::Failed));
+    assert_eq!(
+        (paused.status, paused.ramp.unwrap().state),
+        (LaunchStatus::Active, RampState::Failed),
+        "the pause is a record"
+    );
+    let by_hand = after(&Launch { sample: 0.3, ..launch(Some(1)) }, Word::Fail, 3);
+    assert_eq!((by_hand.sample, by_hand.status), (0.3, LaunchStatus::RolledBack), "what a person set stays");
 }
 
 #[test]
