@@ -1,30 +1,36 @@
 //! `shadowctl drill`: the kill switch pulled on a launch that is really sending, with the evidence kept, and let go again.
 //!
 //! One trial: see that the launch sends; pause it; every member confirms; every member proves by a later heartbeat that it stayed
-//! silent; resume; the evidence goes to ClickHouse's table `drills`. Guarantee: whatever fails on the way, Ctrl-C included, the
-//! launch is resumed, unless somebody else has changed it meanwhile.
+//! silent; resume; the evidence goes to ClickHouse's table `drills`. Guarantee: whatever fails on the way, Ctrl-C and a closed terminal
+//! included, the drill's pause is lifted, and a pause that somebody else put meanwhile is not.
 
+mod candidate;
 mod evidence;
 mod report;
+mod switch;
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use shadow_control::{Change, ControlRecord, ControlWriter, Launch, LaunchStatus, StatusBoard};
+use shadow_control::{Change, StatusBoard};
 use shadow_kafka::{Tail, TailEvent};
 use shadow_record::{LaunchName, Status, Timestamp, decode, topics};
 use shadow_runtime::units::HumanDuration;
+use tokio::signal::unix::SignalKind;
 use url::Url;
 
+use self::candidate::count_twice;
 use self::evidence::{Evidence, Watch};
 use self::report::{Drilled, Trial};
+use self::switch::{Pull, Switch};
 use super::launch::change;
-use super::pause::Wanted;
 use super::pause::roll::Roll;
+use super::pause::{Wanted, confirm};
 use crate::failure::Failure;
-use crate::kafka::{Kafka, MEMBER_PATIENCE, launch_of, recent};
+use crate::kafka::{Kafka, recent};
 use crate::output::{Output, note};
+use crate::signals::Told;
 use crate::sql::Sql;
 use crate::words;
 
@@ -32,14 +38,13 @@ use crate::words;
 const SENDING: Duration = Duration::from_secs(15);
 /// Beyond the hold, how long members have for a heartbeat that proves their silence.
 const PROOF: Duration = Duration::from_secs(5);
-/// What is on its way when the last member confirms has this long to arrive before the candidate's count is taken.
-const ARRIVAL: Duration = Duration::from_millis(250);
 /// Tries to resume, and the time between them.
 const RESUMES: (u32, Duration) = (30, Duration::from_secs(2));
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Refuses a launch that sends nothing: a switch that stops nothing proves nothing. The launch is always resumed.
+Refuses a launch that sends nothing: a switch that stops nothing proves nothing. The drill's own pause is always lifted again, a pause that
+somebody else put meanwhile is not.
 
 Examples:
   shadowctl drill --launch checkout-v2
@@ -68,85 +73,144 @@ pub(crate) struct DrillArgs {
 }
 
 pub(crate) async fn run(kafka: &Kafka, sql: &Sql, args: DrillArgs) -> Result<(), Failure> {
-    let state = kafka.control().await?;
-    let launch = launch_of(&state, &args.launch)?;
-    if state.pauses.values().any(|pause| pause.paused && pause.instance.is_none())
-        || launch.status != LaunchStatus::Active
-    {
-        return Err(Failure::negative(
-            format!("launch {} is paused or has ended: there is nothing to stop", launch.name),
-            "`shadowctl status` and `shadowctl launch show` tell by whom; drill a launch that sends",
-        ));
-    }
-    // Evidence that could not be kept is none: asked before anything is stopped.
-    sql.execute("SELECT 1 FROM drills LIMIT 0", &[]).await?;
     let why = format!("drill: {}", args.why.as_deref().unwrap_or("the kill switch is tested"));
+    let change = change(Some(why));
+    let switch = Switch::of(kafka, args.launch.clone(), change.clone())?;
+    switch.ready().await?;
+    // Evidence that could not be kept is none: the right to is asked for before anything is stopped.
+    sql.execute("INSERT INTO drills (drill) SELECT 0 WHERE 0", &[]).await?;
+    let mut told = Told::by([SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()])?;
     let mut drill = Drill {
-        kafka,
-        writer: ControlWriter::new(&kafka.config)?,
         tail: Tail::open(&kafka.config, topics::STATUS, recent()).await?,
         board: StatusBoard::default(),
         started_at: Timestamp::now(),
-        change: change(Some(why)),
+        trials: Vec::new(),
+        stands: Stands::Untouched,
+        switch,
+        change,
         args,
     };
-    drill.catch_up().await?;
-    let mut trials = Vec::new();
     let mut ended = Ok(());
     for number in 1..=drill.args.repeat {
-        match drill.trial(number, sql).await {
-            Ok(trial) => trials.push(trial),
-            Err(failure) => {
-                ended = Err(failure);
-                break;
-            }
+        ended = drill.trial(number, sql, &mut told).await;
+        if ended.is_err() {
+            break;
         }
     }
-    if !trials.is_empty() {
-        let drilled = Drilled::of(drill.args.launch.clone(), trials);
-        drill.args.output.show(&drilled, Drilled::render)?;
-        ended = ended.and_then(|()| drilled.verdict());
+    let resumed = drill.resumed().await;
+    if !drill.trials.is_empty() {
+        let drilled = Drilled::of(drill.args.launch.clone(), drill.trials, resumed.is_ok());
+        let shown = drill.args.output.show(&drilled, Drilled::render);
+        ended = ended.and_then(|()| drilled.verdict()).and(shown);
     }
-    ended
+    ended.and(resumed)
 }
 
 /// A drill under way.
 struct Drill<'a> {
-    kafka: &'a Kafka,
-    writer: ControlWriter,
+    switch: Switch<'a>,
     tail: Tail,
     /// Every heartbeat so far.
     board: StatusBoard,
     started_at: Timestamp,
+    trials: Vec<Trial>,
+    stands: Stands,
     /// Who drills, and why.
     change: Change,
     args: DrillArgs,
 }
 
+/// How the drill has left the launch.
+#[derive(Clone, Copy)]
+enum Stands {
+    /// As it was.
+    Untouched,
+    /// Paused: by the drill or by whoever came in between.
+    Paused,
+    /// Resumed by the control record that made this version.
+    LetGo(i64),
+}
+
 impl Drill<'_> {
-    /// One pull of the switch, from a launch that sends to one that sends again.
-    async fn trial(&mut self, number: u32, sql: &Sql) -> Result<Trial, Failure> {
-        tokio::select! {
-            sending = self.sending() => sending?,
-            () = told_to_stop() => return Err(Failure::interrupted("interrupted; nothing was paused")),
-        }
-        let state = self.kafka.control().await?;
-        let before = launch_of(&state, &self.args.launch)?.clone();
-        let change = Change { at: Timestamp::now(), ..self.change.clone() };
-        let paused = Launch { status: LaunchStatus::Paused, change, ..before };
-        let stopped = AssertUnwindSafe(self.stopped(&paused)).catch_unwind();
-        let stopped = tokio::select! {
-            stopped = stopped => stopped.unwrap_or_else(|_| Err(Failure::internal("the drill panicked"))),
-            () = told_to_stop() => Err(Failure::interrupted("interrupted; the launch is resumed")),
+    /// One pull of the switch, from a launch that sends to one that is told to send again.
+    async fn trial(&mut self, number: u32, sql: &Sql, told: &mut Told) -> Result<(), Failure> {
+        let untouched = || Failure::interrupted("interrupted; nothing was paused");
+        let ready = async {
+            self.sending().await?;
+            // As late as can be: whoever paused it in the meantime must not be taken for the drill.
+            self.switch.ready().await
         };
-        self.resume(&paused).await?;
-        let trial = stopped?;
-        sql.insert("drills", &trial.rows(number, self.started_at, &paused)).await?;
-        Ok(trial)
+        let pull = told.unless(ready).await.ok_or_else(untouched)??;
+        self.stands = Stands::Paused;
+        let stopped = told.unless(AssertUnwindSafe(self.stopped(&pull)).catch_unwind()).await;
+        let resumed = self.resume(&pull).await;
+        let stopped = match stopped {
+            None => Err(Failure::interrupted("interrupted; the drill's pause is lifted")),
+            Some(stopped) => stopped.unwrap_or_else(|_| Err(Failure::internal("the drill panicked"))),
+        };
+        let kept = match stopped {
+            Ok(trial) => {
+                let rows = trial.rows(number, self.started_at, &self.switch.launch, &self.change);
+                self.trials.push(trial);
+                let unkept =
+                    || Failure::interrupted("interrupted; the last trial's evidence may not be in the table drills");
+                told.unless(sql.insert("drills", &rows)).await.ok_or_else(unkept).flatten()
+            }
+            Err(failure) => Err(failure),
+        };
+        // A launch that stands still is the worst of the news.
+        resumed.and(kept)
+    }
+
+    /// Waits until every member sends again as far as the control topic goes.
+    ///
+    /// # Errors
+    /// When the launch is not resumed, or that is not confirmed.
+    async fn resumed(&self) -> Result<(), Failure> {
+        let Switch { kafka, launch, .. } = &self.switch;
+        match self.stands {
+            Stands::Untouched => Ok(()),
+            Stands::Paused => Err(Failure::negative(
+                format!("launch {launch} is not resumed"),
+                format!(
+                    "`shadowctl launch show {launch}` tells why; `shadowctl resume --launch {launch}` lifts a pause"
+                ),
+            )),
+            Stands::LetGo(version) => {
+                let name = Some(launch.clone());
+                let answer = confirm(kafka, name, Wanted::Running, version, self.args.timeout).await?;
+                answer.verdict()?;
+                if answer.is_done() {
+                    return Ok(());
+                }
+                Err(Failure::negative(
+                    format!("the drill's pause of launch {launch} is lifted, but something else holds it by now"),
+                    "`shadowctl status` and `shadowctl launch show` tell what",
+                ))
+            }
+        }
+    }
+
+    /// Reads the heartbeats that are there already, so that those that follow tell of now.
+    async fn catch_up(&mut self) -> Result<(), Failure> {
+        let kafka = self.switch.kafka;
+        let tail = Tail::open(&kafka.config, topics::STATUS, recent()).await?;
+        let read = async {
+            loop {
+                match tail.recv().await? {
+                    TailEvent::CaughtUp => return Ok(()),
+                    TailEvent::Record(record) => crate::kafka::apply_status(&mut self.board, &record),
+                }
+            }
+        };
+        kafka.in_time(read).await?;
+        self.tail = tail;
+        Ok(())
     }
 
     /// Waits until a member of the launch has sent something from now on.
     async fn sending(&mut self) -> Result<(), Failure> {
+        self.catch_up().await?;
         let before: Vec<Status> = self.board.members().map(|member| member.status.clone()).collect();
         let last_send = |status: &Status| {
             let held = before.iter().find(|held| held.instance == status.instance && held.launch == status.launch);
@@ -170,13 +234,19 @@ impl Drill<'_> {
     }
 
     /// Pauses, and gathers the evidence.
-    async fn stopped(&mut self, paused: &Launch) -> Result<Trial, Failure> {
+    async fn stopped(&mut self, pull: &Pull) -> Result<Trial, Failure> {
         let (begun_at, begun) = (Timestamp::now(), Instant::now());
-        let version = self.writer.put(&ControlRecord::Launch(Box::new(paused.clone()))).await?;
+        let version = self.switch.pull(pull).await?;
         // The record stood at some moment before this; by how much the command preceded it is at most this.
         let appended = begun.elapsed();
-        let command = self.kafka.control_with(version).await?;
-        let mut roll = Roll::new(Some(paused.name.clone()), Wanted::Paused, version, command);
+        let command = self.switch.kafka.control_with(version).await?;
+        if command.0.pauses.get(&None).is_some_and(|pause| pause.paused) {
+            return Err(Failure::negative(
+                "the kill switch of every launch was pulled at the same moment: this trial would show nothing",
+                "`shadowctl audit` tells by whom",
+            ));
+        }
+        let mut roll = Roll::new(Some(self.args.launch.clone()), Wanted::Paused, version, command);
         self.board.members().for_each(|member| roll.take(member.seen, member.status.clone()));
         roll.catch_up();
         if !roll.is_complete() {
@@ -200,57 +270,24 @@ impl Drill<'_> {
         Ok(Trial { begun_at, control_version: version, appended, all_confirmed, members, counted: counted? })
     }
 
-    /// Lets the launch go on, if the pause is still ours.
-    async fn resume(&self, paused: &Launch) -> Result<(), Failure> {
-        let (tries, wait) = RESUMES;
+    /// Lets the launch go on, if nobody else holds it.
+    async fn resume(&mut self, pull: &Pull) -> Result<(), Failure> {
+        let ((tries, wait), name) = (RESUMES, &self.args.launch);
         let mut last = Failure::internal("not tried");
         for attempt in 0..tries {
             if attempt > 0 {
-                note(&format!("note: launch {} is not resumed yet ({last}); trying again", paused.name));
+                note(&format!("note: launch {name} is not resumed yet ({last}); trying again"));
                 tokio::time::sleep(wait).await;
             }
-            match self.resume_once(paused).await {
-                Ok(done) => return done,
+            match self.switch.let_go(pull).await {
+                Ok(done) => {
+                    self.stands = Stands::LetGo(done?);
+                    return Ok(());
+                }
                 Err(failure) => last = failure,
             }
         }
-        Err(Failure { remedy: format!("run `shadowctl resume --launch {}`", paused.name), ..last })
-    }
-
-    /// The outer error is worth another try, the inner one is final.
-    async fn resume_once(&self, paused: &Launch) -> Result<Result<(), Failure>, Failure> {
-        let state = self.kafka.control().await?;
-        let now = match state.launches.get(&paused.name) {
-            Some(now) if now.status == LaunchStatus::Active => return Ok(Ok(())),
-            Some(now) if now.status == LaunchStatus::Paused && now.change == paused.change => now,
-            _ => {
-                return Ok(Err(Failure::negative(
-                    format!(
-                        "somebody else has changed launch {} during the drill; it stays as they left it",
-                        paused.name
-                    ),
-                    format!("`shadowctl launch show {0}`; `shadowctl resume --launch {0}` lets it go on", paused.name),
-                )));
-            }
-        };
-        let change = Change { why: "drill: over".to_owned(), at: Timestamp::now(), ..self.change.clone() };
-        let active = Launch { status: LaunchStatus::Active, change, ..now.clone() };
-        self.writer.put(&ControlRecord::Launch(Box::new(active))).await?;
-        Ok(Ok(()))
-    }
-
-    /// Reads what is there already.
-    async fn catch_up(&mut self) -> Result<(), Failure> {
-        let kafka = self.kafka;
-        let read = async {
-            loop {
-                match self.tail.recv().await? {
-                    TailEvent::CaughtUp => return Ok(()),
-                    TailEvent::Record(record) => crate::kafka::apply_status(&mut self.board, &record),
-                }
-            }
-        };
-        kafka.in_time(read).await
+        Err(Failure { remedy: format!("run `shadowctl resume --launch {name}`"), ..last })
     }
 
     /// Hands out heartbeats until `enough` says so, or for no longer than `patience`.
@@ -280,52 +317,4 @@ impl Drill<'_> {
             }
         }
     }
-}
-
-/// The candidate's own count at the begin and at the end of the hold.
-async fn count_twice(url: Option<&Url>, hold: Duration) -> Result<Option<(u64, u64)>, Failure> {
-    let Some(url) = url else { return Ok(None) };
-    // Before the client, which asks for a TLS provider even where it speaks none; whoever came first did the same.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    tokio::time::sleep(ARRIVAL.min(hold / 2)).await;
-    let before = count(url).await?;
-    tokio::time::sleep(hold.saturating_sub(ARRIVAL.min(hold / 2))).await;
-    Ok(Some((before, count(url).await?)))
-}
-
-async fn count(url: &Url) -> Result<u64, Failure> {
-    /// A number has no more digits.
-    const LONGEST: usize = 64;
-    let unusable = |cause: String| {
-        Failure::unreachable(
-            format!("{url} does not tell how many requests the candidate has served: {cause}"),
-            "--candidate-count takes a URL whose whole answer is one number",
-        )
-    };
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .timeout(MEMBER_PATIENCE)
-        .build()
-        .map_err(|error| unusable(error.to_string()))?;
-    let answer = client.get(url.clone()).send().await.and_then(reqwest::Response::error_for_status);
-    let mut answer = answer.map_err(|error| unusable(error.to_string()))?;
-    let mut text = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| unusable(error.to_string()))? {
-        text.extend_from_slice(&chunk);
-        if text.len() > LONGEST {
-            return Err(unusable("the answer is no number".to_owned()));
-        }
-    }
-    let text = String::from_utf8_lossy(&text);
-    text.trim().parse().map_err(|_| unusable("the answer is no number".to_owned()))
-}
-
-/// Ctrl-C, or SIGTERM.
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
-        return drop(tokio::signal::ctrl_c().await);
-    };
-    tokio::select! { _ = tokio::signal::ctrl_c() => {}, _ = terminated.recv() => {} }
 }

@@ -1,7 +1,7 @@
 //! The drill on real brokers: what it refuses, what it keeps, and that the launch goes on whatever happens.
 
 use serde_json::Value;
-use shadow_control::{ControlFeed, LaunchStatus};
+use shadow_control::{ControlFeed, ControlState, LaunchStatus};
 use shadow_devstack::Devstack;
 use shadow_record::LaunchName;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +13,23 @@ use super::support::{bare, kafka, run, stack};
 async fn stands(stack: &Devstack, launch: &str, status: LaunchStatus) {
     let (stop, launch): (_, LaunchName) = (CancellationToken::new(), launch.parse().unwrap());
     let mut control = ControlFeed::spawn(&kafka(stack), stop.clone());
-    control.wait_for(|state| state.launches.get(&launch).is_some_and(|launch| launch.status == status)).await.unwrap();
+    let is = |state: &ControlState| state.launches.get(&launch).is_some_and(|launch| state.status_of(launch) == status);
+    control.wait_for(|state| is(state)).await.unwrap();
     stop.cancel();
+}
+
+/// A drill that holds its pause.
+async fn held(stack: &Devstack, launch: &str) -> tokio::process::Child {
+    let mut command = bare(&["drill", "--launch", launch, "--hold", "10m"]);
+    command.env("SHADOW_KAFKA_BROKERS", stack.brokers()).env("SHADOW_CLICKHOUSE_URL", stack.clickhouse_url());
+    let drill = command.kill_on_drop(true).spawn().unwrap();
+    stands(stack, launch, LaunchStatus::Paused).await;
+    drill
+}
+
+fn tell(drill: &tokio::process::Child, signal: &str) {
+    let id = drill.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args([signal, &id]).status().unwrap().success());
 }
 
 async fn rows(stack: &Devstack, launch: &str) -> Vec<Value> {
@@ -90,13 +105,35 @@ async fn a_drill_that_is_interrupted_resumes_the_launch() {
     launch(stack, "cut", "cut-v2").await;
     let member = Member::start(stack, "cut-1", "cut-v2", Hearing::Good).await;
     member.send_on();
-    let mut command = bare(&["drill", "--launch", "cut-v2", "--hold", "10m"]);
-    command.env("SHADOW_KAFKA_BROKERS", stack.brokers()).env("SHADOW_CLICKHOUSE_URL", stack.clickhouse_url());
-    let mut drill = command.spawn().unwrap();
-    stands(stack, "cut-v2", LaunchStatus::Paused).await;
-    let id = drill.id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    assert_eq!(drill.wait().await.unwrap().code(), Some(130));
-    stands(stack, "cut-v2", LaunchStatus::Active).await;
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let mut drill = held(stack, "cut-v2").await;
+        tell(&drill, signal);
+        assert_eq!(drill.wait().await.unwrap().code(), Some(130), "{signal}");
+        stands(stack, "cut-v2", LaunchStatus::Active).await;
+    }
+    member.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_does_during_a_drill_outlives_it() {
+    let Some(stack) = stack().await else { return };
+    let _alone = ALONE.lock().await;
+    run(stack, &["schema", "apply"]).await.ok();
+    launch(stack, "shared", "shared-v2").await;
+    let member = Member::start(stack, "shared-1", "shared-v2", Hearing::Good).await;
+    member.send_on();
+    let mut drill = held(stack, "shared-v2").await;
+    run(stack, &["pause", "--launch", "shared-v2", "--why", "the disk is full"]).await.ok();
+    tell(&drill, "-INT");
+    assert_eq!(drill.wait().await.unwrap().code(), Some(1), "it has not resumed the launch");
+    let shown = run(stack, &["launch", "show", "shared-v2", "--json"]).await.json();
+    assert_eq!((&shown["status"], &shown["change"]["why"]), (&"paused".into(), &"the disk is full".into()));
+    run(stack, &["resume", "--launch", "shared-v2"]).await.ok();
+
+    let mut drill = held(stack, "shared-v2").await;
+    run(stack, &["launch", "rollback", "shared-v2", "--timeout", "10ms"]).await;
+    tell(&drill, "-INT");
+    assert_eq!(drill.wait().await.unwrap().code(), Some(1));
+    stands(stack, "shared-v2", LaunchStatus::RolledBack).await;
     member.leave().await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use shadow_control::Launch;
+use shadow_control::Change;
 use shadow_record::{LaunchName, Timestamp};
 
 use super::evidence::{Evidence, Silence};
@@ -53,14 +53,14 @@ pub(crate) struct Row {
 
 impl Trial {
     /// One row for each member; the drill is named by when it was `started_at`.
-    pub(crate) fn rows(&self, trial: u32, started_at: Timestamp, paused: &Launch) -> Vec<Row> {
+    pub(crate) fn rows(&self, trial: u32, started_at: Timestamp, launch: &LaunchName, change: &Change) -> Vec<Row> {
         let row = |member: &Evidence| Row {
             drill: started_at.micros(),
             trial,
             at: seconds(self.begun_at),
-            by: paused.change.by.clone(),
-            why: paused.change.why.clone(),
-            launch: paused.name.clone(),
+            by: change.by.clone(),
+            why: change.why.clone(),
+            launch: launch.clone(),
             instance: member.instance.clone(),
             control_version: self.control_version,
             answered: member.answered,
@@ -94,6 +94,8 @@ pub(crate) struct Drilled {
     /// What did not hold, in words; empty when the switch held.
     broken: Vec<String>,
     trials: Vec<Trial>,
+    /// Whether every member has confirmed that it goes on.
+    resumed: bool,
 }
 
 /// One figure over all members and trials.
@@ -117,7 +119,7 @@ impl Line {
 }
 
 impl Drilled {
-    pub(crate) fn of(launch: LaunchName, trials: Vec<Trial>) -> Self {
+    pub(crate) fn of(launch: LaunchName, trials: Vec<Trial>, resumed: bool) -> Self {
         let members = || trials.iter().flat_map(|trial| &trial.members);
         let summary = [
             Line::of("last send after the command", members().filter_map(|m| m.last_send_ms)),
@@ -126,14 +128,16 @@ impl Drilled {
             Line::of("all members confirmed, as seen here", trials.iter().map(|trial| ms(trial.all_confirmed))),
         ];
         let broken = trials.iter().enumerate().flat_map(|(index, trial)| broken(index + 1, trial)).collect();
-        Self { launch, summary: summary.into_iter().flatten().collect(), broken, trials }
+        Self { launch, summary: summary.into_iter().flatten().collect(), broken, trials, resumed }
     }
 
     pub(crate) fn render(&self) -> String {
         let members = self.trials.iter().map(|trial| trial.members.len()).max().unwrap_or_default();
         let verb = if self.broken.is_empty() { "held" } else { "DID NOT HOLD" };
+        let resumed =
+            if self.resumed { "the launch is resumed" } else { "that the launch is resumed is NOT CONFIRMED" };
         let mut text = format!(
-            "the kill switch of launch {} {verb} in {} trials with {members} members; the launch is resumed\n",
+            "the kill switch of launch {} {verb} in {} trials with {members} members; {resumed}\n",
             self.launch,
             self.trials.len()
         );
@@ -213,7 +217,7 @@ mod tests {
     #[test]
     fn a_drill_that_held_shows_its_percentiles() {
         let trials = (1..=100).map(|n| trial(vec![member("r1", f64::from(n)), member("r2", 0.5)])).collect();
-        let drilled = Drilled::of("v2".parse().unwrap(), trials);
+        let drilled = Drilled::of("v2".parse().unwrap(), trials, true);
         assert!(drilled.verdict().is_ok());
         insta::assert_snapshot!(drilled.render());
     }
@@ -223,7 +227,8 @@ mod tests {
         let silent = Evidence { answered: Answered::Silent, silence: Silence::Unproved, ..member("r2", 0.0) };
         let sent = Evidence { silence: Silence::Broken, ..member("r3", 0.0) };
         let counted = Trial { counted: Some((10, 12)), ..trial(vec![member("r1", 1.0)]) };
-        let drilled = Drilled::of("v2".parse().unwrap(), vec![trial(vec![silent, sent]), counted, trial(vec![])]);
+        let drilled =
+            Drilled::of("v2".parse().unwrap(), vec![trial(vec![silent, sent]), counted, trial(vec![])], false);
         assert_eq!(
             drilled.broken,
             [
@@ -234,6 +239,7 @@ mod tests {
             ]
         );
         assert!(drilled.verdict().unwrap_err().cause.contains("r2 did not confirm"));
+        assert!(drilled.render().contains("is NOT CONFIRMED"), "{}", drilled.render());
     }
 
     #[test]

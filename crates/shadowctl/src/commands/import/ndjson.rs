@@ -176,7 +176,7 @@ mod tests {
         for (line, why) in [
             (format!(r#"{{"started_at":"2026-01-31T12:00:00",{request},"response":{{"status":200}}}}"#), "zone"),
             (format!(r#"{{"started_at":"2026-01-31T12:00:00Z",{request}}}"#), "neither a response nor an error"),
-            (format!(r#"{{"started_at":"2026-01-31T12:00:00Z",{request},"responze":1}}"#), "field \"...\", expected one of"),
+            (format!(r#"{{"started_at":"2026-01-31T12:00:00Z",{request},"responze":1}}"#), "unknown field \"..."),
             (format!(r#"{{"started_at":"2026-01-31T12:00:00Z",{request},"response":{{"status":99}}}}"#), "status 99"),
             (
                 format!(
