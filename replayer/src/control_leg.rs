@@ -108,7 +108,7 @@ pub(crate) async fn send(
     let (sent_at, start) = (Timestamp::now(), Instant::now());
     let answer = tokio::select! {
         biased;
-        () = line.gate.shutting() => Answer::Cancelled,
+        () = line.gate.cancelling() => Answer::Cancelled,
         () = given_up => Answer::Cancelled,
         sent = sender.send(request, line.masker.digester()) => Answer::Sent(sent),
         () = too_late => Answer::TooLate(start.elapsed()),

@@ -1,7 +1,10 @@
 //! The handshake: before a launch sends anything, and every few seconds while it does, each of its targets must answer a question
 //! that only the shadow answers as expected.
 //!
-//! Stands beside the pipeline and holds [`Cause::Target`] until the answer is right. Guarantees: nothing is asked while anything
+//! Stands beside the pipeline and holds [`Cause::Target`] until the answer is right. A target that does not answer at all holds
+//! [`Cause::Silent`]: it gets nothing more, but what it has is not cancelled, or one that hangs would never be seen to time out.
+//!
+//! Guarantees: nothing is asked while anything
 //! else holds the gate shut, so that paused means silent; after a pause the question comes before the first request; redirects are
 //! not followed, proxies not used, bodies not read, every question is over in [`PATIENCE`]; it carries the signed mark, so an agent
 //! that meets it knows that the launch points at production; addresses are proved as for every request.
@@ -55,6 +58,16 @@ pub(crate) enum Unproved {
         /// The launch's header.
         header: HeaderName,
     },
+}
+
+impl Unproved {
+    /// Why nothing is sent.
+    fn cause(&self) -> Cause {
+        match self {
+            Self::NoAnswer { .. } => Cause::Silent,
+            Self::Unusable(_) | Self::Status { .. } | Self::Value { .. } => Cause::Target,
+        }
+    }
 }
 
 /// Whether a handshake can be asked at all; its header and value if so.
@@ -153,11 +166,12 @@ pub(crate) async fn keep(
 ) {
     let mut said = None;
     loop {
-        gate.free_but_for(Cause::Target).await;
+        gate.free_but_for_target().await;
         let answered = ask_all(questions).await;
         match answered {
             Ok(()) => {
                 gate.release(Cause::Target);
+                gate.release(Cause::Silent);
                 if said.take() != Some(String::new()) {
                     tracing::info!(%launch, "the handshake holds");
                     changed();
@@ -170,7 +184,7 @@ pub(crate) async fn keep(
                 }
             }
             Err(unproved) => {
-                gate.shut(Cause::Target);
+                gate.shut(unproved.cause());
                 ledger.trouble(Trouble::HandshakeFailed);
                 let cause = unproved.to_string();
                 if said.as_ref() != Some(&cause) {

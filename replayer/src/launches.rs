@@ -231,6 +231,7 @@ async fn run_once(
     if now.replay.handshake.is_some() {
         gate.shut(Cause::Target);
     }
+    gate.release(Cause::Silent);
     let (line, questions) =
         match line(shared, launch, gate, ledger).and_then(|line| Ok((Arc::new(line), questions(shared, &now)?))) {
             Ok(both) => both,

@@ -24,6 +24,9 @@ pub enum Cause {
     Lease = 8,
     /// The target may not be sent to.
     Target = 16,
+    /// The target did not answer when it was asked who it is. Nothing more is sent; what is in flight ends by itself, for a target
+    /// that hangs is to be seen hanging.
+    Silent = 32,
 }
 
 /// Lets requests of one launch on one instance pass, or not.
@@ -132,7 +135,7 @@ impl Gate {
         }
     }
 
-    /// Resolves when the gate is shut: cancel what is in flight.
+    /// Resolves when the gate is shut.
     pub async fn shutting(&self) {
         let mut causes = self.causes.subscribe();
         if causes.wait_for(|causes| *causes != 0).await.is_err() {
@@ -140,10 +143,19 @@ impl Gate {
         }
     }
 
-    /// Resolves when nothing but `cause`, if that, holds it shut.
-    pub async fn free_but_for(&self, cause: Cause) {
+    /// Resolves when what is in flight is to be cancelled: the gate is shut for more than [`Cause::Silent`].
+    pub async fn cancelling(&self) {
         let mut causes = self.causes.subscribe();
-        if causes.wait_for(|causes| causes & !(cause as u8) == 0).await.is_err() {
+        if causes.wait_for(|causes| causes & !(Cause::Silent as u8) != 0).await.is_err() {
+            unreachable!("the sender lives in self");
+        }
+    }
+
+    /// Resolves when nothing but the target's own causes, if any, holds it shut.
+    pub async fn free_but_for_target(&self) {
+        let of_target = Cause::Target as u8 | Cause::Silent as u8;
+        let mut causes = self.causes.subscribe();
+        if causes.wait_for(|causes| causes & !of_target == 0).await.is_err() {
             unreachable!("the sender lives in self");
         }
     }
@@ -200,12 +212,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_silent_target_gets_nothing_more_but_is_waited_for() {
+        let gate = Gate::new();
+        gate.release(Cause::Starting);
+        gate.release(Cause::Lease);
+        gate.shut(Cause::Silent);
+        gate.shutting().await;
+        assert!(!gate.pass());
+        tokio::select! { biased; () = gate.cancelling() => panic!("silence cancels nothing"), () = async {} => {} }
+        gate.shut(Cause::Control);
+        gate.cancelling().await;
+    }
+
+    #[tokio::test]
     async fn whoever_holds_it_learns_that_nobody_else_does() {
         let gate = std::sync::Arc::new(Gate::new());
         gate.shut(Cause::Target);
         let waiting = tokio::spawn({
             let gate = gate.clone();
-            async move { gate.free_but_for(Cause::Target).await }
+            async move { gate.free_but_for_target().await }
         });
         gate.release(Cause::Starting);
         gate.release(Cause::Lease);

@@ -157,3 +157,37 @@ async fn the_gate_follows_the_answers_and_nothing_is_asked_while_it_is_shut_by_o
         () = story => {}
     }
 }
+
+#[tokio::test]
+async fn a_target_that_falls_silent_gets_nothing_more_and_a_wrong_one_is_cancelled() {
+    let answers = Arc::new(std::sync::Mutex::new(RIGHT));
+    let (url, _asked) = server({
+        let answers = answers.clone();
+        move || answers.lock().unwrap().to_string()
+    })
+    .await;
+    let gate = Gate::new();
+    gate.shut(Cause::Target);
+    gate.release(Cause::Starting);
+    gate.release(Cause::Lease);
+    let (ledger, questions, launch) = (ledger(), [question(&url, "/").unwrap()], "v2".parse().unwrap());
+    let story = async {
+        gate.opened().await;
+        let cancelled = gate.cancelling();
+        tokio::pin!(cancelled);
+        *answers.lock().unwrap() = "";
+        tokio::select! {
+            biased;
+            () = &mut cancelled => panic!("silence cancels nothing"),
+            () = gate.shutting() => {}
+        }
+        *answers.lock().unwrap() = RIGHT;
+        gate.opened().await;
+        *answers.lock().unwrap() = WRONG;
+        cancelled.await;
+    };
+    tokio::select! {
+        () = keep(&questions, &gate, &ledger, &launch, || {}) => unreachable!("it never ends"),
+        () = story => {}
+    }
+}
