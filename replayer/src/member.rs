@@ -3,7 +3,7 @@
 //! Guarantees: a commit never passes an offset without an acknowledged outcome; a partition is given up only after what is
 //! in flight for it was waited for (bounded) and committed; a full window pauses its partition and no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::pace::Tempo;
 use crate::partition::Partition;
 use crate::pipeline::{Line, PipelineError};
 use crate::shares::keep::Keeper;
+use crate::turns::Turns;
 use crate::window::Range;
 
 /// Between commits: what a killed member's successor sends again at most.
@@ -115,6 +116,14 @@ impl Member {
         let held: Vec<_> = self.held.keys().collect();
         tracing::info!(launch = %launch.name, partitions = ?held, "partitions assigned");
         Ok(())
+    }
+
+    /// Partitions that are not read on because most of what is unfinished in them waits for its session.
+    pub(crate) fn crowded(&self, turns: &Turns) -> BTreeSet<i32> {
+        let paused = self.held.iter().filter(|(_, held)| held.reading == Reading::Paused);
+        let crowded =
+            paused.filter(|(number, held)| 2 * turns.behind_in(**number) > held.partition.window().unfinished());
+        crowded.map(|(number, _)| *number).collect()
     }
 
     /// Stops reading a partition whose window is full.

@@ -5,10 +5,12 @@
 //! of one record's way. The commit follows the windows from behind (`member`).
 //!
 //! Guarantees: nothing is committed before its outcome is acknowledged, and nothing beyond an offset that has none; nothing
-//! is sent unless the gate lets it pass at that moment, and what is in flight when it shuts is cancelled and recorded; memory
+//! is sent unless the gate lets it pass at that moment, and what is in flight when it shuts is cancelled and recorded (not for a silent
+//! handshake, `handshake`); memory
 //! is bounded by the windows and by the room for outcomes not yet acknowledged, however far the launch is behind; a panic
 //! costs its record an outcome of its own, or the launch a new start from its last commit.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +46,8 @@ use crate::window::{Limits, Range};
 
 /// Between looks at the windows: resuming, closing runs.
 const TIDY: Duration = Duration::from_millis(50);
+/// The part of the session limit that holds where sessions crowd a window.
+const CROWDED: u32 = 10;
 
 /// Why a launch's replay ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +145,7 @@ pub(crate) async fn run(line: Arc<Line>, stop: CancellationToken) -> Result<(), 
                 Err(error) => Err(error),
             },
             _ = tidy.tick() => {
-                skip_stuck(&line, &turns);
+                skip_stuck(&line, &turns, &member.crowded(&turns));
                 member.tidy()
             }
         };
@@ -215,10 +219,12 @@ fn session(line: &Line, key: &[u8], id: &RequestId) -> Option<String> {
     (!none).then(|| key.iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// What waited too long for the requests before it in its session is not sent. What is the next owner's is left to it.
-fn skip_stuck(line: &Line, turns: &Turns) {
+/// What waited too long for the requests before it in its session is not sent. Where sessions keep a partition from being read on they
+/// may wait a part of the limit only, so that few busy ones do not hold up all others. What is the next owner's is left to it.
+fn skip_stuck(line: &Line, turns: &Turns, crowded: &BTreeSet<i32>) {
     let limit = line.launch().replay.session_limit();
-    for Due { partition, place, of, .. } in turns.stuck(limit) {
+    let stuck = turns.stuck(|partition| if crowded.contains(&partition) { limit / CROWDED } else { limit });
+    for Due { partition, place, of, .. } in stuck {
         let (own, skipped) = (partition.clone(), Attempt::none(Outcome::Skipped(SkipReason::SessionStuck)));
         if !own.is_stopped() {
             partition.work(async move { own.settle(place, Some(of), skipped).await });
@@ -297,7 +303,7 @@ async fn attempt(
         let in_flight = line.ledger.sending(departure.intended.elapsed(), departure.held_by);
         let sent = tokio::select! {
             biased;
-            () = line.gate.shutting() => None,
+            () = line.gate.cancelling() => None,
             sent = line.sender.send(request, line.masker.digester()) => Some(sent),
         };
         drop(in_flight);

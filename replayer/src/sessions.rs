@@ -5,7 +5,7 @@
 //! has ended its turn; until then it is passed over, and what stands behind it in its lane goes first.
 //!
 //! Guarantees, shown by the property tests: every item comes out once, those of a session in order and never two at a time;
-//! nothing waits but for its own session; an item costs O(log n), and what is held is what was put in (bounded by the windows).
+//! nothing waits but for its own session; what waits longer than its lane allows comes out as stuck; an item costs O(log n), and what is held is what was put in (bounded by the windows).
 
 use std::collections::btree_map::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
@@ -193,13 +193,13 @@ impl<T> Sessions<T> {
         }
     }
 
-    /// Takes out what has waited at least `limit` for answers to the requests before it in its session. Time in which none of
-    /// these was in flight does not count, so neither a pause nor a low rate makes a session stuck.
-    pub fn stuck(&mut self, now: Instant, limit: Duration) -> Vec<T> {
+    /// Takes out what has waited at least `limit`, which may depend on the lane, for answers to the requests before it in its session.
+    /// Time in which none of these was in flight does not count, so neither a pause nor a low rate makes a session stuck.
+    pub fn stuck(&mut self, now: Instant, limit: impl Fn(i32) -> Duration) -> Vec<T> {
         let mut stuck = Vec::new();
         for session in &self.in_flight {
             let Some(busy) = self.busy.get_mut(session) else { continue };
-            let spent = busy.spent(now);
+            let (spent, limit) = (busy.spent(now), limit(session.0));
             // The first has waited longest.
             while busy.behind.front().is_some_and(|first| spent.saturating_sub(first.from) >= limit) {
                 stuck.extend(busy.behind.pop_front().map(|waiter| waiter.item));
@@ -212,6 +212,11 @@ impl<T> Sessions<T> {
     /// Items that were passed over and wait for their session.
     pub fn behind(&self) -> usize {
         self.behind
+    }
+
+    /// Those of one lane.
+    pub fn behind_in(&self, lane: i32) -> usize {
+        self.busy.iter().filter(|((of, _), _)| *of == lane).map(|(_, session)| session.behind.len()).sum()
     }
 }
 

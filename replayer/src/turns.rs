@@ -71,13 +71,18 @@ impl Turns {
     }
 
     /// Takes out what has waited too long for its session.
-    pub(crate) fn stuck(&self, limit: Duration) -> Vec<Due> {
+    pub(crate) fn stuck(&self, limit: impl Fn(i32) -> Duration) -> Vec<Due> {
         self.waiting().stuck(Instant::now(), limit)
     }
 
     /// Records that wait for their session.
     pub(crate) fn behind(&self) -> usize {
         self.waiting().behind()
+    }
+
+    /// Those of one partition.
+    pub(crate) fn behind_in(&self, partition: i32) -> usize {
+        self.waiting().behind_in(partition)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Sessions<Due>> {

@@ -141,6 +141,11 @@ impl Window {
         self.entries.len() <= self.limits.records / 2 && self.bytes <= self.limits.bytes / 2
     }
 
+    /// Outcomes and ranges not acknowledged.
+    pub fn unfinished(&self) -> usize {
+        self.entries.iter().filter(|entry| !entry.acknowledged).count()
+    }
+
     /// Outcomes and ranges not acknowledged or behind one that is not.
     pub fn held(&self) -> usize {
         self.entries.len() + usize::from(self.run.is_some())

@@ -55,7 +55,7 @@ fn a_stuck_session_loses_its_later_requests_and_no_other() {
     let (_, b) = pop(&mut sessions).unwrap();
     let (a, b) = (a.unwrap(), b.unwrap());
     assert_eq!(pop(&mut sessions), None);
-    assert_eq!(sessions.stuck(start + second(1000), second(1)), [""; 0], "nothing is in flight");
+    assert_eq!(sessions.stuck(start + second(1000), |_| second(1)), [""; 0], "nothing is in flight");
 
     sessions.sent(&a, start);
     sessions.sent(&b, start);
@@ -63,9 +63,9 @@ fn a_stuck_session_loses_its_later_requests_and_no_other() {
     assert_eq!(pop(&mut sessions).unwrap().0, "b2");
     sessions.push(0, Some(key(1)), "a4");
     assert_eq!(sessions.pop(start + second(6), |_| {}), None);
-    assert_eq!(sessions.stuck(start + second(9), second(10)), [""; 0]);
-    assert_eq!(sessions.stuck(start + second(11), second(10)), ["a2", "a3"]);
-    assert_eq!((sessions.stuck(start + second(15), second(10)), sessions.behind()), (vec![], 1));
+    assert_eq!(sessions.stuck(start + second(9), |_| second(10)), [""; 0]);
+    assert_eq!(sessions.stuck(start + second(11), |_| second(10)), ["a2", "a3"]);
+    assert_eq!((sessions.stuck(start + second(15), |_| second(10)), sessions.behind()), (vec![], 1));
     sessions.end(&a, start + second(15));
     assert_eq!(pop(&mut sessions).unwrap().0, "a4");
 }
@@ -83,14 +83,32 @@ fn only_time_in_flight_counts_towards_the_limit() {
         // It waits a day for its slot, and four seconds for its answer.
         now += second(86_400);
         sessions.sent(a.as_ref().unwrap(), now);
-        assert_eq!(sessions.stuck(now, second(5)), [0; 0]);
+        assert_eq!(sessions.stuck(now, |_| second(5)), [0; 0]);
         now += second(4);
-        let stuck = sessions.stuck(now, second(5));
+        let stuck = sessions.stuck(now, |_| second(5));
         assert_eq!(stuck, if turn == 1 { vec![] } else { vec![3, 4] }, "eight seconds in all");
         sessions.end(a.as_ref().unwrap(), now);
     }
     assert_eq!(pop(&mut sessions), None);
     assert!(sessions.busy.is_empty() && sessions.lanes.is_empty() && sessions.in_flight.is_empty());
+}
+
+#[test]
+fn in_a_crowded_lane_sessions_are_stuck_sooner() {
+    let (mut sessions, start) = (Sessions::default(), Instant::now());
+    for (lane, item) in [(0, "a1"), (0, "a2"), (0, "a3"), (1, "b1"), (1, "b2")] {
+        sessions.push(lane, Some(key(1)), item);
+    }
+    for _ in 0..2 {
+        let (_, session) = sessions.pop(start, |_| {}).unwrap();
+        sessions.sent(&session.unwrap(), start);
+    }
+    assert_eq!(sessions.pop(start, |_| {}), None);
+    assert_eq!((sessions.behind_in(0), sessions.behind_in(1), sessions.behind_in(2)), (2, 1, 0));
+    let limit = |lane| second(if lane == 0 { 3 } else { 30 });
+    assert_eq!(sessions.stuck(start + second(2), limit), [""; 0]);
+    assert_eq!(sessions.stuck(start + second(3), limit), ["a2", "a3"]);
+    assert_eq!((sessions.behind_in(0), sessions.behind_in(1)), (0, 1));
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -180,7 +198,8 @@ proptest! {
                 Step::Sent(_) | Step::End(_) => {}
                 Step::Tick => {
                     now += second(1);
-                    for item in sessions.stuck(now, second(3)) {
+                    // Lanes are more or less crowded.
+                    for item in sessions.stuck(now, |lane| second(1 + lane as u64)) {
                         let id = item.1.map(|s| (item.0, key(s)));
                         prop_assert!(id.is_some() && out.iter().any(|(_, other)| *other == id), "nothing before it is out");
                         prop_assert!(waiting.remove(&item));

@@ -20,6 +20,7 @@ fn the_watermark_waits_for_the_oldest_outcome() {
     window.acknowledge(11);
     window.acknowledge(12);
     assert_eq!((window.low_watermark(), window.to_commit()), (10, None));
+    assert_eq!((window.unfinished(), window.held()), (1, 3));
     window.acknowledge(10);
     assert_eq!((window.low_watermark(), window.to_commit()), (13, Some(13)));
     window.committed(13);

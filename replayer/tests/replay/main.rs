@@ -94,6 +94,7 @@ fn main() -> ExitCode {
             a_control_that_fails_once_is_out_of_the_session,
             requests_of_a_session_leave_one_after_the_other,
             a_stuck_session_delays_only_itself,
+            a_session_that_is_too_fast_does_not_hold_up_its_partition,
             what_waits_for_its_session_is_the_next_owners,
             with_a_rate_what_was_overtaken_leaves_before_its_partition,
             without_an_order_nothing_waits_for_a_session,

@@ -97,6 +97,27 @@ pub(crate) async fn a_stuck_session_delays_only_itself(brokers: &str) {
     assert_eq!((service.order().0, service.asked()), (vec![], 22));
 }
 
+pub(crate) async fn a_session_that_is_too_fast_does_not_hold_up_its_partition(brokers: &str) {
+    let mut bench = Bench::new(brokers, "crowded", 1).await;
+    let service = Service::start(Manners { works: Duration::from_millis(100), ..Manners::default() }).await;
+    let mut launch = bench.launch_of(&service);
+    launch.replay.session_limit_ms = 10_000;
+    bench.put(launch).await;
+    let mut others = Vec::new();
+    for number in 1..=60 {
+        bench.capture_of(0, "busy", number).await;
+        others.push(bench.capture_of(0, &format!("other-{number}"), 1).await);
+    }
+    // Half of it waits for the busy session, two seconds at most: less than the limit.
+    let replayer = bench.replayer_with("crowded-1", |config| config.replay.window_records = 40);
+    let account = bench.outcomes().await;
+    replayer.stop().await;
+    let counts = account.counts();
+    assert!(counts.get("session_stuck").is_some_and(|stuck| *stuck >= 5), "{counts:?}");
+    assert!(others.iter().all(|offset| account.label(0, *offset) == "completed"), "{counts:?}");
+    assert_eq!((account.duplicates, service.order().0), (0, vec![]));
+}
+
 pub(crate) async fn what_waits_for_its_session_is_the_next_owners(brokers: &str) {
     let mut bench = Bench::new(brokers, "inherited", 1).await;
     let service = Service::start(Manners { hangs_on: Some("one/1"), ..Manners::default() }).await;
