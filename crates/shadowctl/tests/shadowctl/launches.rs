@@ -110,7 +110,16 @@ async fn a_launch_is_changed_promoted_reversed_and_deleted() {
     std::fs::write(rules.path(), "[[ignore]]\njson = [\"$.at\"]").unwrap();
     let create =
         ["launch", "create", "turn-v2", "--service", "turning", "--candidate", "http://127.0.0.1:9", "--sample", "0.1"];
-    let more = ["--rules", rules.path().to_str().unwrap(), "--isolation", "own database", "--max-in-flight", "7"];
+    let more = [
+        "--rules",
+        rules.path().to_str().unwrap(),
+        "--isolation",
+        "own database",
+        "--max-in-flight",
+        "7",
+        "--deny",
+        "10.9.0.0/16",
+    ];
     run(stack, &[&create[..], &more].concat()).await.ok();
 
     let set =
@@ -146,7 +155,10 @@ async fn a_launch_is_changed_promoted_reversed_and_deleted() {
         assert!(ran.code == 1 && ran.err.contains("launch turn-v2 has ended: promoted"), "{refused:?}: {ran:?}");
     }
 
-    let behind = run(stack, &reverse).await.json();
+    let denied = run(stack, &[&reverse[..], &["--deny", "127.0.0.0/8"]].concat()).await;
+    assert!(denied.code == 64 && denied.err.contains("is denied"), "{denied:?}");
+    let behind = run(stack, &[&reverse[..], &["--deny", "10.0.0.0/8"]].concat()).await.json();
+    assert_eq!(behind["replay"]["deny"], serde_json::json!(["10.0.0.0/8"]), "in place of the promoted launch's");
     assert_eq!(
         (&behind["candidate"], &behind["status"], &behind["sample"]),
         (&"http://127.0.0.1:10/".into(), &"active".into(), &1.0.into())
@@ -166,6 +178,10 @@ async fn a_launch_is_changed_promoted_reversed_and_deleted() {
     assert_eq!(run(stack, &["launch", "show", "turn-v2"]).await.code, 1);
     let twice = run(stack, &["launch", "delete", "turn-v2"]).await;
     assert!(twice.code == 1 && twice.err.contains("there is no launch turn-v2"), "{twice:?}");
+    let rest = run(stack, &["launch", "delete", "turn-v2", "--with-topics", "--yes", "--json"]).await.json();
+    assert_eq!(rest["control_version"], serde_json::Value::Null);
+    assert_eq!(rest["deleted"].as_array().unwrap().last().unwrap(), &format!("topic {replayed}"), "{rest}");
+    assert_eq!(run(stack, &["launch", "delete", "turn-v2", "--with-topics", "--yes"]).await.code, 1, "nothing is left");
 
     run(stack, &["launch", "rollback", "turn-v1"]).await.ok();
     let deleted = run(stack, &["launch", "delete", "turn-v1", "--with-topics", "--yes"]).await.ok();

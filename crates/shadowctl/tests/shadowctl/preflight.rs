@@ -68,6 +68,49 @@ async fn an_unsafe_topology_is_exactly_that_on_stdout_with_the_reasons_on_stderr
 }
 
 #[tokio::test]
+async fn what_does_not_resolve_is_not_shown_to_be_another_host() {
+    let (store, named) = ("host = \"10.0.3.10\"", "host = \"cache.shadow.example\"");
+    let separate = format!("{named}, separate = \"in another account\"");
+    let skip = ("route = \"POST /payments\"", "route = \"*\"");
+    let (target, of_name) = ("http://10.0.3.7:8080", "http://checkout-v2.shadow.example:8080");
+    for (changes, code) in [
+        (&[(store, named)][..], 1),
+        (&[(store, named), skip], 2),
+        (&[(store, &separate)], 0),
+        (&[(target, of_name)], 1),
+        (&[(target, of_name), skip], 2),
+        (&[("http://10.0.1.5:8080", "http://checkout.example:8080")], 1),
+        (&[("http://10.0.1.5:8080", "http://checkout.example:80")], 0),
+    ] {
+        let (_dir, path) = example(changes);
+        let ran = offline(&path).await;
+        assert_eq!(ran.code, code, "{changes:?}: {ran:?}");
+        assert_eq!(ran.out == "{\"error\":\"unsafe\"}\n", code == 1, "{changes:?}: {ran:?}");
+        assert_eq!(ran.err.contains("does not resolve here"), code != 0, "{changes:?}: {ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_read_do_not_hide_that_it_is_unsafe() {
+    let shadow = format!("url = \"http://{}\"", closed_port());
+    let here = [("url = \"http://10.0.3.7:8080\"", shadow.as_str()), ("url = \"http://10.0.3.8:8080\"", &shadow)];
+    for (name, open, code) in [
+        ("SHADOWCTL_KAFKA_PROPERTIES", true, 1),
+        ("SHADOW_CLICKHOUSE_USER_FILE", true, 1),
+        ("SHADOW_CLICKHOUSE_USER_FILE", false, 69),
+    ] {
+        let opened = [("egress = \"stub\"     #", "egress = \"open\"     #")];
+        let (_dir, path) = example(&[&here[..], &opened[..usize::from(open)]].concat());
+        let mut command = bare(&["preflight", "--config", path.to_str().unwrap(), "--kafka-brokers", &closed_port()]);
+        let output = command.env(name, "/nonexistent").output().await.unwrap();
+        let ran = super::support::Ran::of(&output);
+        assert_eq!(ran.code, code, "{name}: {ran:?}");
+        assert_eq!(ran.out == "{\"error\":\"unsafe\"}\n", open, "{name}: {ran:?}");
+        assert!(ran.err.contains("cannot read /nonexistent"), "{name}: {ran:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_else_is_wrong_has_another_answer_and_another_status() {
     for (from, to, reason) in [
         ("capacity = \"500/s\"", "capacity = \"150/s\"", "is more than the candidate takes"),
@@ -88,7 +131,7 @@ async fn a_file_that_cannot_be_used_is_refused_with_its_line() {
         (
             "mode = \"own\" },\n    { kind = \"redis\", host = \"10.0.3.10\"",
             "mode = \"mine\" },\n    { kind = \"redis\", host = \"10.0.3.10\"",
-            "line 29",
+            "line 30",
         ),
         ("rate = \"200/s\"", "rate = \"fast\"", "line 7"),
         ("service = ", "servise = ", "line 4"),

@@ -50,6 +50,8 @@ async fn a_launch_written_by_a_newer_version_is_told_of_and_counts_as_paused() {
     for part in ["launch/refusals-old has format 99", "upgrade this instance", "counts as paused"] {
         assert!(list.err.contains(part), "{}", list.err);
     }
+    let again = run(stack, &create).await;
+    assert!(again.code == 1 && again.err.contains("written by a newer version"), "{again:?}");
     // Nobody's notes are left to the tests beside this one.
     let gone = Outgoing { topic: topics::CONTROL, partition: Some(0), key, payload: b"" };
     assert!(matches!(producer.publish(gone).await, Delivery::Acknowledged { .. }));
