@@ -248,6 +248,10 @@ async fn what_is_no_recording_or_not_of_one_service_is_refused_before_anything_i
     }
     let cut = ask(&BROWSER[..BROWSER.len() - 900], &["--dry-run"]).await.out;
     assert!(cut.contains("would import 6 exchanges") && cut.contains("what follows"), "{cut}");
+    let twice = ask(&two, &["--host", "127.0.0.1", "--repeat", "2", "--dry-run", "--json"]).await;
+    let twice: Value = serde_json::from_str(&twice.out).unwrap();
+    let told = ["imported", "left_out", "passes"].map(|what| twice[what].as_u64());
+    assert_eq!(told, [Some(12), Some(2), Some(2)], "{twice}");
     let ran = run_bare(&["import", "har", path, "--service", "s"]).await;
     assert!(ran.code == 64 && ran.err.contains("needs the masking key"), "{ran:?}");
 }

@@ -35,6 +35,20 @@ async fn a_launch_is_created_listed_paused_and_resumed() {
 }
 
 #[tokio::test]
+async fn of_two_who_create_a_launch_at_once_one_keeps_the_name_and_the_other_is_told() {
+    let Some(stack) = stack().await else { return };
+    captured(stack, "contended", &[0]).await;
+    let create = async |candidate: &str| {
+        run(stack, &["launch", "create", "contended-v2", "--service", "contended", "--candidate", candidate]).await
+    };
+    let [a, b] = ["http://127.0.0.1:10/", "http://127.0.0.1:11/"];
+    let (first, second) = tokio::join!(create(a), create(b));
+    let (won, lost) = if first.code == 0 { (a, second) } else { (b, first) };
+    assert!(lost.code == 1 && lost.err.contains("contended-v2"), "{lost:?}");
+    assert_eq!(run(stack, &["launch", "show", "contended-v2", "--json"]).await.json()["candidate"], won);
+}
+
+#[tokio::test]
 async fn a_launch_begins_where_it_was_told_to() {
     let Some(stack) = stack().await else { return };
     captured(stack, "begin", &[2, 1]).await;
