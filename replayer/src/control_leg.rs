@@ -65,7 +65,7 @@ enum Answer {
 pub(crate) fn request<'a>(line: &'a Line, due: &Due, launch: &Launch) -> Option<(Asked<'a>, OwnedSemaphorePermit)> {
     let target = launch.control_of(&due.of.request_id, &due.key)?;
     let Control { sender, places } = line.control_leg.as_ref()?;
-    if line.learned.has_given_up_control(&due.key) {
+    if line.learned.has_given_up(Leg::Control, &due.key) {
         return None;
     }
     let Ok(place) = places.clone().try_acquire_owned() else {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::breaker::{Ended, Fuse, Pass};
 use crate::ceiling::{Place, Places, Sign};
+use crate::outgoing;
 use crate::pace::Pacer;
 use crate::pipeline::{Due, Line, replay};
 use crate::send::Sent;
@@ -120,6 +121,7 @@ fn skip_old(line: &Line, due: &Due) -> bool {
     if old && due.partition.is_stopped() {
         due.partition.keep_rest();
     } else if old {
+        outgoing::miss(line, due);
         due.partition.skip_waiting(due.place.offset, SkipReason::TooOld);
     }
     old

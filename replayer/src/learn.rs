@@ -14,9 +14,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use lru::LruCache;
 use shadow_control::{JsonPlace, LearnRule, Leg, RequestPart};
-use shadow_mask::{REDACTED, RawResponse};
+use shadow_mask::{REDACTED, RawBody, RawResponse};
 use shadow_record::{Request, Response};
 
 /// Sessions remembered for each target.
@@ -143,15 +144,26 @@ impl Learned {
         (!used.is_empty()).then_some((request, used))
     }
 
-    /// An answer of the control that later requests of the session need is not there: asked on, it would fail where the live build does not,
-    /// and what is noise would be learnt from that.
-    pub fn give_up_control(&self, session: &Bytes) {
-        self.control.lock().unwrap_or_else(PoisonError::into_inner).change(session, |session| session.given_up = true);
+    /// Whether there is something to learn from the target's answer, since the primary's has it.
+    pub fn is_taught_by(&self, route: &str, primary: &Response, masked: &dyn Fn(&str) -> String) -> bool {
+        let none = RawResponse { status: 0, headers: HeaderMap::new(), body: RawBody::Whole(Bytes::new()) };
+        let rules = self.rules.iter().enumerate();
+        let rules = rules.filter(|(_, rule)| rule.route.as_deref().is_none_or(|only| only == route));
+        answer::pairs(rules, primary, &none, masked).1 > 0
     }
 
-    /// Whether the control is asked nothing more in this session.
-    pub fn has_given_up_control(&self, session: &Bytes) -> bool {
-        let known = self.control.lock().unwrap_or_else(PoisonError::into_inner).session(session);
+    /// An answer that later requests of the session need is not there: asked on, the target would fail for want of it. That would count
+    /// against a candidate, and be learnt as noise from a control.
+    pub fn give_up(&self, leg: Leg, session: &Bytes) {
+        self.of(leg).lock().unwrap_or_else(PoisonError::into_inner).change(session, |session| session.given_up = true);
+    }
+
+    /// Whether the target is asked nothing more in this session.
+    pub fn has_given_up(&self, leg: Leg, session: &Bytes) -> bool {
+        if self.is_idle() {
+            return false;
+        }
+        let known = self.of(leg).lock().unwrap_or_else(PoisonError::into_inner).session(session);
         known.is_some_and(|session| session.given_up)
     }
 

@@ -7,9 +7,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use shadow_control::{Launch, Leg, MARK_HEADER, Mark, Sending};
 use shadow_mask::RawResponse;
-use shadow_record::{FailureClass, Outcome, SkipReason};
+use shadow_record::{FailureClass, Outcome, Response, SkipReason};
 use url::Url;
 
 use crate::pipeline::{Due, Line};
@@ -42,6 +43,9 @@ impl NotSent {
 
 /// The request as it goes to `target` now.
 pub(crate) fn outgoing(line: &Line, due: &Due, launch: &Launch, target: &Url, leg: Leg) -> Result<Outgoing, NotSent> {
+    if line.learned.has_given_up(leg, &due.key) {
+        return Err(NotSent::Skipped(SkipReason::SessionStuck));
+    }
     let sending = launch.may_send(&due.request.method, &due.route).map_err(NotSent::Skipped)?;
     made(line, due, sending, target, leg).map_err(|unsendable| {
         tracing::debug!(partition = due.place.partition, offset = due.place.offset, %unsendable, "not sent");
@@ -95,7 +99,23 @@ pub(crate) fn learn(line: &Line, due: &Due, leg: Leg, answer: Option<&RawRespons
                 line.ledger.learnt(learnt);
             }
         }
-        (None, _) if leg == Leg::Control => line.learned.give_up_control(&due.key),
+        (None, _) if leg == Leg::Control => line.learned.give_up(leg, &due.key),
         _ => {}
+    }
+}
+
+/// The candidate was not asked, or its answer not waited for, and that is not its fault. If there was something to learn, the rest of the
+/// session would fail for want of it: it is not sent.
+pub(crate) fn miss(line: &Line, due: &Due) {
+    if due.of.session.is_some() {
+        missed(line, &due.key, &due.route, due.primary.as_ref());
+    }
+}
+
+/// [`miss`] for a record of a session that has not come to wait.
+pub(crate) fn missed(line: &Line, key: &Bytes, route: &str, primary: Option<&Response>) {
+    let masked = |name: &str| line.masker.name(name);
+    if !line.learned.is_idle() && primary.is_some_and(|primary| line.learned.is_taught_by(route, primary, &masked)) {
+        line.learned.give_up(Leg::Candidate, key);
     }
 }

@@ -188,6 +188,9 @@ fn judge(line: &Line, partition: &Arc<Partition>, turns: &Turns, record: &Consum
     let CapturedExchange { request_id, route, captured_at, request, response: primary, .. } = exchange;
     match admitted {
         Err(reason) if guard::account(reason) == Account::Range => {
+            if reason == SkipReason::TooOld && session(line, &key, &request_id).is_some() {
+                outgoing::missed(line, &key, &route, primary.as_ref());
+            }
             partition.skip(Range { first: place.offset, last: place.offset, reason });
         }
         _ if !partition.read(place.offset, record.payload.len()) => {}
@@ -224,7 +227,9 @@ fn session(line: &Line, key: &[u8], id: &RequestId) -> Option<String> {
 fn skip_stuck(line: &Line, turns: &Turns, crowded: &BTreeSet<i32>) {
     let limit = line.launch().replay.session_limit();
     let stuck = turns.stuck(|partition| if crowded.contains(&partition) { limit / CROWDED } else { limit });
-    for Due { partition, place, of, .. } in stuck {
+    for due in stuck {
+        outgoing::miss(line, &due);
+        let Due { partition, place, of, .. } = due;
         let (own, skipped) = (partition.clone(), Attempt::none(Outcome::Skipped(SkipReason::SessionStuck)));
         if !own.is_stopped() {
             partition.work(async move { own.settle(place, Some(of), skipped).await });
@@ -245,6 +250,9 @@ pub(crate) async fn replay(line: Arc<Line>, due: Due, mut departure: Departure) 
             let (launch, partition, offset) = (&line.publisher.launch, due.place.partition, due.place.offset);
             tracing::error!(%launch, partition, offset, "a panic while replaying; the request counts as failed");
             line.ledger.panicked();
+            if times.total.is_none() {
+                outgoing::miss(&line, &due);
+            }
             (Outcome::Failed(FailureClass::Other), None)
         }
     };
@@ -320,7 +328,10 @@ async fn attempt(
         tokio::join!(candidate, control)
     };
     let control = control_leg::mask(line, due, control).await;
-    let Some(sent) = sent else { return Some((Outcome::Failed(FailureClass::Killed), control)) };
+    let Some(sent) = sent else {
+        outgoing::miss(line, due);
+        return Some((Outcome::Failed(FailureClass::Killed), control));
+    };
     line.ledger.answered(sent.total);
     outgoing::learn(line, due, Leg::Candidate, sent.answer.as_ref().ok());
     *times = Times { sent_at: Some(sent.sent_at), first_byte: sent.first_byte, total: Some(sent.total), ..*times };

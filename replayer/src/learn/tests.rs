@@ -135,9 +135,28 @@ fn the_latest_value_holds_and_equal_ones_undo_it() {
 fn a_control_that_missed_an_answer_is_out_of_that_session() {
     let learned = learned(r#"learn = [{ name = "id", json = "$.id" }]"#);
     learned.see(Leg::Control, "a", &primary(&[JSON], r#"{"id":17}"#), &raw(&[JSON], r#"{"id":1}"#));
-    assert!(!learned.has_given_up_control(&session("a")));
-    learned.give_up_control(&session("a"));
-    assert!(learned.has_given_up_control(&session("a")) && !learned.has_given_up_control(&session("b")));
+    let given_up = |leg, name| learned.has_given_up(leg, &session(name));
+    assert!(!given_up(Leg::Control, "a"));
+    learned.give_up(Leg::Control, &session("a"));
+    assert!(given_up(Leg::Control, "a") && !given_up(Leg::Control, "b") && !given_up(Leg::Candidate, "a"));
+}
+
+#[test]
+fn only_an_answer_that_has_what_a_rule_names_is_missed() {
+    let rules = [
+        r#"name = "a", json = "$.id", route = "POST /orders""#,
+        r#"name = "b", cookie = "sid""#,
+        r#"name = "c", header = "location""#,
+    ];
+    let learned = learned(&format!("learn = [{{ {} }}]", rules.join(" }, { ")));
+    let is_taught = |route: &str, headers: &[(&str, &str)], content: &str| {
+        learned.is_taught_by(route, &primary(headers, content), &masked)
+    };
+    assert!(is_taught("POST /orders", &[JSON], r#"{"id":1}"#));
+    assert!(
+        is_taught("GET /", &[("set-cookie", "sid=1; Path=/")], "") && is_taught("GET /", &[("location", "/1")], "")
+    );
+    assert!(!is_taught("GET /orders", &[JSON], r#"{"id":1}"#) && !is_taught("POST /orders", &[JSON], r#"{"ok":1}"#));
 }
 
 #[test]

@@ -8,12 +8,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use shadow_control::{Control, Launch, LearnRule, Replay, SampleBy};
+use shadow_control::{Control, Launch, LaunchStatus, LearnRule, Replay, SampleBy};
 use shadow_record::{Outcome, ReplayedExchange};
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::bench::Bench;
+use crate::bench::{Answers, Bench, Candidate};
 use crate::captured::{Agent, Asked, masker};
 
 const ROUTES: [&str; 4] = ["POST /login", "POST /orders", "GET /orders/{id}", "PUT /orders/{id}"];
@@ -235,4 +235,31 @@ pub(crate) async fn a_control_that_fails_once_is_out_of_the_session(brokers: &st
         account.records.iter().filter(|record| record.control.is_some()).map(|record| record.offset).collect();
     assert_eq!(asked, [0, 1].into(), "each session's first request only");
     replayer.stop().await;
+}
+
+pub(crate) async fn a_session_whose_login_was_cancelled_is_not_held_against_the_candidate(brokers: &str) {
+    let mut bench = Bench::new(brokers, "unlearned-killed", 1).await;
+    two_sessions(&mut bench).await;
+    let login = LearnRule {
+        name: "session".to_owned(),
+        route: None,
+        header: None,
+        cookie: Some("sid".to_owned()),
+        json: None,
+        into: Vec::new(),
+    };
+    let candidate = Candidate::start(Answers::Held).await;
+    let mut put = launch(&bench, vec![login]).await;
+    (put.candidate, put.control) = (candidate.url(), None);
+    bench.put(put.clone()).await;
+    let replayer = bench.replayer("unlearned-killed-1");
+    candidate.asked_at_least(2).await;
+    put.status = LaunchStatus::Paused;
+    bench.put(put.clone()).await;
+    bench.heartbeat("unlearned-killed-1", |s| s.counters.get("failed_killed") == Some(&2)).await;
+    put.status = LaunchStatus::Active;
+    bench.put(put).await;
+    let account = bench.outcomes().await;
+    replayer.stop().await;
+    assert_eq!((account.counts(), candidate.asked()), ([("killed", 2), ("session_stuck", 6)].into(), 2));
 }

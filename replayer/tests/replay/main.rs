@@ -92,6 +92,7 @@ fn main() -> ExitCode {
             what_the_shadow_issues_is_put_into_later_requests_of_the_session,
             without_learning_a_session_fails_at_the_shadow,
             a_control_that_fails_once_is_out_of_the_session,
+            a_session_whose_login_was_cancelled_is_not_held_against_the_candidate,
             requests_of_a_session_leave_one_after_the_other,
             a_stuck_session_delays_only_itself,
             a_session_that_is_too_fast_does_not_hold_up_its_partition,
