@@ -4,10 +4,10 @@
 //! Stands beside the pipeline and holds [`Cause::Target`] until the answer is right. A target that does not answer at all holds
 //! [`Cause::Silent`]: it gets nothing more, but what it has is not cancelled, or one that hangs would never be seen to time out.
 //!
-//! Guarantees: nothing is asked while anything
-//! else holds the gate shut, so that paused means silent; after a pause the question comes before the first request; redirects are
-//! not followed, proxies not used, bodies not read, every question is over in [`PATIENCE`]; it carries the signed mark, so an agent
-//! that meets it knows that the launch points at production; addresses are proved as for every request.
+//! Guarantees: nothing is asked while anything else holds the gate shut, so that paused means silent; after a pause the
+//! question comes before the first request; redirects are not followed, proxies not used, bodies not read, every
+//! question is over in [`PATIENCE`]; it carries the signed mark, so an agent that meets it knows that the launch points
+//! at production; addresses are proved as for every request.
 
 use std::sync::Arc;
 use std::time::Duration;

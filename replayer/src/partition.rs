@@ -1,7 +1,8 @@
 //! One captured partition while it is this member's: its window, and the tasks that work on its records.
 //!
-//! Guarantees: an offset counts as covered only when its outcome is acknowledged; after [`Partition::stop`] nothing more is
-//! sent but what was overtaken, after [`Partition::abandon`] nothing more is published either, and what has no outcome by then is the next owner's.
+//! Guarantees: an offset counts as covered only when its outcome is acknowledged; after [`Partition::stop`] nothing
+//! more is sent but what was overtaken, after [`Partition::abandon`] nothing more is published either, and what has no
+//! outcome by then is the next owner's.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicI64, Ordering};

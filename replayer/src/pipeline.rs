@@ -4,11 +4,11 @@
 //! [`dispatch`] lets each leave in its session's order, at its intended time and from a place in flight; [`replay`] is the rest
 //! of one record's way. The commit follows the windows from behind (`member`).
 //!
-//! Guarantees: nothing is committed before its outcome is acknowledged, and nothing beyond an offset that has none; nothing
-//! is sent unless the gate lets it pass at that moment, and what is in flight when it shuts is cancelled and recorded (not for a silent
-//! handshake, `handshake`); memory
-//! is bounded by the windows and by the room for outcomes not yet acknowledged, however far the launch is behind; a panic
-//! costs its record an outcome of its own, or the launch a new start from its last commit.
+//! Guarantees: nothing is committed before its outcome is acknowledged, and nothing beyond an offset that has none;
+//! nothing is sent unless the gate lets it pass at that moment, and what is in flight when it shuts is cancelled and
+//! recorded (not for a silent handshake, `handshake`); memory is bounded by the windows and by the room for outcomes
+//! not yet acknowledged, however far the launch is behind; a panic costs its record an outcome of its own, or the
+//! launch a new start from its last commit.
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;

@@ -1,9 +1,10 @@
 //! The captured request as it goes to the candidate, or to the control.
 //!
-//! Pure. Guarantees: method, path, query, end-to-end headers and body are those that were captured (a character that URLs do
-//! not hold is percent-encoded), but for what the launch's rules and the target's identity change (`learn`, `writes`, `identity`, `trace`); what cannot be said that way in HTTP is an [`Unsendable`], never something similar. Every request carries the signed mark, so
-//! that an agent which meets it knows that the shadow has reached production. Encrypted values are decrypted only for targets that this
-//! replayer's own configuration names ([`Reveal`]).
+//! Pure. Guarantees: method, path, query, end-to-end headers and body are those that were captured (a character that
+//! URLs do not hold is percent-encoded), but for what the launch's rules and the target's identity change (`learn`,
+//! `writes`, `identity`, `trace`); what cannot be said that way in HTTP is an [`Unsendable`], never something similar.
+//! Every request carries the signed mark, so that an agent which meets it knows that the shadow has reached production.
+//! Encrypted values are decrypted only for targets that this replayer's own configuration names ([`Reveal`]).
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -4,8 +4,9 @@
 //! and whose windows would stay full. A session is requests of one lane that leave one after the other, each when the one before
 //! has ended its turn; until then it is passed over, and what stands behind it in its lane goes first.
 //!
-//! Guarantees, shown by the property tests: every item comes out once, those of a session in order and never two at a time;
-//! nothing waits but for its own session; what waits longer than its lane allows comes out as stuck; an item costs O(log n), and what is held is what was put in (bounded by the windows).
+//! Guarantees, shown by the property tests: every item comes out once, those of a session in order and never two at a
+//! time; nothing waits but for its own session; what waits longer than its lane allows comes out as stuck; an item
+//! costs O(log n), and what is held is what was put in (bounded by the windows).
 
 use std::collections::btree_map::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
