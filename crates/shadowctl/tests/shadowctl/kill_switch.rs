@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shadow_control::{
-    Change, ControlFeed, ControlRecord, ControlWriter, Gate, Heart, HeartConfig, Launch, LaunchStatus, Subject,
+    Change, ControlFeed, ControlRecord, ControlState, ControlWriter, Gate, Heart, HeartConfig, Launch, LaunchStatus,
+    Subject,
 };
 use shadow_devstack::Devstack;
 use shadow_record::{LaunchName, Role};
@@ -152,6 +153,11 @@ async fn a_launch_that_an_earlier_version_paused_is_resumed_and_one_that_has_end
         assert!(refused.code == 1 && refused.err.contains("has ended: rolled_back"), "{refused:?}");
     }
     assert_eq!(status().await, "rolled_back");
+
+    run(stack, &["launch", "delete", "elder-v2"]).await.ok();
+    let gone = |state: &ControlState| !state.launches.contains_key(&name) && !state.launch_pauses.contains_key(&name);
+    let forgotten = control.wait_for(|state| gone(state));
+    tokio::time::timeout(Duration::from_secs(10), forgotten).await.unwrap().unwrap();
     stop.cancel();
 }
 

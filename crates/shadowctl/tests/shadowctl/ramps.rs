@@ -3,7 +3,7 @@
 use serde_json::Value;
 use shadow_devstack::Devstack;
 
-use super::support::{Ran, captured, run, stack};
+use super::support::{Ran, bare, captured, run, stack};
 
 /// A launch on the control topic, and its evidence in a database of its own.
 struct Climb<'a> {
@@ -14,10 +14,11 @@ struct Climb<'a> {
 }
 
 impl<'a> Climb<'a> {
+    /// `ramp` is what follows `--ramp`.
     async fn prepare(stack: &'a Devstack, launch: &'static str, ramp: &str, database: &'static str) -> Self {
         captured(stack, launch, &[0]).await;
         let create = ["launch", "create", launch, "--service", launch, "--candidate", "http://127.0.0.1:9"];
-        run(stack, &[&create[..], &["--ramp", ramp]].concat()).await.ok();
+        run(stack, &[&create[..], &["--ramp"], &ramp.split(' ').collect::<Vec<_>>()].concat()).await.ok();
         run(stack, &["schema", "apply", "--clickhouse-database", database]).await.ok();
         let client = clickhouse::Client::default().with_url(stack.clickhouse_url()).with_database(database);
         let climb = Self { stack, launch, database, client };
@@ -100,6 +101,38 @@ async fn a_bad_candidate_is_rolled_back_and_the_controller_says_so() {
     let shown = climb.shown().await;
     assert_eq!((&shown["status"], &shown["ramp"]["state"]), (&"rolled_back".into(), &"failed".into()));
     assert!(shown["change"]["why"].as_str().unwrap().contains("match_rate"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_bad_candidate_may_be_paused_instead_and_goes_on_when_a_person_says_so() {
+    let Some(stack) = stack().await else { return };
+    let climb = Climb::prepare(stack, "stumbler", "1%:1h,100%:1h --on-fail pause", "ramp_paused").await;
+    assert_eq!(climb.once().await.0, "begins");
+    climb.exchanges(0, 1_000, "if(number % 10 = 0, 'differing', 'matched')").await;
+    assert_eq!(climb.once().await.0, "pauses");
+    let shown = climb.shown().await;
+    assert_eq!((&shown["status"], &shown["ramp"]["state"]), (&"paused".into(), &"failed".into()));
+    assert!(shown["change"]["by"] == "ramp" && shown["change"]["why"].as_str().unwrap().contains("verdict fail"));
+    run(stack, &["launch", "resume", climb.launch]).await.ok();
+    assert_eq!(climb.shown().await["status"], "active");
+    assert_eq!(climb.once().await.0, "over", "a ramp that failed does not pause it again");
+}
+
+#[tokio::test]
+async fn a_controller_that_waits_for_clickhouse_ends_when_it_is_told_to() {
+    let Some(stack) = stack().await else { return };
+    let climb = Climb::prepare(stack, "waiting", "1%:0s", "ramp_waiting").await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    for signal in ["-INT", "-TERM"] {
+        let mut command = bare(&["ramp", "run", climb.launch]);
+        command.env("SHADOW_KAFKA_BROKERS", stack.brokers()).env("SHADOW_CLICKHOUSE_URL", &url);
+        let mut controller = command.kill_on_drop(true).spawn().unwrap();
+        let _asked = silent.accept().await.unwrap();
+        let id = controller.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert_eq!(controller.wait().await.unwrap().code(), Some(0), "{signal}");
+    }
 }
 
 #[tokio::test]
