@@ -192,7 +192,8 @@ mod tests {
         let (name, other): (LaunchName, LaunchName) = ("v2".parse().unwrap(), "v3".parse().unwrap());
         let paused = fold(&[launch("v2"), launch("v3"), pause_of("v2", true), launch("v2")]);
         assert!(paused.is_paused(&name, "r1") && !paused.is_paused(&other, "r1"));
-        assert_eq!(paused.status_of(&paused.launches[&name]), LaunchStatus::Paused);
+        let standing = paused.standing(&paused.launches[&name]);
+        assert_eq!((standing.status, standing.change.why.as_str()), (LaunchStatus::Paused, "drill"));
         assert_eq!((paused.launch_pauses[&name].0, paused.paused_by(&paused.launches[&name]).is_some()), (2, true));
         let lifted = [launch("v2"), pause_of("v2", true), pause_of("v2", false)];
         assert!(!fold(&lifted).is_paused(&name, "r1"));
