@@ -28,7 +28,8 @@ pub(super) async fn unlimited() {
     until("nginx to serve", || async { reqwest::get(target.url()).await.is_ok().then_some(()) }).await;
     rig.traffic.write(RECORDS).await;
     let mut generator = vec![oha(&target).await];
-    let variants: [(&str, fn(&mut shadow_control::Launch)); 2] = [
+    type Change = fn(&mut shadow_control::Launch);
+    let variants: [(&str, Change); 2] = [
         ("as a launch is by default", |_| {}),
         ("without order, ceiling and breaker", |launch| {
             launch.replay.order = shadow_control::Order::None;

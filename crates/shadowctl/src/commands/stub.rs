@@ -37,7 +37,11 @@ pub(crate) fn run(command: StubCommand) -> Result<(), Failure> {
     // The key first: a certificate without its key would be trusted for nothing.
     create(&key, &ca.key, 0o600)?;
     create(&certificate, &ca.certificate, 0o644)?;
-    note(&format!("{} is for the shadow's trusted authorities, {} for stub.ca_key", certificate.display(), key.display()));
+    note(&format!(
+        "{} is for the shadow's trusted authorities, {} for stub.ca_key",
+        certificate.display(),
+        key.display()
+    ));
     Ok(())
 }
 
