@@ -19,12 +19,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use crate::accept::accept;
 use crate::alias::Alias;
 use crate::ca::Ca;
 use crate::engine::Answer;
@@ -141,31 +140,8 @@ impl<A: Answers> Server<A> {
 
     /// Serves a listener until `stop`, then waits for what is under way.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, expects: Expects, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(self.limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
-        let tasks = TaskTracker::new();
-        loop {
-            // Never closed.
-            let Ok(place) = places.clone().acquire_owned().await else { return };
-            let stream = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    Err(error) => {
-                        tracing::debug!(%error, "connection not accepted");
-                        // Out of file descriptors: a moment later there may be some again.
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                        continue;
-                    }
-                },
-            };
-            let (server, stop) = (self.clone(), stop.clone());
-            tasks.spawn(async move {
-                tokio::select! { () = stop.cancelled() => {} () = server.connection(stream, expects) => {} }
-                drop(place);
-            });
-        }
-        tasks.close();
-        tasks.wait().await;
+        let most = self.limits.connections;
+        accept(listener, most, stop, |stream| self.clone().connection(stream, expects)).await;
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, expects: Expects) {

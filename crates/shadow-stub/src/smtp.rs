@@ -13,11 +13,10 @@ use http::{HeaderMap, HeaderValue, header};
 use mail_parser::{Address, MessageParser, MimeHeaders as _};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use crate::accept::accept;
 use crate::request::Call;
 use crate::serve::{Answers, ServeLimits};
 
@@ -71,36 +70,17 @@ impl<A: Answers> Sink<A> {
 
     /// Serves a listener until `stop`.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(self.limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
-        let tasks = TaskTracker::new();
-        loop {
-            // Never closed.
-            let Ok(place) = places.clone().acquire_owned().await else { return };
-            let stream = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    Err(error) => {
-                        tracing::debug!(%error, "connection not accepted");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                        continue;
-                    }
-                },
-            };
-            let (sink, stop) = (self.clone(), stop.clone());
-            tasks.spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    ended = sink.converse(stream) => if let Err(error) = ended {
-                        sink.abuse.fetch_add(1, Ordering::Relaxed);
-                        tracing::debug!(%error, "mail connection ended");
-                    }
+        let most = self.limits.connections;
+        accept(listener, most, stop, |stream| {
+            let sink = self.clone();
+            async move {
+                if let Err(error) = sink.converse(stream).await {
+                    sink.abuse.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(%error, "mail connection ended");
                 }
-                drop(place);
-            });
-        }
-        tasks.close();
-        tasks.wait().await;
+            }
+        })
+        .await;
     }
 
     async fn converse<S>(&self, stream: S) -> std::io::Result<()>
