@@ -114,7 +114,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     };
 
     let afterwards = CancellationToken::new();
-    let control = ControlFeed::spawn(&config.kafka, afterwards.clone());
+    let mut control = ControlFeed::spawn(&config.kafka, afterwards.clone());
     let heart = HeartConfig::of(&config.kafka, &instance, Role::Stub, service.as_str());
     let epoch = heart.epoch;
     let heart = Heart::spawn(heart, afterwards.clone()).context("starting the heartbeat")?;
@@ -122,6 +122,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     heart.register(Subject { launch: None, gate: None, counters: Arc::new(move || counted.counters()) });
 
     let Some(partitions) = until_topic(&config, &service, &shutdown).await? else { return Ok(()) };
+    // A trace tells its request only to who knows the launches.
+    tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        read = control.wait_for(|state| state.caught_up) => drop(read.is_ok()),
+    }
     let producer = Producer::new(&config.kafka, &ProducerLimits::default()).context("starting the producer")?;
     let publisher = Publisher::new(producer.clone(), topics::effects(&service), partitions, metrics.clone());
     let launch = config.stub.launch.clone();
