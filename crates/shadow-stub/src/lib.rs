@@ -125,7 +125,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     // A trace tells its request only to who knows the launches.
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
-        read = control.wait_for(|state| state.caught_up) => drop(read.is_ok()),
+        _ = control.wait_for(|state| state.caught_up) => {}
     }
     let producer = Producer::new(&config.kafka, &ProducerLimits::default()).context("starting the producer")?;
     let publisher = Publisher::new(producer.clone(), topics::effects(&service), partitions, metrics.clone());
