@@ -121,6 +121,8 @@ async fn members_that_lose_kafka_stop_within_their_lease_and_go_on_when_it_is_ba
     rig.launch("v2", |_| {}).await;
     let members =
         [replayer(&rig, "r1").ready().await, replayer(&rig, "r2").ready().await, replayer(&rig, "r3").ready().await];
+    // However long they took to come up, there is something left to send.
+    rig.traffic.write(4_000).await;
     under_load(&rig).await;
 
     rig.stack.kafka().kill().unwrap();
@@ -150,6 +152,7 @@ async fn members_that_lose_kafka_stop_within_their_lease_and_go_on_when_it_is_ba
     assert_eq!(rig.candidate.requests(), silent, "a request left without a lease");
 
     rig.stack.kafka().restart().await.unwrap();
+    rig.traffic.write(4_000).await;
     under_load(&rig).await;
     rig.stack.stop().await;
 }
