@@ -2,7 +2,7 @@
 //!
 //! In order: the signed mark in its own header (services that pass unknown headers on), the same mark in the W3C baggage (what
 //! OpenTelemetry passes on), the trace ID (what nearly everything passes on). Guarantee: nothing is guessed; what does not tell is
-//! `none`, and ClickHouse may still find the request by the replayer's times.
+//! `none`.
 
 use shadow_control::{Leg, MARK_HEADER, Mark, TraceId, in_baggage};
 use shadow_mask::Masker;

@@ -214,18 +214,22 @@ pub(crate) async fn without_learning_a_session_fails_at_the_shadow(brokers: &str
     replayer.stop().await;
 }
 
-pub(crate) async fn a_control_that_fails_once_is_out_of_the_session(brokers: &str) {
-    let mut bench = Bench::new(brokers, "unlearned-control", 1).await;
-    two_sessions(&mut bench).await;
-    let login = LearnRule {
+/// Learns the session cookie that the target sets.
+fn session_cookie() -> LearnRule {
+    LearnRule {
         name: "session".to_owned(),
         route: None,
         header: None,
         cookie: Some("sid".to_owned()),
         json: None,
         into: Vec::new(),
-    };
-    let mut put = launch(&bench, vec![login]).await;
+    }
+}
+
+pub(crate) async fn a_control_that_fails_once_is_out_of_the_session(brokers: &str) {
+    let mut bench = Bench::new(brokers, "unlearned-control", 1).await;
+    two_sessions(&mut bench).await;
+    let mut put = launch(&bench, vec![session_cookie()]).await;
     // Nothing listens on port 1.
     put.control = Some(Control { url: "http://127.0.0.1:1/".parse().unwrap(), sample: 1.0 });
     bench.put(put).await;
@@ -240,16 +244,8 @@ pub(crate) async fn a_control_that_fails_once_is_out_of_the_session(brokers: &st
 pub(crate) async fn a_session_whose_login_was_cancelled_is_not_held_against_the_candidate(brokers: &str) {
     let mut bench = Bench::new(brokers, "unlearned-killed", 1).await;
     two_sessions(&mut bench).await;
-    let login = LearnRule {
-        name: "session".to_owned(),
-        route: None,
-        header: None,
-        cookie: Some("sid".to_owned()),
-        json: None,
-        into: Vec::new(),
-    };
     let candidate = Candidate::start(Answers::Held).await;
-    let mut put = launch(&bench, vec![login]).await;
+    let mut put = launch(&bench, vec![session_cookie()]).await;
     (put.candidate, put.control) = (candidate.url(), None);
     bench.put(put.clone()).await;
     let replayer = bench.replayer("unlearned-killed-1");
