@@ -12,6 +12,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_tables", include_str!("../../schemas/clickhouse/0001_tables.sql")),
     ("0002_control_and_noise", include_str!("../../schemas/clickhouse/0002_control_and_noise.sql")),
     ("0003_replay_control", include_str!("../../schemas/clickhouse/0003_replay_control.sql")),
+    ("0004_effects", include_str!("../../schemas/clickhouse/0004_effects.sql")),
     ("views/1_noise", include_str!("../../schemas/clickhouse/views/1_noise.sql")),
     ("views/2_results", include_str!("../../schemas/clickhouse/views/2_results.sql")),
     ("views/3_differences", include_str!("../../schemas/clickhouse/views/3_differences.sql")),

@@ -288,6 +288,7 @@ fn captured(service: &ServiceName) -> CapturedExchange {
         ruleset: "1".to_owned(),
         key_id: "k".to_owned(),
         sampling_rate: 1.0,
+        effects_recorded: false,
     }
 }
 

@@ -131,7 +131,8 @@ impl Question {
 
     /// Asks once.
     pub(crate) async fn ask(&self) -> Result<(), Unproved> {
-        let mark = Mark { launch: self.launch.clone(), request_id: RequestId::generate(), attempt: 0, leg: self.leg };
+        let mark =
+            Mark { launch: self.launch.clone(), request_id: RequestId::generate(), attempt: 0, leg: self.leg, send: 0 };
         let mark = mark.sign(|body| self.masker.mark_tag(body));
         // The body is not read; its connection ends with the answer.
         let answer = self.client.get(self.url.clone()).header(MARK_HEADER, mark).send().await;

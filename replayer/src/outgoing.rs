@@ -54,7 +54,7 @@ pub(crate) fn outgoing(line: &Line, due: &Due, launch: &Launch, target: &Url, le
 }
 
 fn made(line: &Line, due: &Due, sending: Sending<'_>, target: &Url, leg: Leg) -> Result<Outgoing, Unsendable> {
-    let mark = Mark { launch: line.publisher.launch.clone(), request_id: due.of.request_id, attempt: 1, leg };
+    let mark = Mark { launch: line.publisher.launch.clone(), request_id: due.of.request_id, attempt: 1, leg, send: 0 };
     let mut rewritten = Vec::new();
     let substituted = line.learned.substitute(leg, &due.key, &due.request);
     let captured = match &substituted {

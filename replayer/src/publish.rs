@@ -122,6 +122,8 @@ impl Publisher {
             rewritten,
             ruleset: self.ruleset.clone(),
             key_id: self.key_id.clone(),
+            send: None,
+            alone: false,
         };
         fitting(record)
     }
@@ -258,6 +260,8 @@ mod tests {
             rewritten: Vec::new(),
             ruleset: "1".to_owned(),
             key_id: "k".to_owned(),
+            send: None,
+            alone: false,
         });
         assert!(encoded.len() <= LARGEST);
         let record: ReplayedExchange = decode(&encoded).unwrap();

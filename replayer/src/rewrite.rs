@@ -149,7 +149,7 @@ mod tests {
 
     fn rewritten(base: &str, exchange: &CapturedExchange) -> Result<reqwest::Request, Unsendable> {
         let (launch, request_id) = ("v2".parse().unwrap(), exchange.request_id);
-        let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate };
+        let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate, send: 0 };
         request(&base.parse().unwrap(), &exchange.request, &mark, |_| [7; 16])
     }
 

@@ -39,5 +39,6 @@ pub(crate) fn captured(method: &str, path: &str) -> CapturedExchange {
         ruleset: "1".to_owned(),
         key_id: "k".to_owned(),
         sampling_rate: 1.0,
+        effects_recorded: false,
     }
 }

@@ -45,7 +45,7 @@ impl<'h> Parent<'h> {
 /// Trace and span of a replayed request: the trace tells the stub which request an outbound call was made for, the span looks random
 /// to everyone without the masking key (`sign`).
 pub fn ids(mark: &Mark, sign: impl Fn(&[u8]) -> [u8; 16]) -> [u8; 24] {
-    let Mark { launch, request_id, attempt, leg } = mark;
+    let Mark { launch, request_id, attempt, leg, .. } = mark;
     let mut ids = [0; 24];
     ids[..16].copy_from_slice(&TraceId::of(request_id, launch, *leg).0);
     // A mark begins with a launch and its request ID; nothing that begins like this is one.

@@ -123,6 +123,7 @@ impl Traffic {
             ruleset: self.masker.ruleset().version().to_owned(),
             key_id: self.masker.key_id().to_owned(),
             sampling_rate: 1.0,
+            effects_recorded: false,
         }
     }
 }

@@ -319,7 +319,7 @@ async fn a_replayed_request_is_never_captured_and_only_a_signed_mark_rings_the_a
     let (origin, requests) = Origin::canned(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     let hot = Hot::before(origin.address).await;
     let (launch, request_id) = ("v2".parse().unwrap(), RequestId::generate());
-    let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate };
+    let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate, send: 0 };
     let signed = mark.sign(|body| hot.limits.masker.mark_tag(body));
     let passed_on = format!("a=b, {}", shadow_control::to_baggage(&signed));
     let lines = [

@@ -218,7 +218,7 @@ async fn production_is_announced_and_a_replayed_request_pauses_everything(stack:
     }
     assert!(!state.pauses.contains_key(&None), "nothing is paused yet");
     let (launch, request_id) = ("v2".parse().unwrap(), RequestId::generate());
-    let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate };
+    let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate, send: 0 };
     let value = mark.sign(|body| masker().mark_tag(body));
     get(&running, "/items/1", &format!("{}: {value}\r\n", shadow_control::MARK_HEADER)).await;
     let state = control.wait_for(|s| s.pauses.get(&None).is_some_and(|pause| pause.paused)).await.unwrap().clone();

@@ -22,6 +22,7 @@ pub(super) fn fill(row: &mut ExchangeRow, replayed: &ReplayedExchange) {
     row.candidate_key_id.clone_from(&replayed.key_id);
     row.replayer.clone_from(&replayed.replayer);
     row.attempt = replayed.attempt;
+    row.send = replayed.send;
     row.session = replayed.session.clone().unwrap_or_default();
     row.held_by = replayed.held_by.map_or("", HeldBy::as_str);
     row.rewritten.clone_from(&replayed.rewritten);

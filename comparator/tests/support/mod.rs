@@ -64,6 +64,7 @@ pub fn captured(number: i64, route: &str, response: Response) -> CapturedExchang
         ruleset: "r1".to_owned(),
         key_id: "k1".to_owned(),
         sampling_rate: 1.0,
+        effects_recorded: false,
     }
 }
 
@@ -89,6 +90,8 @@ pub fn replayed(launch: &str, partition: i32, offset: i64, number: i64, outcome:
         rewritten: Vec::new(),
         ruleset: "r1".to_owned(),
         key_id: "k1".to_owned(),
+        send: sent.then_some(number),
+        alone: false,
     }
 }
 

@@ -152,6 +152,7 @@ impl Mask {
             ruleset: masker.ruleset().version().to_owned(),
             key_id: masker.key_id().to_owned(),
             sampling_rate: self.sampling_rate,
+            effects_recorded: false,
         }
     }
 }

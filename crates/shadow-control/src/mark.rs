@@ -20,6 +20,9 @@ pub struct Mark {
     pub attempt: i32,
     /// To whom it was sent.
     pub leg: Leg,
+    /// The number of this send, which nothing else that is sent has: what is sent again after a crash has another. 0 in the marks of
+    /// earlier versions.
+    pub send: i64,
 }
 
 /// Which of the launch's targets a replayed request was sent to.
@@ -31,16 +34,18 @@ pub enum Leg {
     Control,
 }
 
-/// The last part of a mark that went to the control. Earlier versions read three parts and leave it.
+/// The fourth part of a mark. Earlier versions read three parts or four and leave the rest.
+const CANDIDATE: &str = "candidate";
 const CONTROL: &str = "control";
 
 impl Mark {
     /// The header's value. `sign` is the keyed HMAC of the masking key.
     pub fn sign(&self, sign: impl FnOnce(&[u8]) -> [u8; 16]) -> String {
-        let mut body = format!("{};{};{}", self.launch, self.request_id, self.attempt);
-        if self.leg == Leg::Control {
-            body = format!("{body};{CONTROL}");
-        }
+        let leg = match self.leg {
+            Leg::Candidate => CANDIDATE,
+            Leg::Control => CONTROL,
+        };
+        let body = format!("{};{};{};{leg};{}", self.launch, self.request_id, self.attempt, self.send);
         let tag = hex(&sign(body.as_bytes()));
         format!("{body};{tag}")
     }
@@ -57,6 +62,7 @@ impl Mark {
             request_id: RequestId(Uuid::parse_str(parts.next()?).ok()?),
             attempt: parts.next()?.parse().ok()?,
             leg: if parts.next() == Some(CONTROL) { Leg::Control } else { Leg::Candidate },
+            send: parts.next().map_or(Some(0), |send| send.parse().ok())?,
         })
     }
 }
@@ -98,7 +104,7 @@ mod tests {
     #[test]
     fn only_a_mark_signed_under_the_key_is_believed() {
         let (launch, request_id) = ("v2".parse().unwrap(), RequestId::generate());
-        let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate };
+        let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate, send: 77 };
         let to_control = Mark { leg: Leg::Control, ..mark.clone() };
         assert_eq!(Mark::verify(&to_control.sign(signer(7)), signer(7)), Some(to_control));
         let value = mark.sign(signer(7));

@@ -209,6 +209,19 @@ impl Admin {
         blocking(move || Ok(reader.fetch_watermarks(&topic, partition, PATIENCE)?)).await
     }
 
+    /// The next offset to be written of each partition.
+    ///
+    /// # Errors
+    /// [`KafkaError::NoSuchTopic`], [`KafkaError::Client`].
+    pub async fn ends(&self, topic: &str) -> Result<Vec<i64>, KafkaError> {
+        let count = self.partitions(topic).await?.ok_or_else(|| KafkaError::NoSuchTopic(topic.to_owned()))?;
+        let (reader, topic) = (self.reader.clone(), topic.to_owned());
+        blocking(move || {
+            (0..count).map(|partition| Ok(reader.fetch_watermarks(&topic, partition, PATIENCE)?.1)).collect()
+        })
+        .await
+    }
+
     /// For each partition, the first offset appended at or after `at`; the end where there is none.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ pub enum TailEvent {
 pub struct Tail {
     consumer: Arc<StreamConsumer<LogContext>>,
     behind: Mutex<HashSet<i32>>,
+    begin: Vec<i64>,
 }
 
 impl Tail {
@@ -73,16 +74,21 @@ impl Tail {
         let consumer: StreamConsumer<LogContext> =
             client.create_with_context(LogContext).map_err(KafkaError::Settings)?;
         let consumer = Arc::new(consumer);
-        let (assigning, topic) = (consumer.clone(), topic.to_owned());
+        let (assigning, topic, offsets) = (consumer.clone(), topic.to_owned(), begin.clone());
         blocking(move || {
             let mut partitions = TopicPartitionList::new();
-            for (partition, offset) in begin.into_iter().enumerate() {
+            for (partition, offset) in offsets.into_iter().enumerate() {
                 partitions.add_partition_offset(&topic, partition as i32, Offset::Offset(offset))?;
             }
             Ok(assigning.assign(&partitions)?)
         })
         .await?;
-        Ok(Self { consumer, behind: Mutex::new((0..count).collect()) })
+        Ok(Self { consumer, behind: Mutex::new((0..count).collect()), begin })
+    }
+
+    /// The first offset that is read of each partition.
+    pub fn begin(&self) -> &[i64] {
+        &self.begin
     }
 
     /// The next event. Lost connections heal inside and are not errors. Safe to cancel.

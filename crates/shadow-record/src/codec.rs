@@ -112,8 +112,11 @@ records!(CapturedExchange, ReplayedExchange, SkippedRange, SideEffect, Status, D
 /// Earlier schemas that may still stand in topics, by record name. Add the old text to `schemas/history/` and a line here
 /// in the same change that edits a schema.
 const HISTORY: &[(&str, &str)] = &[
+    ("CapturedExchange", include_str!("../../../schemas/history/CapturedExchange.v1.avsc")),
     ("ReplayedExchange", include_str!("../../../schemas/history/ReplayedExchange.v1.avsc")),
     ("ReplayedExchange", include_str!("../../../schemas/history/ReplayedExchange.v2.avsc")),
+    ("ReplayedExchange", include_str!("../../../schemas/history/ReplayedExchange.v3.avsc")),
+    ("SideEffect", include_str!("../../../schemas/history/SideEffect.v1.avsc")),
     ("SkippedRange", include_str!("../../../schemas/history/SkippedRange.v1.avsc")),
     ("Status", include_str!("../../../schemas/history/Status.v1.avsc")),
 ];

@@ -32,6 +32,7 @@ pub struct SideEffect {
     pub response: Option<Response>,
     pub ruleset: String,
     pub key_id: String,
+    pub send: Option<i64>,
 }
 
 reason! {
@@ -61,6 +62,10 @@ reason! {
         Baggage = "baggage",
         /// The trace ID that the replayer gave.
         Trace = "trace",
+        /// The client's own request ID, passed on.
+        CorrelationId = "correlation_id",
+        /// No other request was under way.
+        Alone = "alone",
     }
 }
 

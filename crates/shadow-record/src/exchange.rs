@@ -65,6 +65,8 @@ pub struct CapturedExchange {
     pub ruleset: String,
     pub key_id: String,
     pub sampling_rate: f64,
+    #[serde(default)]
+    pub effects_recorded: bool,
 }
 
 /// A request as it is replayed: masked, hop-by-hop headers removed.

@@ -30,6 +30,8 @@ pub struct ReplayedExchange {
     pub rewritten: Vec<String>,
     pub ruleset: String,
     pub key_id: String,
+    pub send: Option<i64>,
+    pub alone: bool,
 }
 
 /// What a second copy of the live build did with the same request at the same moment.
@@ -212,6 +214,9 @@ struct Wire {
     rewritten: Vec<String>,
     ruleset: String,
     key_id: String,
+    send: Option<i64>,
+    #[serde(default)]
+    alone: bool,
 }
 
 /// The flat form of [`ControlAnswer`] that the schema describes.
@@ -288,6 +293,8 @@ impl TryFrom<Wire> for ReplayedExchange {
             rewritten: w.rewritten,
             ruleset: w.ruleset,
             key_id: w.key_id,
+            send: w.send,
+            alone: w.alone,
         })
     }
 }
@@ -295,7 +302,7 @@ impl TryFrom<Wire> for ReplayedExchange {
 impl Serialize for ReplayedExchange {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
-        let mut s = serializer.serialize_struct("ReplayedExchange", 22)?;
+        let mut s = serializer.serialize_struct("ReplayedExchange", 24)?;
         s.serialize_field("launch", &self.launch)?;
         s.serialize_field("partition", &self.partition)?;
         s.serialize_field("offset", &self.offset)?;
@@ -324,6 +331,8 @@ impl Serialize for ReplayedExchange {
         s.serialize_field("rewritten", &self.rewritten)?;
         s.serialize_field("ruleset", &self.ruleset)?;
         s.serialize_field("key_id", &self.key_id)?;
+        s.serialize_field("send", &self.send)?;
+        s.serialize_field("alone", &self.alone)?;
         s.end()
     }
 }

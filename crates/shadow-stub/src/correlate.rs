@@ -21,6 +21,8 @@ pub struct Caller {
     pub leg: Leg,
     /// Which send; 0 when the trace alone told.
     pub attempt: i32,
+    /// The number of that send; `None` when the trace alone told.
+    pub send: Option<i64>,
     /// The captured request.
     pub request_id: RequestId,
 }
@@ -34,8 +36,9 @@ pub fn correlate<'a>(
 ) -> Option<Caller> {
     let marked = |value: &str, by| {
         let mark = masker.mark_signers().find_map(|sign| Mark::verify(value, sign))?;
-        let Mark { launch, request_id, attempt, leg } = mark;
-        Some(Caller { by, launch, leg, attempt, request_id })
+        let Mark { launch, request_id, attempt, leg, send } = mark;
+        let send = (send != 0).then_some(send);
+        Some(Caller { by, launch, leg, attempt, send, request_id })
     };
     let header = call.header(MARK_HEADER).and_then(|value| marked(value, CorrelatedBy::Mark));
     header
@@ -51,7 +54,7 @@ fn traced<'a>(call: &Call, launches: impl Iterator<Item = &'a LaunchName>, now: 
     let legs = launches.flat_map(|launch| [Leg::Candidate, Leg::Control].map(|leg| (launch, leg)));
     legs.into_iter().find_map(|(launch, leg)| {
         let request_id = trace.request(launch, leg, now)?;
-        Some(Caller { by: CorrelatedBy::Trace, launch: launch.clone(), leg, attempt: 0, request_id })
+        Some(Caller { by: CorrelatedBy::Trace, launch: launch.clone(), leg, attempt: 0, send: None, request_id })
     })
 }
 
@@ -76,7 +79,7 @@ mod tests {
         };
         let (ours, theirs) = (masker("k"), masker("x"));
         let (launch, request_id) = ("v2".parse::<LaunchName>().unwrap(), RequestId::generate());
-        let mark = Mark { launch: launch.clone(), request_id, attempt: 1, leg: Leg::Control };
+        let mark = Mark { launch: launch.clone(), request_id, attempt: 1, leg: Leg::Control, send: 7 };
         let signed = |masker: &Masker| mark.sign(|body| masker.mark_tag(body));
         let in_baggage = |mark: &str| format!("a=b, {};p=1", shadow_control::to_baggage(mark));
         let trace = TraceId::of(&request_id, &launch, Leg::Control);

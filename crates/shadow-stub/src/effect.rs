@@ -75,6 +75,7 @@ impl Recorder {
             total_us: times.total_us,
             request_id: caller.as_ref().map(|caller| caller.request_id),
             launch,
+            send: caller.as_ref().and_then(|caller| caller.send),
             attempt: caller.as_ref().map_or(0, |caller| caller.attempt),
             correlated_by: caller.as_ref().map_or(CorrelatedBy::None, |caller| caller.by),
             trace_id,

@@ -149,6 +149,7 @@ impl Bench {
             ruleset: "1".to_owned(),
             key_id: "k".to_owned(),
             sampling_rate: 1.0,
+            effects_recorded: false,
         }
     }
 

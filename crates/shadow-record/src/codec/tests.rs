@@ -34,13 +34,16 @@ fn from_file(name: &str, file: &str) -> AnyRecord {
 
 /// Bytes that a version wrote, beside the example they were written from.
 const WRITTEN: &[(&str, &str, &str)] = &[
-    ("CapturedExchange", "CapturedExchange.v1.hex", "CapturedExchange.json"),
+    ("CapturedExchange", "CapturedExchange.v1.hex", "CapturedExchange.v1.json"),
+    ("CapturedExchange", "CapturedExchange.v2.hex", "CapturedExchange.json"),
     ("ReplayedExchange", "ReplayedExchange.v1.hex", "ReplayedExchange.v1.json"),
     ("ReplayedExchange", "ReplayedExchange.v2.hex", "ReplayedExchange.v2.json"),
-    ("ReplayedExchange", "ReplayedExchange.v3.hex", "ReplayedExchange.json"),
+    ("ReplayedExchange", "ReplayedExchange.v3.hex", "ReplayedExchange.v3.json"),
+    ("ReplayedExchange", "ReplayedExchange.v4.hex", "ReplayedExchange.json"),
     ("SkippedRange", "SkippedRange.v1.hex", "SkippedRange.json"),
     ("SkippedRange", "SkippedRange.v2.hex", "SkippedRange.json"),
-    ("SideEffect", "SideEffect.v1.hex", "SideEffect.json"),
+    ("SideEffect", "SideEffect.v1.hex", "SideEffect.v1.json"),
+    ("SideEffect", "SideEffect.v2.hex", "SideEffect.json"),
     ("Status", "Status.v1.hex", "Status.json"),
     ("Status", "Status.v2.hex", "Status.json"),
     ("DeadLetter", "DeadLetter.v1.hex", "DeadLetter.json"),
@@ -107,6 +110,13 @@ fn todays_records_are_resolved_against_every_earlier_schema() {
         let read = reader.read_value(&mut &bytes[HEADER..]).unwrap();
         let AnyRecord::ReplayedExchange(today) = record else {
             match record {
+                AnyRecord::CapturedExchange(today) => {
+                    let known = CapturedExchange { effects_recorded: false, ..*today };
+                    assert_eq!(from_value::<CapturedExchange>(&read).unwrap(), known);
+                }
+                AnyRecord::SideEffect(today) => {
+                    assert_eq!(from_value::<SideEffect>(&read).unwrap(), SideEffect { send: None, ..*today });
+                }
                 AnyRecord::SkippedRange(today) => assert_eq!(from_value::<SkippedRange>(&read).unwrap(), *today),
                 AnyRecord::Status(today) => assert_eq!(from_value::<Status>(&read).unwrap(), *today),
                 _ => panic!("{name} has no expectation here"),
@@ -115,7 +125,13 @@ fn todays_records_are_resolved_against_every_earlier_schema() {
         };
         assert!(today.control.is_some() && today.held_by.is_some(), "the example shows what is new");
         let control = if old.contains("ControlAnswer") { today.control.clone() } else { None };
-        let known = ReplayedExchange { control, session: None, held_by: None, rewritten: Vec::new(), ..*today };
+        let knows_session = old.contains("\"session\"");
+        let (session, held_by, rewritten) = if knows_session {
+            (today.session.clone(), today.held_by, today.rewritten.clone())
+        } else {
+            (None, None, Vec::new())
+        };
+        let known = ReplayedExchange { control, session, held_by, rewritten, send: None, alone: false, ..*today };
         assert_eq!(from_value::<ReplayedExchange>(&read).unwrap(), known, "{name}");
     }
 }

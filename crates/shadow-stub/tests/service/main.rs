@@ -117,7 +117,8 @@ async fn told(stub: SocketAddr) -> Vec<(RequestId, CorrelatedBy, Side)> {
         .flat_map(|by| [(by, Leg::Candidate), (by, Leg::Control)])
     {
         let request_id = RequestId::generate();
-        let mark = Mark { launch: launch.clone(), request_id, attempt: 1, leg }.sign(|body| masker.mark_tag(body));
+        let mark =
+            Mark { launch: launch.clone(), request_id, attempt: 1, leg, send: 7 }.sign(|body| masker.mark_tag(body));
         let header = match by {
             CorrelatedBy::Mark => format!("shadowline-replay: {mark}"),
             CorrelatedBy::Baggage => {
