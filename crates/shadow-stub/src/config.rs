@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use shadow_ca::Ca;
 use shadow_kafka::KafkaConfig;
 use shadow_record::{LaunchName, ServiceName};
 use shadow_runtime::admin::AdminConfig;
@@ -12,7 +13,6 @@ use shadow_runtime::units::ByteSize;
 use shadow_runtime::{Instance, MaskingConfig, Problem, Secret, ServiceConfig};
 
 use crate::alias::Alias;
-use crate::ca::Ca;
 use crate::rules::Rules;
 
 /// A small configuration that works.

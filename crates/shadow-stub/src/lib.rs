@@ -37,7 +37,6 @@ use tokio_util::task::TaskTracker;
 mod accept;
 mod alias;
 mod answering;
-mod ca;
 pub mod config;
 pub mod correlate;
 mod effect;
@@ -52,11 +51,11 @@ mod smtp;
 mod state;
 
 pub use alias::Alias;
-pub use ca::{Ca, CaError, NewCa};
 pub use engine::{Answer, Circumstances, Decision, Engine};
 pub use request::Call;
 pub use rules::{Fault, Rules, RulesError};
 pub use serve::{Answers, Expects, Refused, ServeLimits, Server};
+pub use shadow_ca::{Ca, CaError, NewCa};
 pub use smtp::Sink;
 
 use answering::Answering;

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use shadow_ca::Ca;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -25,7 +26,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept::accept;
 use crate::alias::Alias;
-use crate::ca::Ca;
 use crate::engine::Answer;
 use crate::request::Call;
 use crate::rules::Fault;
