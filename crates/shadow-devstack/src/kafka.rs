@@ -7,6 +7,7 @@
 pub(crate) mod config;
 pub(crate) mod install;
 pub(crate) mod mock;
+pub(crate) mod security;
 pub(crate) mod topics;
 
 /// Its name in messages.

@@ -47,6 +47,7 @@ mod progress;
 mod stack;
 
 pub use error::{DevstackError, StartFailure};
+pub use kafka::security::{KafkaSecurity, SecureBrokers};
 pub use kafka::{KafkaChoice, KafkaKind};
 pub use launcher::{LAUNCHER_ARG, launch_clickhouse, launcher_main, launcher_requested};
 pub use process::ServerProcess;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::clickhouse::users::ClickHouseUser;
+use crate::kafka::security::{KafkaSecurity, SecureBrokers};
 use crate::kafka::{self, KafkaChoice, KafkaKind, mock::MockBroker, topics};
 use crate::launcher::{LAUNCHER_ARG, STARTED_AS_LAUNCHER};
 use crate::ports::Port;
@@ -38,12 +39,13 @@ struct Kafka {
     kind: KafkaKind,
     brokers: String,
     mock: Option<MockBroker>,
-    _ports: Option<[Port; 2]>,
+    secure: Option<SecureBrokers>,
+    _ports: Vec<Port>,
 }
 
 impl Kafka {
     fn without_process(kind: KafkaKind, brokers: String, mock: Option<MockBroker>) -> Self {
-        Self { process: ServerProcess::not_owned(kafka::NAME), kind, brokers, mock, _ports: None }
+        Self { process: ServerProcess::not_owned(kafka::NAME), kind, brokers, mock, secure: None, _ports: Vec::new() }
     }
 }
 
@@ -63,6 +65,11 @@ impl Devstack {
     /// Kafka's bootstrap servers, as `host:port`.
     pub fn brokers(&self) -> &str {
         &self.kafka.brokers
+    }
+
+    /// The listeners that [`DevstackBuilder::kafka_security`] asked for.
+    pub fn secure_brokers(&self) -> Option<&SecureBrokers> {
+        self.kafka.secure.as_ref()
     }
 
     /// ClickHouse's HTTP interface, as `http://host:port`; user `default`, no password, unless it is external.
@@ -128,6 +135,7 @@ pub struct DevstackBuilder {
     clickhouse_port: u16,
     kafka_port: u16,
     clickhouse_users: Vec<ClickHouseUser>,
+    kafka_security: Option<KafkaSecurity>,
     progress: Progress,
     deadline: Option<Duration>,
 }
@@ -173,6 +181,13 @@ impl DevstackBuilder {
         self
     }
 
+    /// Apache Kafka also listens with TLS, where it asks for a password or a certificate, and lets everybody who came that way do only
+    /// what [`KafkaSecurity::grants`] say.
+    pub fn kafka_security(mut self, security: KafkaSecurity) -> Self {
+        self.kafka_security = Some(security);
+        self
+    }
+
     /// What the person who waits is told; [`Progress::Silent`] by default.
     pub fn progress(mut self, progress: Progress) -> Self {
         self.progress = progress;
@@ -210,7 +225,7 @@ impl DevstackBuilder {
         };
         let step = self.progress.step("starting Kafka and ClickHouse");
         let (kafka, clickhouse) = tokio::try_join!(
-            place.start_kafka(kafka_source, self.kafka_port),
+            place.start_kafka(kafka_source, self.kafka_port, self.kafka_security.as_ref()),
             place.start_clickhouse(clickhouse_source, self.clickhouse_port, &self.clickhouse_users)
         )?;
         drop(step);
@@ -293,7 +308,12 @@ struct Place {
 }
 
 impl Place {
-    async fn start_kafka(&self, source: KafkaSource, port: u16) -> Result<Kafka, DevstackError> {
+    async fn start_kafka(
+        &self,
+        source: KafkaSource,
+        port: u16,
+        security: Option<&KafkaSecurity>,
+    ) -> Result<Kafka, DevstackError> {
         let installation = match source {
             KafkaSource::External(brokers) => return Ok(Kafka::without_process(KafkaKind::External, brokers, None)),
             KafkaSource::Mock(mock) => {
@@ -302,16 +322,28 @@ impl Place {
             }
             KafkaSource::Apache(installation) => installation,
         };
-        let ports = [Port::claim(port, kafka::NAME)?, Port::claim(0, kafka::NAME)?];
-        let [port, controller] = ports.each_ref().map(Port::number);
+        let mut ports = vec![Port::claim(port, kafka::NAME)?, Port::claim(0, kafka::NAME)?];
+        let (port, controller) = (ports[0].number(), ports[1].number());
         let dir = self.root.join("kafka");
         process::create_dir(&dir)?;
-        let java =
-            kafka::config::prepare(&installation, &self.launcher, (&dir, self.lifetime), (port, controller)).await?;
+        let mut secure = None;
+        if let Some(security) = security {
+            let (password, certificate) = (Port::claim(0, kafka::NAME)?, Port::claim(0, kafka::NAME)?);
+            secure = Some((SecureBrokers::at(password.number(), certificate.number()), security));
+            ports.extend([password, certificate]);
+        }
+        let secured = secure.as_ref().map(|(brokers, security)| (brokers, *security));
+        let place = (dir.as_path(), self.lifetime);
+        let java = kafka::config::prepare(&installation, &self.launcher, place, (port, controller), secured).await?;
         let command = self.launcher.command(std::iter::once(OsString::from("run")).chain(java));
-        let process = ServerProcess::start(self.spec(kafka::NAME, dir, command, Probe::KafkaMetadata(port))).await?;
+        let probe = Probe::KafkaMetadata(port);
+        let process = ServerProcess::start(self.spec(kafka::NAME, dir.clone(), command, probe)).await?;
         let brokers = format!("127.0.0.1:{port}");
-        Ok(Kafka { process, kind: KafkaKind::Apache, brokers, mock: None, _ports: Some(ports) })
+        if let Some((_, security)) = &secure {
+            kafka::security::grant(&installation, &self.launcher, place, &brokers, security).await?;
+        }
+        let secure = secure.map(|(brokers, _)| brokers);
+        Ok(Kafka { process, kind: KafkaKind::Apache, brokers, mock: None, secure, _ports: ports })
     }
 
     async fn start_clickhouse(

@@ -22,7 +22,7 @@ mod progress;
 mod tail;
 
 pub use admin::{Admin, Cleanup, TopicSpec};
-pub use config::KafkaConfig;
+pub use config::{KafkaConfig, Mechanism};
 pub use consumer::GroupConsumer;
 pub use dead_letter::dead_letter;
 pub use error::KafkaError;

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shadow_control::{ControlRecord, ControlState, Launch, Pause, StatusBoard};
-use shadow_kafka::{Admin, Consumed, KafkaConfig, KafkaError, Tail, TailEvent, TailFrom};
+use shadow_kafka::{Admin, Consumed, KafkaConfig, KafkaError, Mechanism, Tail, TailEvent, TailFrom};
 use shadow_record::{LaunchName, ServiceName, Status, Timestamp, decode, topics};
+use shadow_runtime::Secret;
 
 use crate::failure::{Failure, KAFKA_REMEDY};
 use crate::output::note;
+use crate::sql::credential;
 
 /// Longest wait for the broker, over all of one question.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -38,7 +40,38 @@ pub(crate) struct KafkaArgs {
     )]
     pub(crate) kafka_brokers: String,
 
-    /// A file of librdkafka properties, one `key=value` a line, for TLS and credentials
+    /// PEM file with the authorities that sign the brokers' certificates; with it TLS is spoken
+    #[arg(long, global = true, value_name = "FILE", env = "SHADOW_KAFKA_CA")]
+    kafka_ca: Option<PathBuf>,
+
+    /// Speak TLS, the brokers' certificates signed by an authority that this machine trusts
+    #[arg(long, global = true, env = "SHADOW_KAFKA_TLS")]
+    kafka_tls: bool,
+
+    /// PEM file with the certificate to show to brokers
+    #[arg(long, global = true, value_name = "FILE", env = "SHADOW_KAFKA_CERTIFICATE", requires = "kafka_key")]
+    kafka_certificate: Option<PathBuf>,
+
+    /// PEM file with its private key
+    #[arg(long, global = true, value_name = "FILE", env = "SHADOW_KAFKA_KEY", requires = "kafka_certificate")]
+    kafka_key: Option<PathBuf>,
+
+    /// User, for SASL over TLS; the password comes from SHADOW_KAFKA_PASSWORD or SHADOW_KAFKA_PASSWORD_FILE
+    #[arg(long, global = true, value_name = "NAME", env = "SHADOW_KAFKA_USER")]
+    kafka_user: Option<String>,
+
+    /// How the password is proved
+    #[arg(
+        long,
+        global = true,
+        value_name = "MECHANISM",
+        env = "SHADOW_KAFKA_MECHANISM",
+        default_value = "scram-sha-512",
+        value_parser = mechanism
+    )]
+    kafka_mechanism: Mechanism,
+
+    /// A file of librdkafka properties, one `key=value` a line, for settings that have no flag
     #[arg(long, global = true, value_name = "FILE", env = "SHADOWCTL_KAFKA_PROPERTIES")]
     kafka_properties: Option<PathBuf>,
 }
@@ -49,12 +82,31 @@ impl KafkaArgs {
     /// # Errors
     /// When the file of properties cannot be used.
     pub(crate) fn config(&self) -> Result<KafkaConfig, Failure> {
-        let mut config = KafkaConfig::at(&self.kafka_brokers);
+        let mut config = KafkaConfig {
+            tls: self.kafka_tls,
+            ca: self.kafka_ca.clone(),
+            certificate: self.kafka_certificate.clone(),
+            key: self.kafka_key.clone(),
+            user: self.kafka_user.clone(),
+            // Never a flag: every process of the host could read it there.
+            password: credential("SHADOW_KAFKA_PASSWORD")?.map(Secret::new),
+            mechanism: self.kafka_mechanism,
+            ..KafkaConfig::at(&self.kafka_brokers)
+        };
         if let Some(path) = &self.kafka_properties {
             config.properties = properties(path)?.into_iter().collect();
         }
-        Ok(config)
+        match config.problems().first() {
+            Some(problem) => Err(Failure::usage(format!("{}: {}", problem.place, problem.cause), &problem.remedy)),
+            None => Ok(config),
+        }
     }
+}
+
+fn mechanism(text: &str) -> Result<Mechanism, String> {
+    let all = [Mechanism::ScramSha256, Mechanism::ScramSha512, Mechanism::Plain];
+    let named = all.into_iter().find(|mechanism| mechanism.as_str().eq_ignore_ascii_case(text));
+    named.ok_or_else(|| "use scram-sha-256, scram-sha-512 or plain".to_owned())
 }
 
 /// The lines of a Java-style properties file. Errors name the line, never its value: it may be a password.

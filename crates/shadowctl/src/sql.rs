@@ -168,7 +168,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 /// A credential from `name` or from the file that `name_FILE` names.
-fn credential(name: &str) -> Result<Option<String>, Failure> {
+pub(crate) fn credential(name: &str) -> Result<Option<String>, Failure> {
     if let Ok(value) = std::env::var(name) {
         return Ok(Some(value));
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::install::Installation;
+use super::security::{self, KafkaSecurity, SecureBrokers};
 use crate::DevstackError;
 use crate::cache::last_lines;
 use crate::process::{DataLifetime, Finished, Launcher, run_to_end};
@@ -12,7 +13,7 @@ use crate::process::{DataLifetime, Finished, Launcher, run_to_end};
 /// Its heap is small since records live in the page cache. The serial collector saves memory and threads.
 const BROKER_JVM: &[&str] = &["-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"];
 /// The formatting tool runs for half a second: compiling it well does not pay.
-const TOOL_JVM: &[&str] = &["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+pub(super) const TOOL_JVM: &[&str] = &["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 /// Any 16 bytes in base64; a cluster of one node meets no other.
 const CLUSTER_ID: &str = "c2hhZG93bGluZS1kZXZzdA";
 
@@ -34,14 +35,24 @@ pub(crate) async fn prepare(
     launcher: &Launcher,
     (dir, lifetime): (&Path, DataLifetime),
     (port, controller_port): (u16, u16),
+    secured: Option<(&SecureBrokers, &KafkaSecurity)>,
 ) -> Result<Vec<OsString>, DevstackError> {
     let data = dir.join("data");
     let log4j = dir.join("log4j2.properties");
     write(&log4j, LOG4J)?;
     // Relative, as the broker runs in its directory: a path with odd characters needs no escaping then.
-    write(&dir.join("server.properties"), &properties(port, controller_port))?;
+    let mut settings = properties(port, controller_port);
+    if let Some((brokers, security)) = secured {
+        settings = security::add(settings, dir, brokers, security)?;
+    }
+    write(&dir.join("server.properties"), &settings)?;
     if !data.join("meta.properties").is_file() {
-        let format = ["format", "--cluster-id", CLUSTER_ID, "--config", "server.properties"];
+        let mut format =
+            ["format", "--cluster-id", CLUSTER_ID, "--config", "server.properties"].map(str::to_owned).to_vec();
+        for (name, password) in secured.iter().flat_map(|(_, security)| &security.users) {
+            format.extend(["--add-scram".to_owned(), format!("SCRAM-SHA-512=[name={name},password={password}]")]);
+        }
+        let format: Vec<&str> = format.iter().map(String::as_str).collect();
         let command = kafka.command(TOOL_JVM, &log4j, "kafka.tools.StorageTool", &format);
         run_tool(launcher, &command, dir, lifetime).await?;
     }
@@ -93,12 +104,12 @@ background.threads=2
 "
 }
 
-fn write(path: &Path, text: &str) -> Result<(), DevstackError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), DevstackError> {
     fs::write(path, text).map_err(|error| DevstackError::io("write", path, error))
 }
 
 /// Runs one of Kafka's tools to its end.
-async fn run_tool(
+pub(super) async fn run_tool(
     launcher: &Launcher,
     command: &[OsString],
     dir: &Path,

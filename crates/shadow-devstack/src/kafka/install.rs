@@ -30,7 +30,7 @@ impl Installation {
         let java = find_java().await?;
         let jars = cache::ensure(
             &format!("kafka-{KAFKA}"),
-            |dir| dir.join(format!("kafka_2.13-{KAFKA}.jar")).is_file(),
+            |dir| ["kafka_2.13", "kafka-tools"].iter().all(|jar| dir.join(format!("{jar}-{KAFKA}.jar")).is_file()),
             async |into: &Path| fetch(launcher, into, progress).await,
         )
         .await?;
@@ -114,11 +114,16 @@ fn project() -> String {
         )
     };
     let kafka = dependency("org.apache.kafka", "kafka_2.13", KAFKA);
+    // Of the command-line tools, only what needs nothing more: the others bring Kafka Connect with them.
+    let tools = dependency("org.apache.kafka", "kafka-tools", KAFKA).replace(
+        "</dependency>",
+        "<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions></dependency>",
+    );
     let log4j = dependency("org.apache.logging.log4j", "log4j-slf4j-impl", LOG4J);
     format!(
         "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
          <groupId>shadowline</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>\
-         <dependencies>{kafka}{log4j}</dependencies></project>"
+         <dependencies>{kafka}{tools}{log4j}</dependencies></project>"
     )
 }
 
