@@ -27,7 +27,7 @@ impl FromRequestParts<Shop> for Asked {
     type Rejection = Infallible;
 
     async fn from_request_parts(_: &mut Parts, shop: &Shop) -> Result<Self, Infallible> {
-        Ok(Self { shop: *shop, at: Instant::now() })
+        Ok(Self { shop: shop.clone(), at: Instant::now() })
     }
 }
 

@@ -172,12 +172,13 @@ impl Planned {
             .uri(format!("http://{authority}{}", self.path))
             .header(header::USER_AGENT, "shadow-shop-load")
             .header(header::ACCEPT, "application/json")
+            .header("traceparent", &self.traceparent)
             .header(header::COOKIE, format!("session={}", self.session))
             .header(header::AUTHORIZATION, format!("Bearer shop-{}", self.session));
         if self.body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let body = self.body.clone().unwrap_or_default();
-        request.body(Full::new(Bytes::from(body))).expect("planned paths and sessions are plain ASCII")
+        request.body(Full::new(Bytes::from(body))).expect("planned paths, sessions and traces are plain ASCII")
     }
 }

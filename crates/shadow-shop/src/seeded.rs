@@ -14,6 +14,10 @@ pub enum Fault {
     WrongNumber,
     /// The candidate breaks down on some input.
     ServerError,
+    /// The answers are equal, and something was done once too often.
+    ChargedTwice,
+    /// The answers are equal, and something was done with another amount.
+    WrongAmount,
     /// The answers are equal and late.
     Slow {
         /// How long the primary works on it.
@@ -26,7 +30,7 @@ pub enum Fault {
 /// One differing place as the comparator reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct SeededDifference {
-    /// Such as `$.total` or `status`.
+    /// Such as `$.total`, `status` or, for what was asked of others, `effects POST pay.example/v1/charges`.
     pub place: &'static str,
     /// Such as `value` or `missing`.
     pub kind: &'static str,
@@ -98,6 +102,20 @@ pub fn seeded() -> Vec<Seeded> {
             fault: Fault::Slow { primary_ms: 5, candidate_ms: 60 },
             differences: Vec::new(),
             why: "the sales report takes 60 ms instead of 5 ms",
+        },
+        Seeded {
+            name: "charged twice",
+            route: "POST /checkouts",
+            fault: Fault::ChargedTwice,
+            differences: vec![difference("effects POST pay.example/v1/charges", "added", "1->2")],
+            why: "a gift is charged twice; the answer is the same",
+        },
+        Seeded {
+            name: "wrong amount",
+            route: "POST /checkouts",
+            fault: Fault::WrongAmount,
+            differences: vec![difference("effects POST pay.example/v1/charges $.amount[*]", "value", "changed")],
+            why: "a charge in dollars is rounded down; the answer is the same",
         },
     ]
 }

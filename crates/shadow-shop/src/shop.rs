@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::asked::Asked;
-use crate::{Build, stock};
+use crate::checkout::check_out;
+use crate::{Build, Outbound, stock};
 
 /// The routes, as launches and masking declare them.
 pub const ROUTES: &[&str] = &[
@@ -22,6 +23,7 @@ pub const ROUTES: &[&str] = &[
     "GET /search",
     "GET /carts/{id}",
     "POST /carts/{id}/items",
+    "POST /checkouts",
     "GET /orders/{id}",
     "GET /users/{id}",
     "GET /reports/sales",
@@ -29,22 +31,28 @@ pub const ROUTES: &[&str] = &[
 ];
 
 /// One build of the shop.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Shop {
     pub(crate) build: Build,
     pub(crate) pod: Option<&'static str>,
+    pub(crate) outbound: Option<Outbound>,
 }
 
 impl Shop {
     /// The shop as `build` serves it.
     pub const fn new(build: Build) -> Self {
-        Self { build, pod: None }
+        Self { build, pod: None, outbound: None }
     }
 
     /// The same with volatile members in its answers (`served_by`, which is `pod`, `request_token`, `took_ms`, and `from_cache` in
     /// some carts), as most services have them. Shops with the same pod have the same carts cached.
-    pub const fn volatile(self, pod: &'static str) -> Self {
+    pub fn volatile(self, pod: &'static str) -> Self {
         Self { pod: Some(pod), ..self }
+    }
+
+    /// The same with a way to its partners. Without one a checkout takes every card and calls nobody.
+    pub fn calling(self, outbound: Outbound) -> Self {
+        Self { outbound: Some(outbound), ..self }
     }
 
     /// Serves on `listener` until `shutdown`, then finishes the answers under way.
@@ -62,6 +70,7 @@ impl Shop {
             .route("/search", get(search))
             .route("/carts/{id}", get(cart))
             .route("/carts/{id}/items", post(add_item))
+            .route("/checkouts", post(check_out))
             .route("/orders/{id}", get(order))
             .route("/users/{id}", get(user))
             .route("/reports/sales", get(report))

@@ -13,7 +13,7 @@ fn plan() -> Vec<Planned> {
 fn two_thousand_requests_meet_every_route_and_every_regression_several_times() {
     let table = shadow_record::RouteTable::parse(ROUTES).unwrap();
     let mut routes: HashMap<String, u32> = HashMap::new();
-    let (mut unknown, mut odd_carts, mut percent) = (0, 0, 0);
+    let (mut unknown, mut odd_carts, mut percent, mut gifts, mut dollars) = (0, 0, 0, 0, 0);
     for request in plan() {
         let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
         *routes.entry(table.name(request.method.as_str(), path)).or_default() += 1;
@@ -21,12 +21,16 @@ fn two_thousand_requests_meet_every_route_and_every_regression_several_times() {
         unknown += u32::from(number("/products/").is_some_and(|id| id > crate::stock::PRODUCTS));
         odd_carts += u32::from(number("/carts/").is_some_and(|id| id % 50 == 7));
         percent += u32::from(query.contains("%25"));
+        let body = request.body.as_deref().unwrap_or_default();
+        gifts += u32::from(body.contains(r#""gift":true"#));
+        dollars += u32::from(body.contains("USD"));
     }
     assert_eq!(routes.len(), ROUTES.len(), "{routes:?}");
     for route in ROUTES {
         assert!(routes[*route] >= 20, "{route}: {routes:?}");
     }
     assert!(unknown >= 5 && odd_carts >= 5 && percent >= 5, "{unknown} {odd_carts} {percent}");
+    assert!(gifts >= 10 && dollars >= 20, "{gifts} {dollars}");
     assert!(seeded().iter().all(|fault| routes.contains_key(fault.route)));
 }
 
@@ -34,7 +38,8 @@ fn two_thousand_requests_meet_every_route_and_every_regression_several_times() {
 fn the_plan_depends_on_the_seed_and_on_nothing_else() {
     assert_eq!(plan(), plan());
     assert_ne!(planned(1, 0), planned(2, 0));
-    let repeated = plan().windows(2).filter(|pair| pair[0] == pair[1]).count();
+    let repeated =
+        plan().windows(2).filter(|pair| (&pair[0].path, &pair[0].body) == (&pair[1].path, &pair[1].body)).count();
     assert!(repeated < 20, "{repeated}");
 }
 
