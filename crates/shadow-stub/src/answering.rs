@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use shadow_control::{ControlState, Leg};
 use shadow_mask::Masker;
-use shadow_record::{CorrelatedBy, Timestamp, encode};
+use shadow_record::{CorrelatedBy, Request, Timestamp, encode};
 use tokio::sync::watch;
 
 use crate::correlate::{Caller, correlate};
-use crate::effect::{Recorder, Times};
-use crate::engine::{Answer, Circumstances, Engine};
+use crate::effect::{Recorder, Times, masked};
+use crate::engine::{Answer, Circumstances, Decision, Engine};
 use crate::metrics::Metrics;
+use crate::mirror::{Mirror, Mirrored};
 use crate::publish::Publisher;
 use crate::request::Call;
 use crate::serve::Answers;
@@ -20,12 +21,23 @@ use crate::serve::Answers;
 /// What all calls share.
 pub(crate) struct Answering {
     pub(crate) engine: Engine,
+    /// Without one the rules answer everything.
+    pub(crate) mirror: Option<Mirror>,
     pub(crate) masker: Arc<Masker>,
     pub(crate) control: watch::Receiver<Arc<ControlState>>,
     pub(crate) recorder: Recorder,
     pub(crate) publisher: Publisher,
     pub(crate) metrics: Metrics,
     pub(crate) sequence: AtomicI64,
+}
+
+/// How a call was decided.
+struct Decided {
+    decision: Decision,
+    route: String,
+    answer: Answer,
+    /// The call masked, where that was needed to decide.
+    request: Option<Request>,
 }
 
 impl Answers for Arc<Answering> {
@@ -39,8 +51,8 @@ impl Answers for Arc<Answering> {
         let world = world(caller.as_ref(), &self.recorder);
         let seed = (self.recorder.epoch.micros() as u64).wrapping_mul(31).wrapping_add(sequence as u64);
         let now = at.micros() / 1_000_000;
-        let (decision, answer) = self.engine.answer(&call, Circumstances { world: &world, seed, now });
-        let route = self.engine.route(&decision);
+        let Decided { decision, route, answer, request } =
+            self.decide(&call, caller.as_ref(), Circumstances { world: &world, seed, now }).await;
         let took = start.elapsed();
         let by = caller.as_ref().map_or(CorrelatedBy::None, |caller| caller.by);
         self.metrics.called(&decision, by, took.as_secs_f64());
@@ -50,13 +62,47 @@ impl Answers for Arc<Answering> {
             None => self.masker.record_key(format!("{}/{sequence}", self.recorder.instance).as_bytes()),
         };
         // Masking is not the caller's to wait for.
-        let (own, told) = (self.clone(), (decision, route, answer.clone()));
+        let (own, answered) = (self.clone(), answer.clone());
         tokio::spawn(async move {
             let times = Times { at, total_us };
-            let record = own.recorder.record(&own.masker, sequence, call, caller, told, times);
+            let request = request.unwrap_or_else(|| masked(&own.masker, &call));
+            let told = (decision, route, answered);
+            let record = own.recorder.record(&own.masker, sequence, (call, request), caller, told, times);
             own.publisher.publish(key, encode(&record), place);
         });
         answer
+    }
+}
+
+impl Answering {
+    /// As the primary's call was answered, where that is known; by the rules otherwise.
+    async fn decide(&self, call: &Call, caller: Option<&Caller>, at: Circumstances<'_>) -> Decided {
+        let matching = self.engine.matching(call, at);
+        let route = matching.route();
+        let mirror = self.mirror.as_ref().filter(|_| call.scheme != "smtp" && matching.may_be_mirrored());
+        let mut request = None;
+        if let (Some(mirror), Some(caller)) = (mirror, caller) {
+            let by_rule = self.engine.key(&matching);
+            let key = by_rule.as_deref().or_else(|| call.header("idempotency-key"));
+            let asked = request.insert(masked(&self.masker, call));
+            let mirrored = mirror.answer(caller, call.destination(), asked, key).await;
+            self.metrics.mirrored(&mirrored);
+            match mirrored {
+                Mirrored::Equal(answer) | Mirrored::Alike(answer) => {
+                    if let Some(key) = key {
+                        mirror.keep(caller, key, &answer);
+                    }
+                    self.engine.keep(&matching, &answer, by_rule, at);
+                    return Decided { decision: Decision::Mirrored, route, answer, request };
+                }
+                Mirrored::Again(answer) => {
+                    return Decided { decision: Decision::Again(None), route, answer, request };
+                }
+                Mirrored::Not(_) => {}
+            }
+        }
+        let (decision, answer) = self.engine.carry_out(&matching, call, at);
+        Decided { decision, route, answer, request }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shadow_ca::Ca;
@@ -9,7 +10,7 @@ use shadow_kafka::KafkaConfig;
 use shadow_record::{LaunchName, ServiceName};
 use shadow_runtime::admin::AdminConfig;
 use shadow_runtime::telemetry::LogConfig;
-use shadow_runtime::units::ByteSize;
+use shadow_runtime::units::{ByteSize, HumanDuration};
 use shadow_runtime::{Instance, MaskingConfig, Problem, Secret, ServiceConfig};
 
 use crate::alias::Alias;
@@ -30,6 +31,9 @@ brokers = "127.0.0.1:9092"
 [masking]
 key = { file = "/run/secrets/shadowline-key" }
 "#;
+
+/// Longest wait for the primary's effects that may be asked for.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// All sections.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -79,6 +83,12 @@ pub struct StubConfig {
     pub ca_key: Option<Secret>,
     /// The launch that calls belong to when they do not tell.
     pub launch: Option<LaunchName>,
+    /// Whether a call of a known request is answered as the primary's call was.
+    pub mirror: bool,
+    /// Longest wait for the primary's effects.
+    pub mirror_patience: HumanDuration,
+    /// Memory for the primary's effects, for each launch.
+    pub mirror_memory: ByteSize,
     /// Connections at a time, for each listener.
     pub connections: usize,
     /// Longest body of a call.
@@ -98,6 +108,9 @@ impl Default for StubConfig {
             aliases: Vec::new(),
             ca_key: None,
             launch: None,
+            mirror: true,
+            mirror_patience: HumanDuration::from_millis(250),
+            mirror_memory: ByteSize::mib(128),
             connections: 1024,
             max_body: ByteSize::mib(1),
             partitions: 12,
@@ -140,6 +153,7 @@ impl ServiceConfig for Config {
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = self.masking.masker().err().unwrap_or_default();
+        problems.extend(self.kafka.problems());
         if self.service.name.is_none() {
             problems.push(Problem::key("service.name", "is missing", "name the service, as its capture agents do"));
         }
@@ -161,6 +175,17 @@ impl ServiceConfig for Config {
         }
         if self.stub.partitions < 1 {
             problems.push(Problem::key("stub.partitions", "is below 1", "use at least 1"));
+        }
+        if self.stub.mirror_patience.get() > LONGEST_PATIENCE {
+            let cause = "is more than 10s: the shadow's own time-outs end sooner";
+            problems.push(Problem::key("stub.mirror_patience", cause, "use the default of 250ms, or a few seconds"));
+        }
+        if self.stub.mirror && self.stub.mirror_memory < ByteSize::mib(1) {
+            problems.push(Problem::key(
+                "stub.mirror_memory",
+                "is below 1MiB",
+                "use 128MiB, or stub.mirror = false for none",
+            ));
         }
         if self.kafka.brokers.trim().is_empty() {
             problems.push(Problem::key("kafka.brokers", "is empty", "name at least one host:port"));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use shadow_control::Leg;
 use shadow_mask::{Masker, RawBody, RawRequest, RawResponse};
-use shadow_record::{CorrelatedBy, LaunchName, ServiceName, Side, SideEffect, Timestamp};
+use shadow_record::{CorrelatedBy, LaunchName, Request, ServiceName, Side, SideEffect, Timestamp};
 
 use crate::correlate::{Caller, trace_id};
 use crate::engine::{Answer, Decision};
@@ -29,36 +29,39 @@ pub(crate) struct Times {
     pub(crate) total_us: i64,
 }
 
+/// A call as its record has it.
+pub(crate) fn masked(masker: &Masker, call: &Call) -> Request {
+    masker.request(RawRequest {
+        method: call.method.clone(),
+        scheme: call.scheme.to_owned(),
+        authority: call.destination(),
+        path: call.path.clone(),
+        query: call.query.clone(),
+        headers: call.headers.clone(),
+        body: RawBody::Whole(call.body.clone()),
+    })
+}
+
 impl Recorder {
-    /// The record of one call.
+    /// The record of one call, which is given with its masked form.
     pub(crate) fn record(
         &self,
         masker: &Masker,
         sequence: i64,
-        call: Call,
+        (call, request): (Call, Request),
         caller: Option<Caller>,
         (decision, route, answer): (Decision, String, Answer),
         times: Times,
     ) -> SideEffect {
         let trace_id = trace_id(&call).map(|trace| trace.to_string());
         let destination = call.destination();
-        let (method, path) = (call.method.clone(), call.path.clone());
-        let request = masker.request(RawRequest {
-            method: call.method,
-            scheme: call.scheme.to_owned(),
-            authority: destination.clone(),
-            path: call.path,
-            query: call.query,
-            headers: call.headers,
-            body: RawBody::Whole(call.body),
-        });
         let response = (!matches!(answer.fault, Some(Fault::Close | Fault::Hang))).then(|| {
             let raw = RawResponse {
                 status: answer.status.as_u16(),
                 headers: HeaderMap::from_iter(answer.headers),
                 body: RawBody::Whole(Bytes::clone(&answer.body)),
             };
-            masker.response(&method, &path, raw)
+            masker.response(&call.method, &call.path, raw)
         });
         let (side, launch) = match &caller {
             Some(Caller { leg: Leg::Candidate, launch, .. }) => (Side::Candidate, Some(launch.clone())),
@@ -85,6 +88,7 @@ impl Recorder {
             decision: match decision {
                 Decision::Rule(_) => shadow_record::Decision::Answered,
                 Decision::Again(_) => shadow_record::Decision::Again,
+                Decision::Mirrored => shadow_record::Decision::Mirrored,
                 Decision::Unmatched => shadow_record::Decision::Unmatched,
                 Decision::Failed { .. } => shadow_record::Decision::RuleFailed,
             },

@@ -1,23 +1,24 @@
 //! One call in, its answer out: the first rule that matches, its state, its faults. No I/O.
 //!
-//! Guarantees: a call that no rule matches is refused, whatever it is; equal calls of the same request and attempt get equal identifiers,
-//! so that a resend does not look like another effect; a rule that fails on a call says so in its answer and changes nothing.
+//! Guarantees: a call that no rule matches is refused, whatever it is; identifiers depend on the seed alone; a rule that fails on a call says
+//! so in its answer and changes nothing.
 
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use minijinja::value::Object;
-use minijinja::{Error, ErrorKind, State, Value};
+use minijinja::Value;
 use serde_json::Value as Json;
-use sha2::{Digest as _, Sha256};
 
 use crate::request::{Call, from_json, map};
 use crate::rules::{Action, Fault, Rule, Rules, StateRule, With};
 use crate::state::{World, Worlds, fits, merge};
+
+mod ids;
+mod mirrored;
+
+use ids::Ids;
 
 /// What a call is answered with.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,8 +40,10 @@ pub struct Answer {
 pub enum Decision {
     /// By this rule.
     Rule(Arc<str>),
-    /// By this rule, as an earlier call with the same idempotency key was.
-    Again(Arc<str>),
+    /// As an earlier call with the same idempotency key was; the rule, unless that one was answered as the primary's.
+    Again(Option<Arc<str>>),
+    /// As the primary's call was.
+    Mirrored,
     /// No rule matches.
     Unmatched,
     /// The rule matches, but could not be carried out.
@@ -58,16 +61,18 @@ impl Decision {
         match self {
             Self::Rule(_) => "answered",
             Self::Again(_) => "again",
+            Self::Mirrored => "mirrored",
             Self::Unmatched => "unmatched",
             Self::Failed { .. } => "rule_failed",
         }
     }
 
-    /// The rule, if one matched.
+    /// The rule, if one answered.
     pub fn rule(&self) -> Option<&str> {
         match self {
-            Self::Rule(rule) | Self::Again(rule) | Self::Failed { rule, .. } => Some(rule),
-            Self::Unmatched => None,
+            Self::Rule(rule) | Self::Failed { rule, .. } => Some(rule),
+            Self::Again(rule) => rule.as_deref(),
+            Self::Mirrored | Self::Unmatched => None,
         }
     }
 }
@@ -90,6 +95,22 @@ pub struct Engine {
     worlds: Mutex<Worlds<Answer>>,
 }
 
+/// The rule that a call is for, and what its templates see.
+pub(crate) struct Matching<'e>(Option<(&'e Rule, Value)>);
+
+impl Matching<'_> {
+    /// The path template of the rule.
+    pub(crate) fn route(&self) -> String {
+        let route = self.0.as_ref().and_then(|(rule, _)| rule.route.clone());
+        route.unwrap_or_else(|| "/{unmatched..}".to_owned())
+    }
+
+    /// Whether the call may be answered as the primary's was.
+    pub(crate) fn may_be_mirrored(&self) -> bool {
+        self.0.as_ref().is_none_or(|(rule, _)| rule.mirror)
+    }
+}
+
 /// Why a rule could not be carried out.
 type Cause = String;
 
@@ -99,47 +120,57 @@ impl Engine {
         Self { rules, worlds: Mutex::new(Worlds::new()) }
     }
 
-    /// The path template of the rule that decided.
-    pub fn route(&self, decision: &Decision) -> String {
-        let rule = decision.rule().and_then(|name| self.rules.rules.iter().find(|rule| *rule.name == *name));
-        rule.and_then(|rule| rule.route.clone()).unwrap_or_else(|| "/{unmatched..}".to_owned())
-    }
-
     /// Answers a call.
     pub fn answer(&self, call: &Call, at: Circumstances<'_>) -> (Decision, Answer) {
+        self.carry_out(&self.matching(call, at), call, at)
+    }
+
+    /// The first rule that matches a call, not yet carried out.
+    pub(crate) fn matching(&self, call: &Call, at: Circumstances<'_>) -> Matching<'_> {
         let request = call.to_value();
         let candidates = self.rules.rules.iter().filter_map(|rule| {
             let path = rule.matches(&call.method, &call.host, &call.path)?;
             Some((rule, context(&request, path, at)))
         });
-        let Some((rule, context)) = candidates.into_iter().find(|(rule, context)| rule.holds(&self.rules, context))
-        else {
+        Matching(candidates.into_iter().find(|(rule, context)| rule.holds(&self.rules, context)))
+    }
+
+    /// The key under which a call that comes again is known, if the rule has one. A key that cannot be rendered is none here.
+    pub(crate) fn key(&self, matching: &Matching<'_>) -> Option<String> {
+        let (rule, context) = matching.0.as_ref()?;
+        self.idempotent_by(rule, context).ok().flatten()
+    }
+
+    /// Carries out the rule that matches.
+    pub(crate) fn carry_out(&self, matching: &Matching<'_>, call: &Call, at: Circumstances<'_>) -> (Decision, Answer) {
+        let Some((rule, context)) = &matching.0 else {
             let what = format!("no rule for {} {}{}", call.method, call.destination(), call.path);
             return (Decision::Unmatched, refusal(&what));
         };
-        match self.carry_out(rule, context, at) {
-            Ok(answered) => answered,
-            Err(cause) => {
-                let answer = refusal(&format!("rule {} failed: {cause}", rule.name));
-                (Decision::Failed { rule: rule.name.clone(), cause }, answer)
-            }
-        }
+        self.by_rule(rule, context, at).unwrap_or_else(|cause| {
+            let answer = refusal(&format!("rule {} failed: {cause}", rule.name));
+            (Decision::Failed { rule: rule.name.clone(), cause }, answer)
+        })
     }
 
-    fn carry_out(&self, rule: &Rule, context: Value, at: Circumstances<'_>) -> Result<(Decision, Answer), Cause> {
-        let key = rule.idempotent_by.as_ref().map(|key| self.render(key, &context)).transpose()?;
-        let key = key.filter(|key| !key.is_empty()).map(|key| format!("{}\n{key}", rule.name));
+    fn idempotent_by(&self, rule: &Rule, context: &Value) -> Result<Option<String>, Cause> {
+        let key = rule.idempotent_by.as_ref().map(|key| self.render(key, context)).transpose()?;
+        Ok(key.filter(|key| !key.is_empty()).map(|key| format!("{}\n{key}", rule.name)))
+    }
+
+    fn by_rule(&self, rule: &Rule, context: &Value, at: Circumstances<'_>) -> Result<(Decision, Answer), Cause> {
+        let key = self.idempotent_by(rule, context)?;
         if key.is_none() && rule.state.is_none() {
-            return Ok((Decision::Rule(rule.name.clone()), self.plain(rule, &context, at)?));
+            return Ok((Decision::Rule(rule.name.clone()), self.plain(rule, context, at)?));
         }
         let mut worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);
         let world = worlds.of(at.world);
         if let Some(kept) = key.as_ref().and_then(|key| world.answers().get(key)) {
-            return Ok((Decision::Again(rule.name.clone()), kept.clone()));
+            return Ok((Decision::Again(Some(rule.name.clone())), kept.clone()));
         }
         let answer = match &rule.state {
-            Some(state) => self.stateful(rule, state, &context, at, world)?,
-            None => self.plain(rule, &context, at)?,
+            Some(state) => self.stateful(rule, state, context, at, world)?,
+            None => self.plain(rule, context, at)?,
         };
         if let Some(key) = key {
             world.answers().put(key, answer.clone());
@@ -305,7 +336,7 @@ fn refusal(why: &str) -> Answer {
 }
 
 fn context(request: &Value, path: Value, at: Circumstances<'_>) -> Value {
-    let ids = Value::from_object(Ids { seed: at.seed, given: AtomicU64::new(0) });
+    let ids = Value::from_object(Ids::of(at.seed));
     let world = Value::from(at.world);
     let now = Value::from(at.now);
     map([("request", request.clone()), ("path", path), ("id", ids), ("now", now), ("world", world)])
@@ -315,46 +346,6 @@ fn with(context: &Value, name: &str, value: Value) -> Value {
     minijinja::value::merge_maps([context.clone(), map([(name, value)])])
 }
 
-/// `id('pi_', 24)`: an identifier of letters and digits behind a prefix, another one at each call.
-struct Ids {
-    seed: u64,
-    given: AtomicU64,
-}
-
-impl fmt::Debug for Ids {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("id(prefix, length)")
-    }
-}
-
-const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-/// Longest identifier.
-const LONGEST_ID: usize = 128;
-
-impl Object for Ids {
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-        let (prefix, length): (String, usize) = minijinja::value::from_args(args)?;
-        if length > LONGEST_ID {
-            return Err(Error::new(ErrorKind::InvalidOperation, "an id has at most 128 characters"));
-        }
-        let number = self.given.fetch_add(1, Ordering::Relaxed);
-        let mut id = prefix;
-        let mut block = 0u32;
-        let wanted = id.len() + length;
-        while id.len() < wanted {
-            let hash = Sha256::new()
-                .chain_update(self.seed.to_be_bytes())
-                .chain_update(number.to_be_bytes())
-                .chain_update(block.to_be_bytes())
-                .finalize();
-            let letters = hash.iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]));
-            id.extend(letters.take(wanted - id.len()));
-            block += 1;
-        }
-        Ok(Value::from(id))
-    }
-}
-
 /// The seed as a number from 0 up to 1.
 fn fraction(seed: u64) -> f64 {
     // 53 bits fit a double exactly.
@@ -362,148 +353,4 @@ fn fraction(seed: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::request::tests::call;
-
-    const AT: Circumstances<'static> = Circumstances { world: "w", seed: 7, now: 1_700_000_000 };
-
-    fn engine(rules: &str) -> Engine {
-        Engine::new(Rules::parse(rules).unwrap())
-    }
-
-    fn text(answer: &Answer) -> &str {
-        std::str::from_utf8(&answer.body).unwrap()
-    }
-
-    #[test]
-    fn the_first_rule_that_matches_answers_and_nothing_else_is_let_through() {
-        let engine = engine(
-            r#"
-            [[rule]]
-            name = "large"
-            method = "POST"
-            host = "api.example"
-            path = "/pay/{who}"
-            when = "request.json.amount > 100"
-            answer = { status = 402, body = '{"refused":"{{ path.who }}"}' }
-            [[rule]]
-            name = "any"
-            method = ["POST", "PUT"]
-            path = "/pay/{who}"
-            answer = { headers = { x-at = "{{ now }}" }, body = "{{ request.headers['content-type'] }}" }
-            "#,
-        );
-        let (decision, answer) = engine.answer(&call("POST", "/pay/ann", "application/json", r#"{"amount":101}"#), AT);
-        assert_eq!(
-            (decision.rule(), answer.status.as_u16(), text(&answer)),
-            (Some("large"), 402, r#"{"refused":"ann"}"#)
-        );
-        let (decision, answer) = engine.answer(&call("POST", "/pay/ann", "application/json", "{broken"), AT);
-        assert_eq!((decision.rule(), text(&answer)), (Some("any"), "application/json"));
-        assert_eq!(answer.headers[0].1, "1700000000");
-        for other in [call("GET", "/pay/ann", "", ""), call("POST", "/pay", "", ""), call("POST", "/pay/a/b", "", "")] {
-            let (decision, answer) = engine.answer(&other, AT);
-            assert_eq!((decision, answer.status.as_u16()), (Decision::Unmatched, 501));
-        }
-    }
-
-    #[test]
-    fn objects_live_on_in_their_world() {
-        let engine = engine(
-            r#"
-            [[rule]]
-            method = "POST"
-            path = "/orders"
-            state = { collection = "orders", do = "create" }
-            answer = { status = 201, body = '{"id":"{{ id("o_", 8) }}","n":{{ request.json.n }},"state":"new"}' }
-            [[rule]]
-            method = "GET"
-            path = "/orders"
-            state = { collection = "orders", do = "list" }
-            answer = { body = '{"count":{{ objects|length }},"last":{{ objects[0]|tojson }}}' }
-            [[rule]]
-            method = "GET"
-            path = "/orders/{id}"
-            state = { collection = "orders", do = "read", key = "{{ path.id }}", missing = { status = 410, body = '"gone: {{ path.id }}"' } }
-            [[rule]]
-            method = "POST"
-            path = "/orders/{id}/pay"
-            state = { collection = "orders", do = "update", key = "{{ path.id }}" }
-            answer = { body = '{"state":"paid","n":{{ object.n + 1 }}}' }
-            [[rule]]
-            method = "DELETE"
-            path = "/orders/{id}"
-            state = { collection = "orders", do = "delete", key = "{{ path.id }}" }
-            answer = { body = '{"deleted":true}' }
-            "#,
-        );
-        let ask = |method, target: &str, body| engine.answer(&call(method, target, "application/json", body), AT).1;
-        let made: Json = serde_json::from_slice(&ask("POST", "/orders", r#"{"n":1}"#).body).unwrap();
-        let place = format!("/orders/{}", made["id"].as_str().unwrap());
-        assert_eq!(text(&ask("GET", &place, "")), made.to_string());
-        assert_eq!(
-            text(&ask("POST", &format!("{place}/pay"), "{}")),
-            made.to_string().replace("new", "paid").replace(":1,", ":2,")
-        );
-        assert!(text(&ask("GET", "/orders", "")).starts_with(r#"{"count":1,"last":{"#));
-        let elsewhere = engine.answer(&call("GET", &place, "", ""), Circumstances { world: "other", ..AT }).1;
-        assert_eq!((elsewhere.status.as_u16(), text(&elsewhere).starts_with("\"gone: o_")), (410, true));
-        assert_eq!(text(&ask("DELETE", &place, "")), r#"{"deleted":true}"#);
-        assert_eq!(ask("GET", &place, "").status.as_u16(), 410);
-        assert_eq!(ask("POST", &format!("{place}/pay"), "{}").status.as_u16(), 404);
-    }
-
-    #[test]
-    fn a_call_that_comes_again_is_answered_as_before_and_ids_depend_on_the_seed_alone() {
-        let engine = engine(
-            r#"
-            [[rule]]
-            path = "/charge"
-            idempotent_by = "{{ request.headers['idempotency-key'] }}"
-            answer = { body = '{{ id("ch_", 24) }} {{ id("ch_", 24) }}' }
-            "#,
-        );
-        let mut first = call("POST", "/charge", "", "");
-        let ids = |seed, call: &Call| text(&engine.answer(call, Circumstances { seed, ..AT }).1).to_owned();
-        let (one, two) = (ids(1, &first), ids(2, &first));
-        assert_eq!(one, ids(1, &first));
-        assert!(one != two && one.len() == 55);
-        let (left, right) = one.split_once(' ').unwrap();
-        assert_ne!(left, right);
-        first.headers.insert("idempotency-key", HeaderValue::from_static("k"));
-        let kept = ids(3, &first);
-        let (decision, again) = engine.answer(&first, Circumstances { seed: 4, ..AT });
-        assert_eq!((decision.as_str(), text(&again)), ("again", kept.as_str()));
-    }
-
-    #[test]
-    fn a_rule_that_fails_says_so_and_changes_nothing() {
-        let engine = engine(
-            r#"
-            [[rule]]
-            path = "/endless"
-            answer = { body = "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}" }
-            [[rule]]
-            path = "/broken"
-            state = { collection = "c", do = "create" }
-            answer = { body = "not json" }
-            [[rule]]
-            path = "/faulty"
-            answer = { fault = "close", share = 0.3, delay = "20ms" }
-            "#,
-        );
-        for path in ["/endless", "/broken"] {
-            let (decision, answer) = engine.answer(&call("GET", path, "", ""), AT);
-            assert!(matches!(decision, Decision::Failed { .. }), "{decision:?}");
-            assert_eq!(answer.status.as_u16(), 501);
-        }
-        let faulty = (0..1000).filter(|seed| {
-            let (_, answer) = engine.answer(&call("GET", "/faulty", "", ""), Circumstances { seed: *seed, ..AT });
-            assert_eq!(answer.delay, Duration::from_millis(20));
-            answer.fault == Some(Fault::Close)
-        });
-        let share = faulty.count() as f64 / 1000.0;
-        assert!((share - 0.3).abs() < 0.05, "{share}");
-    }
-}
+mod tests;

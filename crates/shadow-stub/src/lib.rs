@@ -7,6 +7,7 @@
 //!   -> serve       by base URL, through the proxy or a tunnel, by DNS alias with TLS (`ca`); mail (`smtp`)
 //!   -> alias       whom a call to the stub's own address is meant for
 //!   -> correlate   which request it was made for
+//!   -> mirror      as the primary's call was answered, where that is known; otherwise
 //!   -> engine      the first of the `rules` that matches; what earlier calls created (`state`); 501 where none does
 //!   -> effect      masked
 //!   -> publish     until the broker has it
@@ -42,6 +43,7 @@ pub mod correlate;
 mod effect;
 mod engine;
 mod metrics;
+mod mirror;
 mod place;
 mod publish;
 mod request;
@@ -52,6 +54,8 @@ mod state;
 
 pub use alias::Alias;
 pub use engine::{Answer, Circumstances, Decision, Engine};
+#[doc(hidden)]
+pub use metrics::every_metric;
 pub use request::Call;
 pub use rules::{Fault, Rules, RulesError};
 pub use serve::{Answers, Expects, Refused, ServeLimits, Server};
@@ -62,6 +66,7 @@ use answering::Answering;
 use config::Config;
 use effect::Recorder;
 use metrics::Metrics;
+use mirror::Mirror;
 use publish::Publisher;
 
 const SERVICE: Service = Service {
@@ -129,8 +134,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let producer = Producer::new(&config.kafka, &ProducerLimits::default()).context("starting the producer")?;
     let publisher = Publisher::new(producer.clone(), topics::effects(&service), partitions, metrics.clone());
     let launch = config.stub.launch.clone();
+    let mirror = config.stub.mirror.then(|| {
+        let (patience, bytes) = (config.stub.mirror_patience.get(), config.stub.mirror_memory.as_len());
+        Mirror::new(config.kafka.clone(), service.clone(), patience, bytes, afterwards.clone())
+    });
     let answering = Arc::new(Answering {
         engine: Engine::new(rules),
+        mirror,
         masker,
         control,
         recorder: Recorder { service, instance, epoch, launch, side: Side::Candidate },

@@ -1,5 +1,7 @@
 //! What the stub counts: for `/metrics`, and in its heartbeats.
 
+mod all;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +14,9 @@ use prometheus_client::registry::Registry;
 use shadow_record::CorrelatedBy;
 
 use crate::engine::Decision;
+use crate::mirror::Mirrored;
+
+pub use all::every_metric;
 
 /// From what a rule takes to what a shadow's own time-outs are.
 const SECONDS: [f64; 11] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 10.0];
@@ -26,11 +31,17 @@ struct Told {
     by: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    result: &'static str,
+}
+
 /// The families of this process.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     calls: Family<Decided, Counter>,
     correlated: Family<Told, Counter>,
+    mirrored: Family<Outcome, Counter>,
     seconds: Arc<Histogram>,
     waiting: Gauge,
     recorded: Counter,
@@ -43,14 +54,21 @@ impl Metrics {
         let metrics = Self {
             calls: Family::default(),
             correlated: Family::default(),
+            mirrored: Family::default(),
             seconds: Arc::new(Histogram::new(SECONDS)),
             waiting: Gauge::default(),
             recorded: Counter::default(),
             again: Counter::default(),
         };
-        let Self { calls, correlated, seconds, waiting, recorded, again } = metrics.clone();
+        let Self { calls, correlated, mirrored, seconds, waiting, recorded, again } = metrics.clone();
         registry.register("stub_calls", "Calls, by how they were decided", calls);
         registry.register("stub_correlated", "Calls, by what told whose they are", correlated);
+        registry.register(
+            "stub_mirrored",
+            "Calls of a known request, by whether they were answered as the primary's: equal, alike (another body), again (by idempotency \
+             key), or why not",
+            mirrored,
+        );
         registry.register(
             "stub_seconds",
             "From a whole call to its answer, without the delays that rules ask for",
@@ -69,6 +87,10 @@ impl Metrics {
         self.waiting.inc();
     }
 
+    pub(crate) fn mirrored(&self, mirrored: &Mirrored) {
+        self.mirrored.get_or_create_owned(&Outcome { result: mirrored.as_str() }).inc();
+    }
+
     pub(crate) fn recorded(&self) {
         self.waiting.dec();
         self.recorded.inc();
@@ -80,7 +102,7 @@ impl Metrics {
 
     /// As the counters of a heartbeat.
     pub(crate) fn counters(&self) -> BTreeMap<String, i64> {
-        let decisions = ["answered", "again", "unmatched", "rule_failed"];
+        let decisions = ["answered", "again", "mirrored", "unmatched", "rule_failed"];
         let calls = decisions.map(|decision| {
             let count = self.calls.get_or_create_owned(&Decided { decision }).get();
             (format!("calls_{decision}"), count as i64)

@@ -84,7 +84,7 @@ pub(crate) fn map<K: Into<String>>(members: impl IntoIterator<Item = (K, Value)>
     Value::from(members.into_iter().map(|(name, value)| (name.into(), value)).collect::<BTreeMap<String, Value>>())
 }
 
-fn is_json(content_type: &str) -> bool {
+pub(crate) fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     essence == "application/json" || essence.ends_with("+json")
 }

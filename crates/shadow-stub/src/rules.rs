@@ -81,6 +81,8 @@ pub(crate) struct Rule {
     pub(crate) fault: Option<(Fault, f64)>,
     pub(crate) state: Option<StateRule>,
     pub(crate) idempotent_by: Option<String>,
+    /// Whether the primary's answer goes before the rule's.
+    pub(crate) mirror: bool,
 }
 
 #[derive(Debug)]
@@ -246,6 +248,7 @@ impl Rules {
             fault: fault.map(|fault| (fault, share)),
             state,
             idempotent_by,
+            mirror: config.mirror,
             name: name.into(),
         };
         self.rules.push(rule);

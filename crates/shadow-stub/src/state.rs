@@ -2,6 +2,7 @@
 //!
 //! Each world (a launch's candidate, its control, whoever cannot be told) has objects of its own. Guarantee: bounded; the oldest go first.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::Value as Json;
@@ -26,7 +27,7 @@ pub(crate) struct Worlds<A> {
 #[derive(Debug)]
 pub(crate) struct World<A> {
     collections: BTreeMap<String, Collection>,
-    answers: Aged<A>,
+    answers: Aged<String, A>,
 }
 
 impl<A> Default for World<A> {
@@ -36,27 +37,31 @@ impl<A> Default for World<A> {
 }
 
 /// Objects by key.
-pub(crate) type Collection = Aged<Json>;
+pub(crate) type Collection = Aged<String, Json>;
 
 /// Values by key that forget the oldest.
 #[derive(Debug)]
-pub(crate) struct Aged<V> {
-    values: BTreeMap<String, V>,
-    order: VecDeque<String>,
+pub(crate) struct Aged<K, V> {
+    values: BTreeMap<K, V>,
+    order: VecDeque<K>,
     most: usize,
 }
 
-impl<V> Aged<V> {
-    fn new(most: usize) -> Self {
+impl<K: Ord + Clone, V> Aged<K, V> {
+    /// Room for so many.
+    pub(crate) fn new(most: usize) -> Self {
         Self { values: BTreeMap::new(), order: VecDeque::new(), most }
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&V> {
+    pub(crate) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
         self.values.get(key)
     }
 
     /// Puts a value; one that was there keeps its age.
-    pub(crate) fn put(&mut self, key: String, value: V) {
+    pub(crate) fn put(&mut self, key: K, value: V) {
         if self.values.insert(key.clone(), value).is_some() {
             return;
         }
@@ -68,9 +73,20 @@ impl<V> Aged<V> {
         }
     }
 
-    pub(crate) fn remove(&mut self, key: &str) -> Option<V> {
+    /// The value, which is made when it is not there.
+    pub(crate) fn entry(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+        if !self.values.contains_key(&key) {
+            self.put(key.clone(), make());
+        }
+        self.values.get_mut(&key).expect("there is room for one")
+    }
+
+    pub(crate) fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
         let value = self.values.remove(key)?;
-        self.order.retain(|held| held != key);
+        self.order.retain(|held| held.borrow() != key);
         Some(value)
     }
 
@@ -110,7 +126,7 @@ impl<A> World<A> {
     }
 
     /// Answers to calls that may come again.
-    pub(crate) fn answers(&mut self) -> &mut Aged<A> {
+    pub(crate) fn answers(&mut self) -> &mut Aged<String, A> {
         &mut self.answers
     }
 }

@@ -33,6 +33,9 @@ pub(super) struct RuleConfig {
     pub(super) state: Option<StateConfig>,
     /// A key: a call with the key of an earlier one is answered as that was, and does nothing else.
     pub(super) idempotent_by: Option<String>,
+    /// Whether the primary's answer, where it is known, goes before the rule's.
+    #[serde(default = "yes")]
+    pub(super) mirror: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -97,6 +100,10 @@ pub(super) struct MissingConfig {
 
 pub(super) const fn not_found() -> u16 {
     404
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
