@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Some("capture-agent") => capture_agent::main_with(args),
         Some("replayer") => replayer::main_with(args),
         Some("comparator") => comparator::main_with(args),
+        Some("shadow-stub") => shadow_stub::main_with(args),
         Some("shadowctl") => shadowctl::main_with(args),
         _ => ExitCode::from(64),
     }

@@ -105,6 +105,8 @@ impl Tail {
                         return Ok(TailEvent::CaughtUp);
                     }
                 }
+                // The group is never joined, so nobody needs a right to it.
+                Err(ClientError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed)) => {}
                 Err(error) if heals(&error) => tracing::debug!(%error, "tail interrupted"),
                 Err(error) => return Err(error.into()),
             }

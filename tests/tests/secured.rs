@@ -1,0 +1,232 @@
+//! The pipeline where nobody is trusted: Kafka with TLS, passwords, certificates and rights, ClickHouse with users.
+//!
+//! Every service comes as its own user with just the rights that `docs/examples/security/` gives it, so that the lists which users copy are
+//! proved to suffice, and one who lacks them is told.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../support.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use shadow_devstack::{Devstack, KafkaChoice, KafkaSecurity, LAUNCHER_ARG};
+use shadow_kafka::{Admin, KafkaConfig, KafkaError};
+use shadow_runtime::Secret;
+use support::{BINARY, Candidate, Service, free_port, until};
+
+const ACLS: &str = include_str!("../../docs/examples/security/kafka-acls.conf");
+const USERS: [&str; 4] = ["shadow-replayer", "shadow-comparator", "shadow-stub", "shadow-operator"];
+const PASSWORD: &str = "a password of the test's own";
+/// What a comparator may do in ClickHouse, and who asks it questions.
+const COMPARATOR: &[&str] = &["INSERT ON shadow.*"];
+const ANALYST: &[&str] = &["SELECT ON shadow.*"];
+
+/// An authority, and the files that its clients need.
+struct Pki {
+    folder: tempfile::TempDir,
+    issuer: Issuer<'static, KeyPair>,
+    ca: String,
+}
+
+impl Pki {
+    fn generate() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "test authority");
+        let ca = params.self_signed(&key).unwrap().pem();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), &ca).unwrap();
+        Self { folder, issuer: Issuer::new(params, key), ca }
+    }
+
+    /// Certificate and key.
+    fn issue(&self, name: &str, addresses: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(addresses.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>()).unwrap();
+        params.distinguished_name = Default::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+}
+
+async fn secured(pki: &Pki) -> Devstack {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let (certificate, key) = pki.issue("broker", &["127.0.0.1"]);
+    let grants = ACLS.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let security = KafkaSecurity {
+        certificate,
+        key,
+        client_ca: pki.ca.clone(),
+        users: USERS.map(|user| (user.to_owned(), PASSWORD.replace(' ', "-"))).to_vec(),
+        grants: grants.map(str::to_owned).collect(),
+    };
+    Devstack::builder()
+        .launcher(PathBuf::from(BINARY), vec![LAUNCHER_ARG.to_owned()])
+        .kafka(KafkaChoice::Apache)
+        .kafka_security(security)
+        .clickhouse_user("comparator", "insert-only", COMPARATOR)
+        .clickhouse_user("analyst", "read-only", ANALYST)
+        .start()
+        .await
+        .expect("Apache Kafka and ClickHouse start")
+}
+
+/// `[kafka]` of a user with a password.
+fn by_password(stack: &Devstack, pki: &Pki, user: &str, password: &Path) -> String {
+    format!(
+        "[kafka]\nbrokers = \"{}\"\nca = {:?}\nuser = \"{user}\"\npassword = {{ file = {password:?} }}\n",
+        stack.secure_brokers().unwrap().with_password,
+        pki.ca_file(),
+    )
+}
+
+/// Runs shadowctl as its operator, who has the database to himself.
+async fn shadowctl(stack: &Devstack, pki: &Pki, password: &Path, args: &[&str]) -> std::process::Output {
+    tokio::process::Command::new(BINARY)
+        .arg("shadowctl")
+        .args(args)
+        .env("SHADOW_KAFKA_BROKERS", &stack.secure_brokers().unwrap().with_password)
+        .env("SHADOW_KAFKA_CA", pki.ca_file())
+        .env("SHADOW_KAFKA_USER", "shadow-operator")
+        .env("SHADOW_KAFKA_PASSWORD_FILE", password)
+        .env("SHADOW_CLICKHOUSE_URL", stack.clickhouse_url())
+        .output()
+        .await
+        .unwrap()
+}
+
+async fn must(stack: &Devstack, pki: &Pki, password: &Path, args: &[&str]) -> String {
+    let output = shadowctl(stack, pki, password, args).await;
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "shadowctl {args:?}: {}\n{out}{err}", output.status);
+    out.into_owned()
+}
+
+async fn ask(stack: &Devstack, user: &str, password: &str, query: &str) -> Result<String, String> {
+    let client = reqwest::Client::new();
+    let request = client.post(stack.clickhouse_url()).basic_auth(user, Some(password)).body(query.to_owned());
+    let answer = request.send().await.unwrap();
+    let ok = answer.status().is_success();
+    let text = answer.text().await.unwrap();
+    if ok { Ok(text) } else { Err(text) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_service_works_with_the_documented_rights_and_nobody_gets_in_without() {
+    let pki = Pki::generate();
+    let stack = secured(&pki).await;
+    let password = pki.file("password", &PASSWORD.replace(' ', "-"));
+    must(&stack, &pki, &password, &["schema", "apply"]).await;
+
+    // The agent comes with a certificate, the others with a password.
+    let (certificate, key) = pki.issue("shadow-agent", &[]);
+    let (certificate, key) = (pki.file("agent.pem", &certificate), pki.file("agent-key.pem", &key));
+    let (primary, candidate) = (Candidate::start().await, Candidate::start().await);
+    let (listen, accounts) = (format!("127.0.0.1:{}", free_port()), tempfile::tempdir().unwrap());
+    let agent = Service::start(
+        "capture-agent",
+        &format!(
+            "[service]\nname = \"shop\"\n[listen]\naddress = \"{listen}\"\n[primary]\nurl = \"{}\"\n[capture]\npartitions = 2\naccount = {:?}\n\
+             latency_budget = \"off\"\nlag_budget = \"off\"\n[masking]\nroutes = [\"* /orders/{{id}}\"]\n\
+             [kafka]\nbrokers = \"{}\"\nca = {:?}\ncertificate = {certificate:?}\nkey = {key:?}\n",
+            primary.url,
+            accounts.path(),
+            stack.secure_brokers().unwrap().with_certificate,
+            pki.ca_file(),
+        ),
+    )
+    .ready()
+    .await;
+    let as_replayer = by_password(&stack, &pki, "shadow-replayer", &password);
+    let replayer =
+        Service::start("replayer", &format!("[masking]\nroutes = [\"* /orders/{{id}}\"]\n{as_replayer}")).ready().await;
+    let as_comparator = by_password(&stack, &pki, "shadow-comparator", &password);
+    let comparator = Service::start(
+        "comparator",
+        &format!(
+            "[clickhouse]\nurl = \"{}\"\nuser = \"comparator\"\npassword = {{ file = {:?} }}\n{as_comparator}",
+            stack.clickhouse_url(),
+            pki.file("clickhouse", "insert-only"),
+        ),
+    )
+    .ready()
+    .await;
+    let as_stub = by_password(&stack, &pki, "shadow-stub", &password);
+    let rules = pki.file("rules.toml", "[[rule]]\nname = \"ok\"\n[rule.answer]\nbody = \"{}\"\n");
+    let stub = format!("127.0.0.1:{}", free_port());
+    let stubbed = Service::start(
+        "shadow-stub",
+        &format!("[service]\nname = \"shop\"\n[stub]\nhttp = \"{stub}\"\nrules = [{rules:?}]\n{as_stub}"),
+    )
+    .ready()
+    .await;
+
+    let create = ["launch", "create", "v2", "--service", "shop", "--candidate", &candidate.url, "--from", "earliest"];
+    must(&stack, &pki, &password, &create).await;
+    for n in 0..20 {
+        let answer = reqwest::get(format!("http://{listen}/orders/{n}")).await.unwrap();
+        assert_eq!(answer.status().is_server_error(), n == 0);
+    }
+    reqwest::get(format!("http://{stub}/anything")).await.unwrap();
+    let query = "SELECT count() FROM shadow.exchanges FINAL WHERE launch = 'v2' AND outcome = 'completed'";
+    until("20 compared exchanges", || async {
+        let counted = ask(&stack, "analyst", "read-only", query).await.unwrap();
+        (counted.trim() == "20").then_some(())
+    })
+    .await;
+
+    // Rights end where they are said to.
+    for (user, password, query) in [
+        ("analyst", "read-only", "INSERT INTO shadow.dead_letters (topic) VALUES ('x')"),
+        ("comparator", "insert-only", "SELECT count() FROM shadow.exchanges"),
+        ("comparator", "insert-only", "DROP TABLE shadow.exchanges"),
+    ] {
+        let refused = ask(&stack, user, password, query).await.unwrap_err();
+        assert!(refused.contains("ACCESS_DENIED"), "{query}: {refused}");
+    }
+    assert!(ask(&stack, "analyst", "guessed", "SELECT 1").await.unwrap_err().contains("AUTHENTICATION_FAILED"));
+
+    let brokers = stack.secure_brokers().unwrap();
+    let known = KafkaConfig {
+        ca: Some(pki.ca_file()),
+        user: Some("shadow-stub".to_owned()),
+        password: Some(Secret::new(PASSWORD.replace(' ', "-"))),
+        ..KafkaConfig::at(&brokers.with_password)
+    };
+    let topics = Admin::new(&known).unwrap().topics().await.unwrap();
+    assert!(topics.contains(&"shadow.effects.shop".to_owned()) && !topics.contains(&"shadow.captured.shop".to_owned()));
+    let strangers = [
+        KafkaConfig { password: Some(Secret::new("guessed")), ..known.clone() },
+        // Signed by nobody whom this client trusts.
+        KafkaConfig { ca: Some(pki.file("other.pem", &Pki::generate().ca)), ..known.clone() },
+        // A certificate is asked for, and none shown.
+        KafkaConfig { user: None, password: None, brokers: brokers.with_certificate.clone(), ..known.clone() },
+        // No TLS at all.
+        KafkaConfig::at(&brokers.with_password),
+    ];
+    for stranger in strangers {
+        let refused = Admin::new(&stranger).unwrap().topics().await;
+        assert!(matches!(refused, Err(KafkaError::Unreachable { .. })), "{stranger:?}: {refused:?}");
+    }
+    let output = shadowctl(&stack, &pki, &pki.file("wrong", "guessed"), &["status"]).await;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && !told.contains("guessed"), "{told}");
+
+    for service in [stubbed, comparator, replayer, agent] {
+        let log = service.stop();
+        assert!(!log.contains("a-password-of") && !log.contains("insert-only"), "a secret in the log");
+    }
+    stack.stop().await;
+}
