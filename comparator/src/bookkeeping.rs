@@ -1,10 +1,12 @@
 //! Beside the flow: heartbeats, dead letters, launches and every change of the control topic become rows, so that the ledger and the
 //! views can speak of them; what nobody can read in their topics is filed as a dead letter.
 //!
-//! One consumer group for all comparators. Rows replace each other by identity, and offsets are committed after the rows are
-//! stored, so here too reading twice changes nothing.
+//! One consumer group for all comparators; outbound calls ([`keep_effects`]) have one for each service. Rows replace each other by
+//! identity, and offsets are committed after the rows are stored, so here too reading twice changes nothing.
 
 mod changes;
+mod effect_row;
+mod effects;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use shadow_control::{ControlError, ControlRecord, ControlState, Launch};
 use shadow_kafka::{Consumed, Event, FetchLimits, GroupConsumer, KafkaError, Start, TopicPartition};
 use shadow_record::{AnyRecord, DeadLetter, DeadLetterReason, Role, State, Status, Timestamp, decode_any, topics};
 use tokio_util::sync::CancellationToken;
+
+pub use effects::keep_effects;
 
 use crate::shared::Shared;
 use crate::store::{Batch, ChangeRow, DeadLetterRow, LaunchRow, StatusRow};
@@ -30,12 +34,20 @@ const FULL: usize = 2_000;
 
 /// Keeps the books until `stop`.
 pub async fn keep_books(shared: Shared, stop: CancellationToken) {
+    until_stopped("bookkeeping", &stop, || Books::of(&shared).run(&stop)).await;
+}
+
+/// Begins anew after every error, and says each once.
+async fn until_stopped<F>(what: &str, stop: &CancellationToken, attempt: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), KafkaError>>,
+{
     let mut last = String::new();
     loop {
-        let Err(error) = Books::of(&shared).run(&stop).await else { return };
+        let Err(error) = attempt().await else { return };
         let text = error.to_string();
         if text != last {
-            tracing::error!(%error, "bookkeeping interrupted; it goes on where rows were stored");
+            tracing::error!(%error, "{what} interrupted; it goes on where rows were stored");
             last = text;
         }
         tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(RETRY) => {} }

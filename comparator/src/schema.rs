@@ -18,11 +18,20 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("views/3_differences", include_str!("../../schemas/clickhouse/views/3_differences.sql")),
     ("views/4_drivers", include_str!("../../schemas/clickhouse/views/4_drivers.sql")),
     ("views/5_ledger", include_str!("../../schemas/clickhouse/views/5_ledger.sql")),
+    ("views/6_effects", include_str!("../../schemas/clickhouse/views/6_effects.sql")),
 ];
 
 /// Tables that the comparator inserts into.
-pub const TABLES: &[&str] =
-    &["exchanges", "skipped_ranges", "watermarks", "instance_status", "dead_letters", "launches", "control_changes"];
+pub const TABLES: &[&str] = &[
+    "exchanges",
+    "skipped_ranges",
+    "watermarks",
+    "instance_status",
+    "dead_letters",
+    "launches",
+    "control_changes",
+    "effects",
+];
 
 /// A migration failed.
 #[derive(Debug, thiserror::Error)]

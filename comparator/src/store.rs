@@ -1,4 +1,4 @@
-//! Step 4: store. Inserts rows into ClickHouse until they are there.
+//! Step 5: store. Inserts rows into ClickHouse until they are there.
 //!
 //! Guarantee: [`Store::insert_until_stored`] returns `true` only when ClickHouse has acknowledged every row; until then the same
 //! rows are inserted again, which the tables' engines make harmless. Nothing rests on deduplication tokens or on the client's
@@ -15,7 +15,7 @@ use crate::schema::TABLES;
 
 mod rows;
 
-pub use rows::{ChangeRow, DeadLetterRow, ExchangeRow, LaunchRow, RangeRow, StatusRow, WatermarkRow};
+pub use rows::{ChangeRow, DeadLetterRow, EffectRow, ExchangeRow, LaunchRow, RangeRow, StatusRow, WatermarkRow};
 
 /// Longest wait for ClickHouse to take a piece of a batch, and then to acknowledge the batch.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,14 +66,15 @@ pub struct Batch {
     pub dead_letters: Vec<DeadLetterRow>,
     pub launches: Vec<LaunchRow>,
     pub changes: Vec<ChangeRow>,
+    pub effects: Vec<EffectRow>,
 }
 
 impl Batch {
     /// Rows in all tables.
     pub fn rows(&self) -> usize {
-        let Self { exchanges, ranges, watermarks, statuses, dead_letters, launches, changes } = self;
+        let Self { exchanges, ranges, watermarks, statuses, dead_letters, launches, changes, effects } = self;
         let account = exchanges.len() + ranges.len() + watermarks.len();
-        account + statuses.len() + dead_letters.len() + launches.len() + changes.len()
+        account + statuses.len() + dead_letters.len() + launches.len() + changes.len() + effects.len()
     }
 }
 
@@ -133,7 +134,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; any part may be stored.
     pub async fn insert(&self, batch: &Batch) -> Result<(), StoreError> {
-        let Batch { exchanges, ranges, watermarks, statuses, dead_letters, launches, changes } = batch;
+        let Batch { exchanges, ranges, watermarks, statuses, dead_letters, launches, changes, effects } = batch;
         self.insert_rows("exchanges", exchanges).await?;
         self.insert_rows("skipped_ranges", ranges).await?;
         // After the rows they speak of.
@@ -141,7 +142,8 @@ impl Store {
         self.insert_rows("instance_status", statuses).await?;
         self.insert_rows("dead_letters", dead_letters).await?;
         self.insert_rows("launches", launches).await?;
-        self.insert_rows("control_changes", changes).await
+        self.insert_rows("control_changes", changes).await?;
+        self.insert_rows("effects", effects).await
     }
 
     async fn insert_rows<R>(&self, table: &str, rows: &[R]) -> Result<(), StoreError>

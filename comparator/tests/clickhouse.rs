@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "clickhouse/effects.rs"]
+mod effects;
 #[path = "clickhouse/forwarder.rs"]
 mod forwarder;
 #[path = "clickhouse/noise.rs"]
@@ -58,6 +60,12 @@ fn main() -> ExitCode {
         noise::an_exchange_is_noise_only_when_all_of_it_is,
         noise::a_driver_is_named_when_it_cannot_be_chance,
         noise::what_only_old_replays_show_is_named,
+        effects::the_calls_of_an_exchange_stand_side_by_side,
+        effects::a_call_belongs_to_the_send_that_decided,
+        effects::what_the_primary_cannot_record_is_not_called_additional,
+        effects::a_call_of_a_lone_request_is_its_own,
+        effects::the_cookbook_names_who_pays_and_who_gets_mail_twice,
+        effects::every_call_becomes_one_row_whatever_dies,
         pipeline::every_offset_is_covered_once_whatever_stands_in_the_topics,
         pipeline::a_launch_keeps_the_rules_it_began_with,
         pipeline::every_change_of_the_control_topic_is_written_down_once,
@@ -65,13 +73,11 @@ fn main() -> ExitCode {
         pipeline::clickhouse_away_midway_loses_nothing,
     ];
     let by_hand = stack.clone();
-    trials.push(
-        Trial::test("what_each_view_takes_over_a_million_exchanges", move || {
-            by_hand.run(noise::what_each_view_takes_over_a_million_exchanges);
-            Ok(())
-        })
-        .with_ignored_flag(true),
-    );
+    let exchanges = move || Ok(by_hand.run(noise::what_each_view_takes_over_a_million_exchanges));
+    let by_hand = stack.clone();
+    let effects = move || Ok(by_hand.run(effects::what_each_view_takes_over_a_million_effects));
+    trials.push(Trial::test("what_each_view_takes_over_a_million_exchanges", exchanges).with_ignored_flag(true));
+    trials.push(Trial::test("what_each_view_takes_over_a_million_effects", effects).with_ignored_flag(true));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(stack);
     conclusion.exit_code()

@@ -55,6 +55,7 @@ pub struct ExchangeRow {
     pub replayer: String,
     pub attempt: i32,
     pub send: Option<i64>,
+    pub alone: u8,
     pub session: String,
     pub held_by: &'static str,
     pub rewritten: Vec<String>,
@@ -149,6 +150,7 @@ impl ExchangeRow {
         replayer: String::new(),
         attempt: 0,
         send: None,
+        alone: 0,
         session: String::new(),
         held_by: "",
         rewritten: Vec::new(),
@@ -280,4 +282,48 @@ pub struct ChangeRow {
     pub why: String,
     pub deleted: u8,
     pub value: String,
+}
+
+/// A row of `effects`. Times are microseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Row, Serialize)]
+pub struct EffectRow {
+    pub service: String,
+    pub side: &'static str,
+    pub launch: String,
+    #[serde(with = "clickhouse::serde::uuid::option")]
+    pub request_id: Option<Uuid>,
+    pub instance: String,
+    pub epoch: i64,
+    pub sequence: i64,
+    pub at: i64,
+    pub appended_at: i64,
+    pub total_us: i64,
+    pub attempt: i32,
+    pub send: Option<i64>,
+    pub correlated_by: &'static str,
+    pub trace_id: String,
+    pub destination: String,
+    pub method: String,
+    pub route: String,
+    pub path: String,
+    pub query: String,
+    pub content_type: String,
+    pub body: String,
+    pub body_bytes: i64,
+    pub idempotency_key: String,
+    pub rule: String,
+    pub decision: &'static str,
+    pub fault: String,
+    pub status: Option<u16>,
+    pub answer: String,
+    pub ruleset: String,
+    pub key_id: String,
+    pub version: u64,
+}
+
+impl EffectRow {
+    /// About how many bytes the row holds in memory.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + 256 + self.body.len() + self.answer.len() + self.path.len() + self.query.len()
+    }
 }

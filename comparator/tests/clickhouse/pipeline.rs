@@ -16,18 +16,18 @@ use crate::stack::Place;
 use crate::support::{faulty, launch, range, replayed, traffic};
 
 /// Every comparator compares every launch, so only one test may have a launch at a time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// A launch with its topics and a producer.
-struct Line {
-    kafka: KafkaConfig,
-    launch: Launch,
+pub(crate) struct Line {
+    pub(crate) kafka: KafkaConfig,
+    pub(crate) launch: Launch,
     producer: Producer,
     control: ControlWriter,
 }
 
 impl Line {
-    async fn lay(place: &Place, name: &str, partitions: i32) -> Self {
+    pub(crate) async fn lay(place: &Place, name: &str, partitions: i32) -> Self {
         let kafka = KafkaConfig::at(&place.brokers);
         let mut launch = launch(name);
         launch.service = name.parse().unwrap();
@@ -42,12 +42,12 @@ impl Line {
         Self { kafka, launch, producer, control }
     }
 
-    async fn lift(self) {
+    pub(crate) async fn lift(self) {
         self.control.delete(&ControlRecord::launch_key(&self.launch.name)).await.unwrap();
     }
 
     /// Queues a record behind those before it; what the tests wait for shows that it arrived.
-    fn publish(&self, topic: &str, partition: i32, payload: &[u8]) {
+    pub(crate) fn publish(&self, topic: &str, partition: i32, payload: &[u8]) {
         let out = Outgoing { topic, partition: Some(partition), key: None, payload };
         self.producer.send(out, |_| {}).unwrap();
     }
@@ -66,7 +66,7 @@ impl Line {
         encode(&record).to_vec()
     }
 
-    fn config(&self, place: &Place, instance: &str) -> Config {
+    pub(crate) fn config(&self, place: &Place, instance: &str) -> Config {
         Config {
             service: ServiceSection { instance: instance.parse().unwrap() },
             comparator: ComparatorSection {
@@ -86,7 +86,7 @@ impl Line {
     }
 }
 
-async fn until(place: &Place, sql: &str, wanted: &str) {
+pub(crate) async fn until(place: &Place, sql: &str, wanted: &str) {
     let mut polls = tokio::time::interval(Duration::from_millis(50));
     let mut last = String::new();
     for _ in 0..2400 {

@@ -97,4 +97,10 @@ pub(crate) const VIEWS: &[&str] = &[
     "ledger_partition",
     "ledger_launch",
     "ledger_agent",
+    "scheduled_effects",
+    "correlated_effects",
+    "effects_by_exchange",
+    "uncorrelated_effects",
+    "effect_differences",
+    "spend",
 ];
