@@ -14,7 +14,7 @@ use shadow_record::{ControlAnswer, FailureClass, RequestId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::outgoing::{self, Outgoing, outgoing};
+use crate::outgoing::{self, Outgoing, To, outgoing};
 use crate::pipeline::{Due, Line, unless_panic};
 use crate::publish::micros;
 use crate::send::{Sender, Sent};
@@ -60,9 +60,21 @@ enum Answer {
     Cancelled,
 }
 
-/// The request and its place, when the exchange is in the control's sample and a place is free. The place is to be held until
-/// the outcome has room on its way to the broker.
-pub(crate) fn request<'a>(line: &'a Line, due: &Due, launch: &Launch) -> Option<(Asked<'a>, OwnedSemaphorePermit)> {
+impl Ended {
+    /// Whether it was answered in whole.
+    pub(crate) fn is_answered(&self) -> bool {
+        matches!(&self.answer, Answer::Sent(sent) if sent.answer.is_ok())
+    }
+}
+
+/// The request and its place, when the exchange is in the control's sample and a place is free. It has the candidate's number
+/// (`send`). The place is to be held until the outcome has room on its way to the broker.
+pub(crate) fn request<'a>(
+    line: &'a Line,
+    due: &Due,
+    launch: &Launch,
+    send: i64,
+) -> Option<(Asked<'a>, OwnedSemaphorePermit)> {
     let target = launch.control_of(&due.of.request_id, &due.key)?;
     let Control { sender, places } = line.control_leg.as_ref()?;
     if line.learned.has_given_up(Leg::Control, &due.key) {
@@ -74,7 +86,7 @@ pub(crate) fn request<'a>(line: &'a Line, due: &Due, launch: &Launch) -> Option<
         return None;
     };
     // What cannot be sent to one target cannot be sent to the other either; the candidate's outcome says so.
-    let out = outgoing(line, due, launch, target, Leg::Control).ok()?;
+    let out = outgoing(line, due, launch, To { target, leg: Leg::Control, send }).ok()?;
     Some((Asked { out, sender }, place))
 }
 

@@ -18,6 +18,7 @@ use shadow_mask::Masker;
 use shadow_record::{LaunchName, RequestId};
 use url::Url;
 
+use crate::alone::Traffic;
 use crate::metrics::{Ledger, Trouble};
 use crate::target::ProvingResolver;
 
@@ -93,10 +94,11 @@ pub(crate) struct Question {
     launch: LaunchName,
     leg: Leg,
     masker: Arc<Masker>,
+    traffic: Arc<Traffic>,
 }
 
 impl Question {
-    /// The launch's question to `target`, which is reached through `resolver`.
+    /// The launch's question to `target`, which is reached through `resolver`; it counts as under way like what is replayed.
     ///
     /// # Errors
     /// When path, header or value are none, or TLS cannot be set up.
@@ -105,6 +107,7 @@ impl Question {
         (target, leg): (&Url, Leg),
         launch: &LaunchName,
         masker: &Arc<Masker>,
+        traffic: &Arc<Traffic>,
         resolver: ProvingResolver,
     ) -> Result<Self, Unproved> {
         let (header, value) = check(handshake)?;
@@ -126,7 +129,16 @@ impl Question {
             .dns_resolver(Arc::new(resolver))
             .build()
             .map_err(|error| Unproved::Unusable(error.to_string()))?;
-        Ok(Self { client, url, header, value, launch: launch.clone(), leg, masker: masker.clone() })
+        Ok(Self {
+            client,
+            url,
+            header,
+            value,
+            launch: launch.clone(),
+            leg,
+            masker: masker.clone(),
+            traffic: traffic.clone(),
+        })
     }
 
     /// Asks once.
@@ -134,9 +146,11 @@ impl Question {
         let mark =
             Mark { launch: self.launch.clone(), request_id: RequestId::generate(), attempt: 0, leg: self.leg, send: 0 };
         let mark = mark.sign(|body| self.masker.mark_tag(body));
+        let under_way = self.traffic.sets_out();
         // The body is not read; its connection ends with the answer.
         let answer = self.client.get(self.url.clone()).header(MARK_HEADER, mark).send().await;
         let answer = answer.map_err(|error| Unproved::NoAnswer { url: self.url.clone(), cause: innermost(&error) })?;
+        under_way.answered();
         if !answer.status().is_success() {
             return Err(Unproved::Status { url: self.url.clone(), status: answer.status().as_u16() });
         }

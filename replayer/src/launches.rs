@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::alone::Traffic;
 use crate::config::ReplayConfig;
 use crate::control_leg::Control;
 use crate::gates::Gates;
@@ -232,11 +233,14 @@ async fn run_once(
         gate.shut(Cause::Target);
     }
     gate.release(Cause::Silent);
-    let (line, questions) =
-        match line(shared, launch, gate, ledger).and_then(|line| Ok((Arc::new(line), questions(shared, &now)?))) {
-            Ok(both) => both,
-            Err(error) => return End::Failed(error),
-        };
+    let lines = line(shared, launch, gate, ledger).and_then(|line| {
+        let questions = questions(shared, &now, &line.traffic)?;
+        Ok((Arc::new(line), questions))
+    });
+    let (line, questions) = match lines {
+        Ok(both) => both,
+        Err(error) => return End::Failed(error),
+    };
     if questions.is_empty() {
         gate.release(Cause::Target);
     }
@@ -265,7 +269,7 @@ async fn hold(questions: &[Question], gate: &Gate, ledger: &Ledger, launch: &Lau
 }
 
 /// What each target is asked in the launch's handshake; nothing without one.
-fn questions(shared: &Shared, launch: &Launch) -> Result<Vec<Question>, LaunchError> {
+fn questions(shared: &Shared, launch: &Launch, traffic: &Arc<Traffic>) -> Result<Vec<Question>, LaunchError> {
     let Some(handshake) = &launch.replay.handshake else { return Ok(Vec::new()) };
     let lists = Lists::of(launch)?;
     let control = launch.control.as_ref().map(|control| (&control.url, Leg::Control));
@@ -274,7 +278,7 @@ fn questions(shared: &Shared, launch: &Launch) -> Result<Vec<Question>, LaunchEr
         .map(|(target, leg)| {
             let resolver =
                 ProvingResolver { target: target.clone(), lists: lists.clone(), control: shared.control.clone() };
-            Ok(Question::new(handshake, (target, leg), &launch.name, &shared.masker, resolver)?)
+            Ok(Question::new(handshake, (target, leg), &launch.name, &shared.masker, traffic, resolver)?)
         })
         .collect()
 }
@@ -325,6 +329,7 @@ fn line(
         reveal: Reveal::new(shared.masker.clone(), reveal_to.clone()),
         identities: shared.identities.clone(),
         learned: Learned::new(&now.replay.learn, |name| shared.masker.name(name)),
+        traffic: Traffic::new(limits.timeout),
         publisher: Arc::new(publisher),
         ledger: ledger.clone(),
         unacknowledged: Room::of(window_bytes.as_len()),

@@ -12,7 +12,7 @@
 //!   -> rewrite    the candidate's URL, end-to-end headers, what the shadow issued in place of the primary (`learn`), the target's
 //!                 identity, a trace of its own, the signed mark
 //!   -> send       through the gate, once, bounded in time and memory; for a sample, to the control at the same moment
-//!                 (`control_leg`)
+//!                 (`control_leg`); whether it was alone (`alone`)
 //!   -> publish    masked under the agents' key, until the broker has it
 //! shadow.replayed.<service>.<launch>     same partition number; then commit
 //! ```
@@ -40,6 +40,7 @@ use shadow_runtime::{ConfigError, MaskingMetrics, Service, masking_counters, run
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+mod alone;
 pub mod breaker;
 pub mod ceiling;
 pub mod config;

@@ -31,6 +31,8 @@ pub(crate) struct Member {
     line: Arc<Line>,
     consumer: Arc<GroupConsumer>,
     captured: Arc<str>,
+    /// Partitions of that topic.
+    partitions: usize,
     held: BTreeMap<i32, Held>,
     keeper: Keeper,
     commit: Option<JoinHandle<()>>,
@@ -64,6 +66,7 @@ impl Member {
             line,
             consumer: Arc::new(consumer),
             captured,
+            partitions,
             held: BTreeMap::new(),
             commit: None,
             committed: Instant::now(),
@@ -112,6 +115,7 @@ impl Member {
             self.line.ledger.backlogs().take_over(started.at.partition, started.position, started.high);
             self.held.insert(started.at.partition, Held { partition, reading: Reading::On });
         }
+        self.line.traffic.holds(self.held.len(), self.partitions);
         self.keeper.hold(self.held.keys().copied());
         let held: Vec<_> = self.held.keys().collect();
         tracing::info!(launch = %launch.name, partitions = ?held, "partitions assigned");
@@ -190,6 +194,7 @@ impl Member {
             tracing::warn!(%launch, "the last commit was not answered; the next owner publishes some outcomes again");
         }
         self.held.clear();
+        self.line.traffic.holds(0, self.partitions);
         self.line.ledger.held(0);
     }
 

@@ -5,12 +5,13 @@
 //! Guarantee: it is decided and made at the moment of sending, from the launch as it is then, so that a withdrawn isolation, a changed policy
 //! and a fresh token count.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use shadow_control::{Launch, Leg, MARK_HEADER, Mark, Sending};
 use shadow_mask::RawResponse;
-use shadow_record::{FailureClass, Outcome, Response, SkipReason};
+use shadow_record::{FailureClass, Outcome, RequestId, Response, SkipReason};
 use url::Url;
 
 use crate::pipeline::{Due, Line};
@@ -24,6 +25,21 @@ pub(crate) struct Outgoing {
     pub(crate) rewritten: Vec<String>,
     /// Secrets in it, which an answer may repeat.
     pub(crate) hidden: Vec<Arc<str>>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy)]
+pub(crate) struct To<'a> {
+    pub(crate) target: &'a Url,
+    pub(crate) leg: Leg,
+    /// The number of this send, the same for candidate and control.
+    pub(crate) send: i64,
+}
+
+/// A number for one more send of the request, above 0, that no other send of it has.
+pub(crate) fn send_number(of: &RequestId) -> i64 {
+    // Keyed at random, as every process is anew: another owner of the partition, and this one after a crash, gives another number.
+    (RandomState::new().hash_one(of.0) >> 1).max(1) as i64
 }
 
 /// Why there is nothing to send.
@@ -41,20 +57,21 @@ impl NotSent {
     }
 }
 
-/// The request as it goes to `target` now.
-pub(crate) fn outgoing(line: &Line, due: &Due, launch: &Launch, target: &Url, leg: Leg) -> Result<Outgoing, NotSent> {
-    if line.learned.has_given_up(leg, &due.key) {
+/// The request as it goes there now.
+pub(crate) fn outgoing(line: &Line, due: &Due, launch: &Launch, to: To<'_>) -> Result<Outgoing, NotSent> {
+    if line.learned.has_given_up(to.leg, &due.key) {
         return Err(NotSent::Skipped(SkipReason::SessionStuck));
     }
     let sending = launch.may_send(&due.request.method, &due.route).map_err(NotSent::Skipped)?;
-    made(line, due, sending, target, leg).map_err(|unsendable| {
+    made(line, due, sending, to).map_err(|unsendable| {
         tracing::debug!(partition = due.place.partition, offset = due.place.offset, %unsendable, "not sent");
         NotSent::Unsendable
     })
 }
 
-fn made(line: &Line, due: &Due, sending: Sending<'_>, target: &Url, leg: Leg) -> Result<Outgoing, Unsendable> {
-    let mark = Mark { launch: line.publisher.launch.clone(), request_id: due.of.request_id, attempt: 1, leg, send: 0 };
+fn made(line: &Line, due: &Due, sending: Sending<'_>, to: To<'_>) -> Result<Outgoing, Unsendable> {
+    let To { target, leg, send } = to;
+    let mark = Mark { launch: line.publisher.launch.clone(), request_id: due.of.request_id, attempt: 1, leg, send };
     let mut rewritten = Vec::new();
     let substituted = line.learned.substitute(leg, &due.key, &due.request);
     let captured = match &substituted {
@@ -117,5 +134,20 @@ pub(crate) fn missed(line: &Line, key: &Bytes, route: &str, primary: Option<&Res
     let masked = |name: &str| line.masker.name(name);
     if !line.learned.is_idle() && primary.is_some_and(|primary| line.learned.is_taught_by(route, primary, &masked)) {
         line.learned.give_up(Leg::Candidate, key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_sends_of_a_request_have_the_same_number() {
+        let id = RequestId::generate();
+        let numbers: BTreeSet<_> = (0..10_000).map(|_| send_number(&id)).collect();
+        assert_eq!(numbers.len(), 10_000);
+        assert!(numbers.first() > Some(&0));
     }
 }

@@ -27,14 +27,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::control_leg;
+use crate::alone::Traffic;
+use crate::control_leg::{self, Ended};
 use crate::dispatch::{Departure, dispatch};
 use crate::guard::{self, Account};
 use crate::identity::Identities;
 use crate::learn::Learned;
 use crate::member::Member;
 use crate::metrics::Ledger;
-use crate::outgoing::{self, NotSent, Outgoing, outgoing};
+use crate::outgoing::{self, NotSent, Outgoing, To, outgoing, send_number};
 use crate::pace::Pacer;
 use crate::partition::Partition;
 use crate::publish::{Attempt, Of, Place, Publisher, Times};
@@ -87,6 +88,8 @@ pub(crate) struct Line {
     pub(crate) sender: Sender,
     /// To the control, where the launch has one.
     pub(crate) control_leg: Option<control_leg::Control>,
+    /// What is under way to either.
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) ledger: Ledger,
     pub(crate) unacknowledged: Room,
@@ -283,10 +286,11 @@ async fn attempt(
     rewritten: &mut Vec<String>,
     departure: &mut Departure,
 ) -> Option<(Outcome, Option<ControlAnswer>)> {
+    let send = send_number(&due.of.request_id);
     let (launch, out) = loop {
         // Isolation may have been withdrawn, or the write policy changed, since the guard admitted it.
         let launch = line.launch();
-        let out = match outgoing(line, due, &launch, &launch.candidate, Leg::Candidate) {
+        let out = match outgoing(line, due, &launch, To { target: &launch.candidate, leg: Leg::Candidate, send }) {
             Ok(out) => out,
             Err(not_sent) => {
                 if let NotSent::Skipped(_) = not_sent {
@@ -302,8 +306,9 @@ async fn attempt(
     };
     let Outgoing { request, hidden, .. } = out;
     *rewritten = out.rewritten;
-    times.sent_at = Some(Timestamp::now());
-    let (to_control, control_place) = control_leg::request(line, due, &launch).unzip();
+    let under_way = line.traffic.sets_out();
+    (times.sent_at, times.send) = (Some(Timestamp::now()), Some(send));
+    let (to_control, control_place) = control_leg::request(line, due, &launch, send).unzip();
     departure.control = control_place;
     departure.sent();
     let answered = CancellationToken::new();
@@ -327,6 +332,10 @@ async fn attempt(
     } else {
         tokio::join!(candidate, control)
     };
+    times.alone = under_way.is_alone();
+    if sent.as_ref().is_some_and(|sent| sent.answer.is_ok()) && control.as_ref().is_none_or(Ended::is_answered) {
+        under_way.answered();
+    }
     let control = control_leg::mask(line, due, control).await;
     let Some(sent) = sent else {
         outgoing::miss(line, due);

@@ -43,7 +43,7 @@ pub struct Of {
     pub session: Option<String>,
 }
 
-/// When the request was to be sent, was sent and was answered.
+/// When the request was to be sent, was sent and was answered, and which of its sends that was.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Times {
     /// When the pacer meant it.
@@ -54,6 +54,10 @@ pub struct Times {
     pub first_byte: Option<Duration>,
     /// From then to the end.
     pub total: Option<Duration>,
+    /// The number of this send, as its mark has it.
+    pub send: Option<i64>,
+    /// Whether nothing else of the launch was under way meanwhile.
+    pub alone: bool,
 }
 
 /// What became of one captured record.
@@ -122,8 +126,8 @@ impl Publisher {
             rewritten,
             ruleset: self.ruleset.clone(),
             key_id: self.key_id.clone(),
-            send: None,
-            alone: false,
+            send: times.send,
+            alone: times.alone,
         };
         fitting(record)
     }

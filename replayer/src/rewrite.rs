@@ -149,7 +149,7 @@ mod tests {
 
     fn rewritten(base: &str, exchange: &CapturedExchange) -> Result<reqwest::Request, Unsendable> {
         let (launch, request_id) = ("v2".parse().unwrap(), exchange.request_id);
-        let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate, send: 0 };
+        let mark = Mark { launch, request_id, attempt: 1, leg: Leg::Candidate, send: 77 };
         request(&base.parse().unwrap(), &exchange.request, &mark, |_| [7; 16])
     }
 
@@ -187,7 +187,7 @@ mod tests {
         cookie: a=1
         cookie: b=2
         x-request-id: 01990000-0000-7000-8000-00000000002a
-        shadowline-replay: v2;01990000-0000-7000-8000-00000000002a;1;07070707070707070707070707070707
+        shadowline-replay: v2;01990000-0000-7000-8000-00000000002a;1;candidate;77;07070707070707070707070707070707
 
         {"n":1}
         "#);

@@ -46,8 +46,9 @@ fn question(target: &Url, path: &str) -> Result<Question, Unproved> {
     crate::use_ring();
     let (_, control) = watch::channel(Arc::new(ControlState::empty()));
     let resolver = ProvingResolver { target: target.clone(), lists: Lists::default(), control };
+    let traffic = Traffic::new(std::time::Duration::from_secs(1));
     let handshake = Handshake { path: path.to_owned(), header: "X-Stage".to_owned(), value: "shadow".to_owned() };
-    Question::new(&handshake, (target, Leg::Candidate), &"v2".parse().unwrap(), &masker(), resolver)
+    Question::new(&handshake, (target, Leg::Candidate), &"v2".parse().unwrap(), &masker(), &traffic, resolver)
 }
 
 fn ledger() -> Ledger {

@@ -1,5 +1,5 @@
-//! A member's part of its launch's rate: follows the control topic, says so in heartbeats, and moves the shares when that falls to
-//! this member.
+//! A member's part of its launch's rate: follows the control topic, says so in heartbeats, moves the shares when that falls to
+//! this member, and notices who else may send (`alone`).
 //!
 //! Guarantees: a new rate or new shares reach the pacer at once, whatever the member is doing; terms are acknowledged only when the
 //! pacer has them; nothing of a limited rate is used before the control topic was read as far as it reached when the partitions were
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use shadow_control::{Change, ControlRecord, ControlWriter, Fellow, Shares};
+use shadow_control::{Change, ControlRecord, ControlWriter, Fellow, Launch, LaunchStatus, Shares};
 use shadow_kafka::Admin;
 use shadow_record::{LaunchName, topics};
 use tokio::sync::{Mutex, watch};
@@ -167,13 +167,30 @@ impl Task {
                 Ok(()) = control.changed() => self.follow(),
                 Ok(()) = self.held.changed() => self.follow(),
                 Ok(()) = launch.changed() => self.follow(),
-                _ = looks.tick() => self.look(&mut judge),
+                _ = looks.tick() => {
+                    self.look_for_others();
+                    self.look(&mut judge);
+                }
             }
         }
     }
 
+    /// Looks for somebody else who may send to the shadow: a member with a partition, or another launch of the service.
+    fn look_for_others(&self) {
+        let launch = self.line.launch();
+        let beside = |other: &Launch| {
+            other.name != launch.name && other.service == launch.service && other.status == LaunchStatus::Active
+        };
+        let holds =
+            |fellow: &Fellow| fellow.status.instance != self.line.publisher.instance && !claim(fellow).holds.is_empty();
+        let is_beside = self.line.control.borrow().launches.values().any(beside);
+        let is_held = || self.line.heart.fellows(&launch.name).iter().any(holds);
+        self.line.traffic.looked(is_beside || is_held());
+    }
+
     /// Adopts what the control topic says, and acknowledges it.
     fn follow(&mut self) {
+        self.look_for_others();
         let state = self.line.control.borrow().clone();
         let name = &self.line.publisher.launch;
         let (terms, refused) = Terms::of(state.shares.get(name), self.partitions);

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use replayer::config::Config;
 use shadow_control::{
     Change, ControlRecord, ControlWriter, Launch, MARK_HEADER, Pause, Rate, StatusBoard, ensure_shared_topics,
+    in_baggage,
 };
 use shadow_kafka::{
     Admin, Delivery, KafkaConfig, Outgoing, Producer, ProducerLimits, Tail, TailEvent, TailFrom, TopicSpec,
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 /// Longest wait for anything; a scenario that needs it has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One service with its captured topic, on a broker shared with the other scenarios.
 pub(crate) struct Bench {
@@ -256,7 +257,9 @@ impl Candidate {
         let app = Router::new().fallback(move |headers: HeaderMap| {
             let (counter, gate, seen) = (counter.clone(), gate.clone(), seen.clone());
             async move {
-                let mark = headers.get(MARK_HEADER).map(|mark| mark.to_str().unwrap().to_owned());
+                let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+                let baggage = text("baggage").unwrap_or_default();
+                let mark = text(MARK_HEADER).filter(|mark| in_baggage(&baggage).any(|member| member == *mark));
                 seen.lock().unwrap().push(mark.unwrap_or_default());
                 counter.fetch_add(1, Ordering::SeqCst);
                 if answers == Answers::Held {
@@ -273,7 +276,7 @@ impl Candidate {
         format!("http://{}/", self.address).parse().unwrap()
     }
 
-    /// The marks of all requests so far.
+    /// The marks of all requests so far; empty for one whose baggage carries another than its header.
     pub(crate) fn marks(&self) -> Vec<String> {
         self.marks.lock().unwrap().clone()
     }

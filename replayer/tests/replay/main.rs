@@ -14,6 +14,7 @@ mod learning;
 mod order;
 mod protection;
 mod rates;
+mod sends;
 mod service;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ use learning::*;
 use order::*;
 use protection::*;
 use rates::*;
+use sends::*;
 use shadow_control::{Change, ControlRecord, LaunchStatus, Upstream};
 use shadow_devstack::{Devstack, KafkaChoice};
 use shadow_kafka::{Admin, TopicSpec};
@@ -55,6 +57,9 @@ macro_rules! scenarios {
 
 fn main() -> ExitCode {
     if let Some(code) = shadow_devstack::launcher_requested() {
+        return code;
+    }
+    if let Some(code) = replayer_requested() {
         return code;
     }
     let log = Log::start();
@@ -103,6 +108,8 @@ fn main() -> ExitCode {
             it_stops_soon_while_the_breaker_is_open,
             what_waits_for_a_place_says_so,
             hostile_targets_cost_an_outcome_each_and_nothing_else,
+            what_is_sent_again_after_a_crash_has_another_number,
+            a_request_is_alone_while_nobody_else_can_send,
         );
         stack.stop().await;
     });
