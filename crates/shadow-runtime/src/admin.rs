@@ -11,9 +11,10 @@
 //! Guarantees: without a token it listens on loopback only; the token is compared in constant time; a web page cannot reach it
 //! through a visitor's browser; headers, time and connections are bounded, bodies are never read.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -38,13 +39,16 @@ const MIN_TOKEN_CHARS: usize = 16;
 pub struct AdminConfig {
     /// Where to listen; port 0 takes a free one, which is logged. Anything but loopback needs a token.
     pub listen: SocketAddr,
+    /// A network that this host has an address in: listen there, and on no other of its addresses, whatever `listen` has before
+    /// the port. For hosts whose addresses are given at start, such as containers that stand in several networks.
+    pub network: Option<IpNet>,
     /// What callers must send as `Authorization: Bearer ...`; `/healthz` and `/readyz` need none.
     pub token: Option<Secret>,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), token: None }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), network: None, token: None }
     }
 }
 
@@ -54,10 +58,33 @@ impl AdminConfig {
     /// # Errors
     /// [`RefusedListen`] for an open address without a token, or a token that can be guessed.
     pub fn check(&self) -> Result<(), RefusedListen> {
+        let loopback = self.network.map_or(self.listen.ip(), |network| network.network()).is_loopback();
         match &self.token {
-            None if !self.listen.ip().is_loopback() => Err(RefusedListen::Open(self.listen)),
+            None if !loopback => Err(RefusedListen::Open(self.place())),
             Some(token) if token.expose().chars().count() < MIN_TOKEN_CHARS => Err(RefusedListen::WeakToken),
             _ => Ok(()),
+        }
+    }
+
+    /// The address to listen on.
+    ///
+    /// # Errors
+    /// [`AdminError::Network`] when this host has none in the network asked for.
+    pub fn address(&self) -> Result<SocketAddr, AdminError> {
+        let Some(network) = self.network else { return Ok(self.listen) };
+        let none = |cause| AdminError::Network { network, cause };
+        let mut own = if_addrs::get_if_addrs().map_err(|error| none(error.to_string()))?;
+        own.retain(|interface| network.contains(&interface.ip()));
+        let address: Option<IpAddr> = own.first().map(if_addrs::Interface::ip);
+        let address = address.ok_or_else(|| none("this host has no address in it".to_owned()))?;
+        Ok(SocketAddr::new(address, self.listen.port()))
+    }
+
+    /// Where it listens, for people.
+    fn place(&self) -> String {
+        match self.network {
+            Some(network) => format!("port {} in {network}", self.listen.port()),
+            None => self.listen.to_string(),
         }
     }
 
@@ -77,7 +104,7 @@ impl AdminConfig {
 pub enum RefusedListen {
     /// Reachable from other hosts, and open to all of them.
     #[error("the admin endpoint would be open to other hosts on {0}; set admin.token, or listen on 127.0.0.1")]
-    Open(SocketAddr),
+    Open(String),
     /// Too short.
     #[error("the admin token has fewer than {MIN_TOKEN_CHARS} characters; make one with `openssl rand -hex 32`")]
     WeakToken,
@@ -89,6 +116,14 @@ pub enum AdminError {
     /// The configuration is unsafe.
     #[error(transparent)]
     Refused(#[from] RefusedListen),
+    /// There is no such address.
+    #[error("cannot tell the admin endpoint's address in {network}: {cause}; correct admin.network or leave it out")]
+    Network {
+        /// The network asked for.
+        network: IpNet,
+        /// Why there is none.
+        cause: String,
+    },
     /// The address cannot be had.
     #[error(
         "cannot listen on {address} for the admin endpoint: {source}; choose another admin.listen or free the port"
@@ -157,8 +192,9 @@ impl Admin {
     /// [`AdminError`] when the address is unsafe or cannot be had.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<AdminHandle, AdminError> {
         self.config.check()?;
-        let bind = |source| AdminError::Bind { address: self.config.listen, source };
-        let listener = TcpListener::bind(self.config.listen).await.map_err(bind)?;
+        let address = self.config.address()?;
+        let bind = |source| AdminError::Bind { address, source };
+        let listener = TcpListener::bind(address).await.map_err(bind)?;
         let local_addr = listener.local_addr().map_err(bind)?;
         tracing::info!(address = %local_addr, "admin endpoint listens");
         let router = routes::router(self.served, self.config.token);

@@ -40,6 +40,10 @@ pub struct ServiceArgs {
     /// Check the configuration, print `ok` and exit (64 when something is wrong)
     #[arg(long)]
     pub check: bool,
+
+    /// Ask the instance that runs with this configuration whether it is ready, and exit (0 when it is, 1 when not)
+    #[arg(long, conflicts_with = "check")]
+    pub health: bool,
 }
 
 /// The configuration of a service: sections, all with defaults (`#[serde(default, deny_unknown_fields)]` on each struct).

@@ -13,6 +13,7 @@
 pub mod admin;
 pub mod config;
 pub mod exit;
+mod health;
 mod instance;
 pub mod lifecycle;
 mod masking;

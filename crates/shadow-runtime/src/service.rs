@@ -9,7 +9,7 @@ use clap::{Args as _, FromArgMatches as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, ConfigError, ServiceArgs, ServiceConfig};
-use crate::{exit, lifecycle, telemetry};
+use crate::{exit, health, lifecycle, telemetry};
 
 /// How long a service may take to end after the first signal: less than the 10 s after which Docker kills it silently.
 const GRACE: Duration = Duration::from_secs(8);
@@ -43,6 +43,9 @@ where
         Ok(args) => args,
         Err(code) => return code,
     };
+    if args.health {
+        return answer_health::<C>(service.name, &args);
+    }
     let config = match load_checked::<C>(&args) {
         Ok(config) => config,
         Err(error) => {
@@ -66,6 +69,26 @@ where
             exit::code(&error)
         }
     })
+}
+
+/// Asked every few seconds, so it loads the configuration and leaves out what [`load_checked`] checks beyond it.
+fn answer_health<C: ServiceConfig>(name: &str, args: &ServiceArgs) -> ExitCode {
+    match config::load::<C>(args) {
+        Ok(config) => match health::ask(&config) {
+            Ok(()) => {
+                say_ok();
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                say_unhealthy(name, &error);
+                ExitCode::from(exit::FAILURE)
+            }
+        },
+        Err(error) => {
+            say_problems(name, &error);
+            ExitCode::from(exit::USAGE)
+        }
+    }
 }
 
 fn load_checked<C: ServiceConfig>(args: &ServiceArgs) -> Result<C, ConfigError> {
@@ -137,7 +160,12 @@ fn say_problems(name: &str, error: &ConfigError) {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of --check")]
+#[expect(clippy::print_stderr, reason = "the answer of --health, which starts no log")]
+fn say_unhealthy(name: &str, error: &health::Unhealthy) {
+    eprintln!("{name}: {error}");
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of --check and --health")]
 fn say_ok() {
     println!("ok");
 }

@@ -159,7 +159,7 @@ async fn a_web_page_cannot_use_the_open_loopback_endpoint() {
 #[tokio::test]
 async fn an_address_open_to_other_hosts_is_refused_without_a_token() {
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-        let open = AdminConfig { listen: listen.parse().unwrap(), token: None };
+        let open = AdminConfig { listen: listen.parse().unwrap(), ..AdminConfig::default() };
         let error = Admin::new(open.clone()).serve(CancellationToken::new()).await.unwrap_err();
         assert!(matches!(error, AdminError::Refused(RefusedListen::Open(_))), "{error}");
         assert!(open.problem().unwrap().to_string().contains("set admin.token, or listen on 127.0.0.1"));
@@ -167,6 +167,24 @@ async fn an_address_open_to_other_hosts_is_refused_without_a_token() {
     let guarded = AdminConfig { listen: "0.0.0.0:0".parse().unwrap(), ..with_token() };
     let (address, _running) = start(Admin::new(guarded)).await;
     assert_eq!(call(([127, 0, 0, 1], address.port()).into(), "GET /config", &[]).await.0, 401);
+}
+
+#[tokio::test]
+async fn it_listens_on_the_hosts_own_address_in_the_network_and_on_no_other() {
+    let within = |network: &str| AdminConfig {
+        listen: "192.0.2.1:0".parse().unwrap(),
+        network: Some(network.parse().unwrap()),
+        ..AdminConfig::default()
+    };
+    let (address, _running) = start(Admin::new(within("127.0.0.0/8"))).await;
+    assert_eq!(address.ip(), std::net::Ipv4Addr::LOCALHOST);
+    assert_eq!(call(address, "GET /healthz", &[]).await.0, 200);
+
+    let open = within("198.51.100.0/24");
+    assert!(open.problem().unwrap().to_string().contains("port 0 in 198.51.100.0/24"), "{open:?}");
+    let absent = AdminConfig { token: with_token().token, ..open };
+    let error = Admin::new(absent).serve(CancellationToken::new()).await.unwrap_err().to_string();
+    assert!(error.contains("198.51.100.0/24") && error.contains("correct admin.network"), "{error}");
 }
 
 #[test]
@@ -182,7 +200,7 @@ fn a_token_that_can_be_guessed_is_refused_and_not_repeated() {
 #[tokio::test]
 async fn a_port_in_use_is_named_with_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = AdminConfig { listen: taken.local_addr().unwrap(), token: None };
+    let config = AdminConfig { listen: taken.local_addr().unwrap(), ..AdminConfig::default() };
     let error = Admin::new(config).serve(CancellationToken::new()).await.unwrap_err().to_string();
     assert!(error.contains(&taken.local_addr().unwrap().to_string()) && error.contains("choose another"), "{error}");
 }
