@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     audit, demo, devstack, diff, drill, import, launch, ledger, mask, noise, pause, preflight, ramp, rate, report,
-    rules, schema, status, stub, verdict,
+    rules, schema, status, stub, topics, verdict,
 };
 use crate::kafka::KafkaArgs;
 use crate::sql::ClickHouseArgs;
@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// ClickHouse's tables and views
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
+    /// Kafka's topics
+    #[command(subcommand)]
+    Topics(topics::TopicsCommand),
     /// Append a recording (HAR, or one exchange a line) to a captured topic, masked
     Import(import::ImportArgs),
     /// What the stub needs besides its rules

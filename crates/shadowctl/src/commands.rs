@@ -21,6 +21,7 @@ pub(crate) mod rules;
 pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod stub;
+pub(crate) mod topics;
 pub(crate) mod verdict;
 
 use std::process::ExitCode;
@@ -51,6 +52,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Noise(command) => noise::run(&sql()?, command).await,
         Command::Rules(command) => rules::run(&sql()?, command).await,
         Command::Schema(command) => schema::run(&sql()?, command).await,
+        Command::Topics(command) => topics::run(&kafka()?, command).await,
         Command::Import(args) => return import::run(kafka, args).await,
         Command::Stub(command) => stub::run(command),
         Command::Mask(args) => mask::run(args).await,
