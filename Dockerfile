@@ -1,27 +1,76 @@
-# One image recipe for the three services and shadowctl: docker build --target replayer .
-FROM rust:1.95-bookworm AS build
+# Every image of Shadowline: docker build --target replayer -t shadowline/replayer .
+#
+#   manifests -> dependencies -> build -> capture-agent, replayer, comparator, shadow-stub, shadowctl, demo-shop
+#
+# A change of code builds Shadowline's own crates only: `dependencies` is a layer that the manifests alone decide about.
+# PROFILE is the cargo profile: `dist` for what runs for long, `release` or `dev` for what shall be there soon.
+
+# With a C compiler, make and perl: librdkafka and OpenSSL are built from source and linked in.
+FROM rust:1.95-bookworm AS toolchain
 WORKDIR /src
+
+# What decides which dependencies are built and how: manifests, the lock file, and that there are targets, but not their code.
+FROM toolchain AS manifests
 COPY . .
-RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --profile dist --locked -p capture-agent -p replayer -p comparator -p shadowctl \
-    && mkdir /out && cp target/dist/capture-agent target/dist/replayer target/dist/comparator target/dist/shadowctl /out/
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path './.cargo/*' \
+        ! -path '*/src/lib.rs' ! -path '*/src/main.rs' ! -path '*/src/bin/*.rs' ! -path '*/tests/*.rs' ! -path '*/benches/*.rs' -delete \
+    && find . -name '*.rs' -exec sh -c 'for file; do echo "fn main() {}" > "$file"; done' sh {} + \
+    && find . -type d -empty -delete
 
-FROM debian:bookworm-slim AS base
-RUN useradd --system --uid 10001 shadowline
-USER 10001
+FROM toolchain AS dependencies
+ARG PROFILE=dist
+ARG PACKAGES="-p capture-agent -p replayer -p comparator -p shadow-stub -p shadowctl -p shadow-shop"
+COPY --from=manifests /src .
+RUN cargo build --locked --profile "$PROFILE" --bins $PACKAGES
 
-FROM base AS capture-agent
+FROM dependencies AS build
+COPY . .
+# The files of a clone are older than what was built in their place just now.
+RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
+    && cargo build --locked --profile "$PROFILE" --bins $PACKAGES \
+    && install -D -t /out $(for name in capture-agent replayer comparator shadow-stub shadowctl shadow-shop; do \
+        echo "target/$(test "$PROFILE" = dev && echo debug || echo "$PROFILE")/$name"; done)
+
+# Nothing but libc is needed. The root filesystem may be read-only; what a service writes goes to /var/lib/shadowline.
+FROM debian:bookworm-slim AS runtime
+RUN groupadd --system --gid 10001 shadowline \
+    && useradd --system --uid 10001 --gid shadowline --no-create-home --shell /usr/sbin/nologin shadowline \
+    && install -d -o shadowline -g shadowline -m 0700 /var/lib/shadowline
+USER 10001:10001
+WORKDIR /var/lib/shadowline
+STOPSIGNAL SIGTERM
+
+# Services answer `--health` themselves: ready, or why not. Reached from inside only, unless told otherwise.
+FROM runtime AS service
+ENV SHADOW_ADMIN_LISTEN=127.0.0.1:9464
+
+FROM service AS capture-agent
 COPY --from=build /out/capture-agent /usr/local/bin/
+ENV SHADOW_CAPTURE_ACCOUNT=/var/lib/shadowline
+VOLUME /var/lib/shadowline
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["capture-agent", "--health"]
 ENTRYPOINT ["capture-agent"]
 
-FROM base AS replayer
+FROM service AS replayer
 COPY --from=build /out/replayer /usr/local/bin/
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["replayer", "--health"]
 ENTRYPOINT ["replayer"]
 
-FROM base AS comparator
+FROM service AS comparator
 COPY --from=build /out/comparator /usr/local/bin/
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["comparator", "--health"]
 ENTRYPOINT ["comparator"]
 
-FROM base AS shadowctl
+FROM service AS shadow-stub
+COPY --from=build /out/shadow-stub /usr/local/bin/
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["shadow-stub", "--health"]
+ENTRYPOINT ["shadow-stub"]
+
+FROM runtime AS shadowctl
 COPY --from=build /out/shadowctl /usr/local/bin/
 ENTRYPOINT ["shadowctl"]
+
+# The demo's service in both builds, its partners and its clients.
+FROM runtime AS demo-shop
+COPY --from=build /out/shadow-shop /usr/local/bin/
+ENTRYPOINT ["shadow-shop"]
