@@ -10,6 +10,7 @@ use shadow_runtime::telemetry::LogConfig;
 use shadow_runtime::{MaskingConfig, Problem, ServiceConfig};
 
 use crate::edge::config::{ListenSection, PrimarySection};
+use crate::egress::config::EgressSection;
 
 /// Longest orderly stop, without the last heartbeat: the runtime ends the service after 8 s, Docker after 10.
 const STOP: Duration = Duration::from_secs(5);
@@ -38,6 +39,8 @@ pub struct Config {
     pub listen: ListenSection,
     /// Where they are forwarded to.
     pub primary: PrimarySection,
+    /// Where the primary's own calls come in.
+    pub egress: EgressSection,
     /// Bounds of what is kept.
     pub capture: CaptureSection,
     /// What is captured.
@@ -80,12 +83,13 @@ impl ServiceConfig for Config {
     }
 
     fn check(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let mut problems = self.kafka.problems();
         if self.service.name.is_none() {
             problems.push(Problem::key("service.name", "is missing", "name the service, such as `checkout`"));
         }
         problems.extend(self.listen.problems());
         problems.extend(self.primary.problems());
+        problems.extend(self.egress.problems());
         problems.extend(self.capture.problems());
         if let Err(error) = Sampler::new(&self.sampling) {
             problems.push(Problem::key("sampling", error.to_string(), "mend the entry"));

@@ -17,7 +17,7 @@ pub(crate) mod dial;
 pub(crate) mod limits;
 pub(crate) mod proxy_protocol;
 mod resolve;
-mod seldom;
+pub(crate) mod seldom;
 pub(crate) mod stream;
 pub(crate) mod takeover;
 pub(crate) mod tls;

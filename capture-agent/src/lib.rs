@@ -5,6 +5,8 @@
 //!                     | observe, tee               bounded copies
 //!                     v
 //!               shadow_capture                     sample, hand over; mask, publish; announce
+//!                     ^ see
+//! primary -> egress -> others                      its own calls, where they are to be seen
 //! ```
 //!
 //! `edge` is how connections come in and go out, below HTTP; `proxy` relays what passes on them and shows it to the observer;
@@ -18,6 +20,7 @@
 
 mod config;
 mod edge;
+mod egress;
 #[doc(hidden)]
 pub mod fuzzing;
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "the listener is moved onto it next")]
@@ -33,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Forwarded, Protocol};
 pub use edge::config::{Announce, Announced, ListenSection, PrimarySection};
+pub use egress::config::{Alias, EgressSection};
 pub use pipeline::Agent;
 pub use shadow_capture::{Account, CaptureSection, DropReason, Exclusion, SamplingConfig, ServiceSection, Threshold};
 

@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use crate::edge::accept::Door;
 use crate::edge::dial::Dial;
 use crate::edge::limits::Connections;
+use crate::egress::Counted;
 
 /// How connections come in and go out.
 pub(crate) struct Edge {
@@ -27,6 +28,8 @@ pub(crate) struct EdgeMetrics {
     pub connections: Connections,
     /// The rest.
     pub edge: Edge,
+    /// Where the primary's own calls come in.
+    pub egress: Option<Counted>,
 }
 
 impl fmt::Debug for EdgeMetrics {
@@ -53,6 +56,11 @@ impl EdgeMetrics {
             let help = "1 when the certificate files on disk cannot be used and older ones are in force";
             gauges.extend(standing.map(|standing| (name, help, usize::from(standing.refused))));
         }
+        if let Some(egress) = &self.egress {
+            let connections = &egress.connections;
+            gauges.push(("egress_connections", "Connections of the primary for its own calls", connections.open()));
+            gauges.push(("egress_connections_limit", "Most of these at once", connections.limit()));
+        }
         gauges
     }
 }
@@ -69,6 +77,15 @@ impl Collector for EdgeMetrics {
         let help = "Connections that were not let in";
         let mut refused = encoder.encode_descriptor("edge_refused", help, None, MetricType::Counter)?;
         for (reason, count) in self.edge.door.refused() {
+            ConstCounter::new(count).encode(refused.encode_family(&[("reason", reason)])?)?;
+        }
+        let Some(egress) = &self.egress else { return Ok(()) };
+        let help = "Times that the primary's connections waited because the limit was reached";
+        let full = encoder.encode_descriptor("egress_full", help, None, MetricType::Counter)?;
+        ConstCounter::new(egress.connections.full()).encode(full)?;
+        let help = "Outbound calls and connections that got nowhere";
+        let mut refused = encoder.encode_descriptor("egress_refused", help, None, MetricType::Counter)?;
+        for (reason, count) in egress.refused.read() {
             ConstCounter::new(count).encode(refused.encode_family(&[("reason", reason)])?)?;
         }
         Ok(())

@@ -7,7 +7,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Context as _;
-use shadow_capture::{Account, Capture, Production, Settings};
+use shadow_capture::{Account, Capture, EffectsSettings, Production, Settings};
 use shadow_record::Source;
 use shadow_runtime::admin::{Admin, AdminHandle};
 use shadow_runtime::config::redacted;
@@ -17,12 +17,14 @@ use crate::config::Config;
 use crate::edge::config::ListenSection;
 use crate::edge::limits::Connections;
 use crate::edge::takeover::{Claim, Offer};
+use crate::egress::{Egress, Sharing};
 use crate::metrics::EdgeMetrics;
 use crate::proxy::{HotPath, Listening, Patience, Proxy};
 
 /// A running agent.
 pub struct Agent {
     address: SocketAddr,
+    calls: Option<SocketAddr>,
     hot_path: HotPath,
     capture: Capture,
     admin: AdminHandle,
@@ -40,23 +42,31 @@ impl Agent {
         let (capture, observer) = Capture::start(settings(&config, address)?)?;
 
         // On the hot path: relay, and look on.
+        let sharing = if config.listen.takeover.is_some() { Sharing::WithTheNext } else { Sharing::Alone };
+        let egress = Egress::bind(&config.egress, sharing, observer.effects.as_ref())?;
         let drain = shutdown.child_token();
         let proxy = Proxy::new(&config, observer, drain.clone())?;
-        let connections = Connections::new(config.listen.most_connections());
+        let connections = Connections::new(config.listen.most_connections(), "listen.connections");
         let offered = socket.try_clone()?;
         let threads = config.listen.proxy_threads();
         let patience =
             Patience { shutdown, stop: config.listen.drain.get(), takeover: config.listen.takeover_drain.get() };
-        let listening = Listening { socket, connections: connections.clone(), threads, patience };
+        let listening =
+            Listening { socket, connections: connections.clone(), threads, patience, egress: egress.clone() };
         let hot_path = HotPath::start(&listening, &proxy).context("cannot start the proxy threads")?;
         tracing::info!(%address, primary = config.primary.authority(), threads, "serving");
+        let calls = egress.as_ref().map(Egress::address);
+        if let Some(calls) = calls {
+            tracing::info!(address = %calls, "taking the primary's calls");
+        }
 
         // Beside it: be seen.
         let beside = CancellationToken::new();
         let admin_stop = beside.child_token();
         let mut registry = shadow_runtime::metrics::registry("capture-agent", env!("CARGO_PKG_VERSION"));
         capture.register(&mut registry);
-        EdgeMetrics { connections, edge: proxy.edge() }.register(&mut registry);
+        EdgeMetrics { connections, edge: proxy.edge(), egress: egress.as_ref().map(Egress::counted) }
+            .register(&mut registry);
         let admin = Admin::new(config.admin.clone())
             .metrics(registry)
             .config(redacted(&config))
@@ -74,12 +84,17 @@ impl Agent {
                 Err(error) => tracing::warn!(%error, "no other agent can take over from this one"),
             }
         }
-        Ok(Self { address, hot_path, capture, admin, beside })
+        Ok(Self { address, calls, hot_path, capture, admin, beside })
     }
 
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the primary's own calls come in, if they do.
+    pub fn egress_address(&self) -> Option<SocketAddr> {
+        self.calls
     }
 
     /// Where the admin endpoint listens.
@@ -90,6 +105,11 @@ impl Agent {
     /// The account now.
     pub fn account(&self) -> Account {
         self.capture.account()
+    }
+
+    /// The account of the primary's own calls now, if they are seen.
+    pub fn calls(&self) -> Option<Account> {
+        self.capture.calls()
     }
 
     /// Runs until the shutdown token is cancelled, or another agent has taken over, and everything has drained; gives the final
@@ -139,5 +159,9 @@ fn settings(config: &Config, listen: SocketAddr) -> anyhow::Result<Settings> {
         sampling: config.sampling.clone(),
         masking: config.masking.clone(),
         kafka: config.kafka.clone(),
+        effects: config
+            .egress
+            .listen
+            .map(|_| EffectsSettings { routes: config.egress.routes.clone(), partitions: config.egress.partitions }),
     })
 }

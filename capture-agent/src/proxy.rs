@@ -28,7 +28,9 @@ use crate::edge::dial::DialError;
 use crate::edge::tls::Alpn;
 use crate::metrics::Edge;
 use forwarded::Forwarding;
+pub(crate) use http2::{join_cookies, remove_hop_by_hop};
 pub(crate) use listen::{HotPath, Listening, Patience};
+pub(crate) use rewind::Rewind;
 
 /// How often the files of certificates are looked at.
 const CERTIFICATES: Duration = Duration::from_secs(5);

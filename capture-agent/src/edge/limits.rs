@@ -55,6 +55,8 @@ pub(crate) struct Connections(Arc<Places>);
 #[derive(Debug)]
 struct Places {
     limit: usize,
+    /// What sets it.
+    key: &'static str,
     free: Arc<Semaphore>,
     open: Arc<AtomicUsize>,
     full: AtomicU64,
@@ -69,11 +71,12 @@ pub(crate) struct Permit {
 }
 
 impl Connections {
-    /// So many places, at least one.
-    pub(crate) fn new(limit: usize) -> Self {
+    /// So many places, at least one, as the configuration says under `key`.
+    pub(crate) fn new(limit: usize, key: &'static str) -> Self {
         let limit = limit.clamp(1, MOST);
         Self(Arc::new(Places {
             limit,
+            key,
             free: Arc::new(Semaphore::new(limit)),
             open: Arc::default(),
             full: AtomicU64::new(0),
@@ -112,7 +115,8 @@ impl Connections {
         if self.0.warning.is_due() {
             tracing::warn!(
                 limit = self.0.limit,
-                "as many connections as allowed; new ones wait. Raise listen.connections or the limit of open files"
+                key = self.0.key,
+                "as many connections as allowed; new ones wait. Raise it or the limit of open files"
             );
         }
     }

@@ -10,11 +10,11 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// Lets one warning through every ten seconds.
 #[derive(Debug, Default)]
-pub(super) struct Seldom(Mutex<Option<Instant>>);
+pub(crate) struct Seldom(Mutex<Option<Instant>>);
 
 impl Seldom {
     /// Whether it is time for a warning; if so, the silence begins anew.
-    pub(super) fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let due = last.is_none_or(|at| at.elapsed() >= SILENCE);
         if due {

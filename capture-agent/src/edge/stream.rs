@@ -26,7 +26,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(10);
 const PROBES: u32 = 3;
 
 /// Sets what every socket has: no waiting for more bytes to send, and probes that find an end that is gone without a word.
-pub(super) fn tune(socket: &TcpStream) {
+pub(crate) fn tune(socket: &TcpStream) {
     // A socket that refuses an option works without it.
     let _ = socket.set_nodelay(true);
     let _ = sockopt::set_tcp_keepidle(socket, PROBE_AFTER);

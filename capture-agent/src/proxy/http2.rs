@@ -32,7 +32,8 @@ use crate::edge::dial::Dial;
 use crate::edge::stream::Stream;
 use crate::proxy::rewind::Rewind;
 use headers::{Content, Target, towards_client, towards_primary};
-use streams::{Counted, Streams};
+pub(crate) use headers::{join_cookies, remove_hop_by_hop};
+use streams::{Counted, InProgress, Streams};
 use upstream::{Failure, Upstream};
 
 /// Bytes that may be on their way and unread, of a stream and of all streams of a connection. It takes 64 streams that nobody
@@ -130,11 +131,11 @@ impl Connection {
 
     /// Forwards one request. Every way out of here leaves the request accounted for.
     async fn forward(&self, request: Request<Incoming>) -> Response<Answer> {
-        let stream = self.streams.begin();
-        self.answer_to(request).await.map(|body| Counted::new(body, stream))
+        let mut stream = self.streams.begin();
+        self.answer_to(request, &mut stream).await.map(|body| Counted::new(body, stream))
     }
 
-    async fn answer_to(&self, request: Request<Incoming>) -> Response<Passing> {
+    async fn answer_to(&self, request: Request<Incoming>, stream: &mut InProgress) -> Response<Passing> {
         let begun = Instant::now();
         if request.method() == Method::CONNECT {
             self.shared.observer.see_tunnel();
@@ -142,6 +143,7 @@ impl Connection {
         }
         let (parts, body) = request.into_parts();
         let observation = self.shared.observer.see(&parts);
+        stream.under_way = self.shared.observer.under_way(&parts, observation.as_ref());
         let request = self.outgoing(parts, body, observation.as_ref());
         let before = begun.elapsed();
         let outcome = self.upstream.send(request).await;

@@ -24,6 +24,7 @@ use super::http2;
 use crate::edge::limits::{Connections, Permit};
 use crate::edge::stream::Stream;
 use crate::edge::tls::Alpn;
+use crate::egress::Egress;
 use shadow_capture::measure_lag;
 
 /// Pause after a failed accept, so that running out of file descriptors does not become a busy loop.
@@ -43,6 +44,8 @@ pub(crate) struct Listening {
     pub threads: usize,
     /// How long open connections may take to finish.
     pub patience: Patience,
+    /// Takes the primary's own calls in, where they are seen.
+    pub egress: Option<Egress>,
 }
 
 /// How long open connections may take to finish once the agent drains.
@@ -83,12 +86,12 @@ impl HotPath {
             socket.set_nonblocking(true)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let (connections, patience) = (listening.connections.clone(), listening.patience.clone());
-            let (proxy, alive) = (proxy.for_thread(), alive.clone());
+            let (proxy, alive, egress) = (proxy.for_thread(), alive.clone(), listening.egress.clone());
             std::thread::Builder::new().name(format!("proxy-{number}")).spawn(move || {
                 let _alive = alive;
                 runtime.block_on(async move {
                     match TcpListener::from_std(socket) {
-                        Ok(listener) => serve(listener, &connections, proxy, patience).await,
+                        Ok(listener) => serve(listener, &connections, proxy, egress, patience).await,
                         Err(error) => tracing::error!(%error, "a proxy thread cannot use the listening socket"),
                     }
                 });
@@ -104,7 +107,20 @@ impl HotPath {
 }
 
 /// Serves until the proxy drains, and drains.
-async fn serve(listener: TcpListener, connections: &Connections, proxy: Proxy, patience: Patience) {
+async fn serve(
+    listener: TcpListener,
+    connections: &Connections,
+    proxy: Proxy,
+    egress: Option<Egress>,
+    patience: Patience,
+) {
+    let calling = egress.and_then(|egress| match egress.start() {
+        Ok(calling) => Some(calling),
+        Err(error) => {
+            tracing::error!(%error, "a proxy thread cannot take the primary's calls");
+            None
+        }
+    });
     let lag = tokio::spawn(measure_lag(proxy.http1.observer.latency.clone()));
     loop {
         let accepted = tokio::select! {
@@ -124,14 +140,26 @@ async fn serve(listener: TcpListener, connections: &Connections, proxy: Proxy, p
     drop(listener);
     tracing::info!(connections = proxy.tasks.len(), "no longer accepting; finishing what is open");
     proxy.tasks.close();
-    tokio::select! {
-        () = proxy.tasks.wait() => {}
-        () = patience.ends() => {
+    let mut ends = std::pin::pin!(patience.ends());
+    let in_time = tokio::select! {
+        () = proxy.tasks.wait() => true,
+        () = &mut ends => {
             tracing::warn!(connections = proxy.tasks.len(), "the drain time is over; cutting what is still open");
+            false
         }
-    }
+    };
     proxy.cut.cancel();
     proxy.tasks.wait().await;
+    // Requests have been answered: what the primary still calls for them is the last.
+    if let Some(calling) = calling {
+        calling
+            .finish(async {
+                if in_time {
+                    ends.await
+                }
+            })
+            .await;
+    }
     lag.abort();
 }
 

@@ -10,19 +10,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::edge::stream::Stream;
 
 /// Gives the bytes that were read first once more.
-pub(crate) struct Rewind {
+pub(crate) struct Rewind<S = Stream> {
     read: BytesMut,
-    stream: Stream,
+    stream: S,
 }
 
-impl Rewind {
+impl<S> Rewind<S> {
     /// Puts the bytes back.
-    pub(crate) fn new(read: BytesMut, stream: Stream) -> Self {
+    pub(crate) fn new(read: BytesMut, stream: S) -> Self {
         Self { read, stream }
     }
 }
 
-impl AsyncRead for Rewind {
+impl<S: AsyncRead + Unpin> AsyncRead for Rewind<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -37,7 +37,7 @@ impl AsyncRead for Rewind {
     }
 }
 
-impl AsyncWrite for Rewind {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewind<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

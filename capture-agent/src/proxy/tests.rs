@@ -52,6 +52,7 @@ impl Hot {
             pause: Arc::new(Pause::default()),
             alarm: alarm.clone(),
             latency: Arc::new(Latency::default()),
+            effects: None,
         };
         section.url = Some(format!("http://{primary}").parse().unwrap());
         let config = Config { primary: section, ..Default::default() };
@@ -61,7 +62,13 @@ impl Hot {
         let address = socket.local_addr().unwrap();
         let patience =
             Patience { shutdown: shutdown.clone(), stop: Duration::from_secs(3), takeover: Duration::from_secs(60) };
-        let listening = Listening { socket, connections: Connections::new(100), threads: 1, patience };
+        let listening = Listening {
+            socket,
+            connections: Connections::new(100, "listen.connections"),
+            threads: 1,
+            patience,
+            egress: None,
+        };
         HotPath::start(&listening, &proxy).unwrap();
         Self { address, queue, ledger, limits, alarm, shutdown }
     }

@@ -12,6 +12,8 @@ mod support;
 #[allow(dead_code, reason = "shared between test binaries; each uses a part")]
 mod wire;
 
+mod egress;
+
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,6 +26,7 @@ use shadow_mask::{MaskKey, Masker, Ruleset};
 use shadow_record::{CapturedExchange, RequestId, Role, RouteTable, Source, State, Status, Withheld, decode, topics};
 use tokio_util::sync::CancellationToken;
 
+use egress::calls_arrive_masked_with_the_request_that_they_were_made_for;
 use support::Running;
 use wire::{Origin, ask};
 
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
             a_broker_frozen_at_the_stop_leaves_its_records_in_doubt,
             a_broker_that_comes_late_gets_what_waited,
             a_broker_that_dies_leaves_every_request_accounted_for,
+            calls_arrive_masked_with_the_request_that_they_were_made_for,
         );
         stack.stop().await;
     });

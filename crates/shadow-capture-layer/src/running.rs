@@ -52,6 +52,7 @@ fn settings(config: Config) -> Result<Settings, ConfigError> {
         sampling: config.sampling,
         masking: config.masking,
         kafka: config.kafka,
+        effects: None,
     })
 }
 

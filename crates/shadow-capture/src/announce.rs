@@ -18,6 +18,7 @@ use shadow_runtime::masking_counters;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::effects::Calls;
 use crate::last_words::LastWords;
 use crate::ledger::Ledger;
 use crate::pause::Alarm;
@@ -78,6 +79,8 @@ pub(crate) struct Announcer {
     pub(crate) partitions: i32,
     /// Waits for the topic.
     pub(crate) publisher: Publisher,
+    /// Where the primary's calls are published, partitions of that topic if it must be created, and their account.
+    pub(crate) effects: Option<(Publisher, i32, Arc<Calls>)>,
     /// Rings when production is affected.
     pub(crate) alarm: Alarm,
     /// The account that heartbeats carry.
@@ -99,8 +102,10 @@ impl Announcer {
         let config = HeartConfig { epoch, ..HeartConfig::of(&self.kafka, &self.instance, role, self.service.as_str()) };
         let heart = Heart::spawn(config, stop)?;
         let (ledger, masker) = (self.ledger.clone(), self.masker.clone());
+        let calls = self.effects.as_ref().map(|(_, _, calls)| calls.clone());
         let counters = Arc::new(move || -> BTreeMap<String, i64> {
-            ledger.account().counters().into_iter().chain(masking_counters(&masker)).collect()
+            let calls = calls.iter().flat_map(|calls| calls.counters());
+            ledger.account().counters().into_iter().chain(masking_counters(&masker)).chain(calls).collect()
         });
         heart.register(Subject { launch: None, gate: None, counters });
         Ok(heart)
@@ -132,17 +137,10 @@ impl Announcer {
 
     async fn prepare(&self) -> Result<ControlWriter, KafkaError> {
         let admin = Admin::new(&self.kafka)?;
-        let topic = TopicSpec::deleting(self.publisher.topic(), self.partitions);
-        let partitions = match admin.ensure_topic(&topic).await {
-            Ok(()) => self.partitions,
-            Err(KafkaError::PartitionCount { found, wanted, .. }) => {
-                tracing::warn!(found, wanted, "the captured topic keeps the partition count it was created with");
-                found
-            }
-            Err(error) => return Err(error),
-        };
-        self.publisher.open(partitions);
-        tracing::info!(topic = self.publisher.topic(), partitions, "publishing");
+        open(&admin, &self.publisher, self.partitions).await?;
+        if let Some((publisher, partitions, _)) = &self.effects {
+            open(&admin, publisher, *partitions).await?;
+        }
         ensure_shared_topics(&admin).await?;
         ControlWriter::new(&self.kafka)
     }
@@ -224,6 +222,22 @@ impl Announcer {
     }
 }
 
+/// Makes sure of the publisher's topic, and lets it publish.
+async fn open(admin: &Admin, publisher: &Publisher, partitions: i32) -> Result<(), KafkaError> {
+    let topic = TopicSpec::deleting(publisher.topic(), partitions);
+    let partitions = match admin.ensure_topic(&topic).await {
+        Ok(()) => partitions,
+        Err(KafkaError::PartitionCount { topic, found, wanted }) => {
+            tracing::warn!(topic, found, wanted, "the topic keeps the partition count it was created with");
+            found
+        }
+        Err(error) => return Err(error),
+    };
+    publisher.open(partitions);
+    tracing::info!(topic = publisher.topic(), partitions, "publishing");
+    Ok(())
+}
+
 async fn resolve(primary: &str) -> Vec<SocketAddr> {
     match timeout(RESOLVER, tokio::net::lookup_host(primary)).await {
         Ok(Ok(found)) => return found.collect(),
@@ -278,6 +292,7 @@ mod tests {
             production,
             partitions: 1,
             publisher,
+            effects: None,
             alarm: Alarm::default(),
             ledger: Ledger::open(),
             masker: Arc::new(Masker::new(key, Default::default(), Default::default())),

@@ -175,6 +175,14 @@ impl Ledger {
         }
     }
 
+    /// Requests that should have been recorded and are not known to be. Never falls.
+    pub(crate) fn unrecorded(&self) -> u64 {
+        let paused = [Exclusion::Paused, Exclusion::Overload].into_iter().map(Settlement::Excluded);
+        let dropped = DropReason::ALL.iter().map(|&why| Settlement::Dropped(why));
+        let lost = paused.chain(dropped).chain([Settlement::InDoubt]);
+        lost.map(|settlement| self.page.counter(settlement.slot()).load(Ordering::Relaxed)).sum()
+    }
+
     /// The last word: what Kafka was given and has no settlement by now is in doubt, what it was not given is dropped, and
     /// what comes later changes nothing.
     pub fn close(&self) {

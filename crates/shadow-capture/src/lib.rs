@@ -12,7 +12,8 @@
 //!
 //! The files carry the names of the steps, and `pipeline` reads as the whole line. Beside the line, `announce` publishes
 //! heartbeats and where production is, and pauses every launch when a replayed request comes in; `watchdog` pauses capturing when
-//! the traffic is being felt. `recorded` takes the same steps with exchanges of a recording, where nobody is being served.
+//! the traffic is being felt. `effects` sees the calls that the primary makes, which take the same steps into
+//! `shadow.effects.<service>`. `recorded` takes the same steps with exchanges of a recording, where nobody is being served.
 //!
 //! Guarantees:
 //! - **Nobody waits.** No request waits for anything behind the hand-over: with Kafka absent, slow or dead the traffic flows.
@@ -25,6 +26,7 @@
 mod announce;
 mod beside;
 mod config;
+mod effects;
 pub mod fault;
 pub mod handover;
 pub mod head;
@@ -44,11 +46,12 @@ mod watchdog;
 
 pub use announce::Production;
 pub use config::{CaptureSection, InvalidThreshold, ServiceSection, Threshold};
+pub use effects::{Calls, Destination, Effects, Marked, UnderWay};
 pub use handover::Handover;
 pub use latency::{Histogram, Latency, measure_lag};
 pub use ledger::{Account, DropReason, Ended, Exclusion, Found, Ledger, LeftAccount, Ticket, Unreadable, survey};
 pub use observe::{Observation, Observer, RawAnswer, RawExchange, RawHead, RequestSide, ResponseSide};
 pub use pause::{Alarm, Pause};
-pub use pipeline::{Capture, Settings, StartError};
+pub use pipeline::{Capture, EffectsSettings, Settings, StartError};
 pub use recorded::{Recorded, Recorder, Sealer, Unrecordable};
 pub use sample::{Sampler, SamplingConfig, SamplingError};

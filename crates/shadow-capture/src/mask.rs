@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, TryRecvError, select};
 use shadow_mask::{Masker, RawBody, RawRequest, RawResponse};
 use shadow_record::{CaptureError, CapturedExchange, RequestId, ServiceName, Source, Timestamp, Withheld, encode};
 
+use crate::effects::Calls;
 use crate::head::OpenHead;
 use crate::ledger::DropReason;
 use crate::observe::{RawAnswer, RawExchange, RawHead};
@@ -24,7 +25,7 @@ use crate::tee::Teed;
 const IDLE: Duration = Duration::from_millis(5);
 
 /// Header by which clients tell their own requests apart.
-const CORRELATION: &str = "x-request-id";
+pub(crate) const CORRELATION: &str = "x-request-id";
 
 /// Turns raw exchanges into records.
 pub(crate) struct Mask {
@@ -42,6 +43,8 @@ pub(crate) struct Mask {
     pub(crate) source: Source,
     /// `http` or `https`, as clients use it; unless an exchange says it itself.
     pub(crate) scheme: &'static str,
+    /// The account of the primary's calls, where they are seen.
+    pub(crate) calls: Option<Arc<Calls>>,
 }
 
 /// A record ready to be produced.
@@ -90,6 +93,8 @@ pub(crate) struct Open {
     pub(crate) first_byte: Option<Duration>,
     /// Arrival to the end.
     pub(crate) total: Duration,
+    /// Whether every call that the primary made meanwhile was recorded.
+    pub(crate) effects_recorded: bool,
 }
 
 impl Mask {
@@ -108,11 +113,8 @@ impl Mask {
         let masker = &self.masker;
         let opened = "a copied head was parsed when it was seen";
         let OpenHead { method, authority, path, query, headers } = raw.head.copy.open().expect(opened);
-        let response = raw.response.map(|answer| RawResponse {
-            status: answer.status,
-            headers: answer.lines.open().expect(opened),
-            body: raw_body(masker, &answer.body),
-        });
+        let response = raw.response.map(|answer| raw_answer(masker, answer));
+        let now = self.calls.as_ref().map(|calls| calls.unrecorded());
         let (scheme, body) = (self.scheme.to_owned(), raw_body(masker, &raw.request_body));
         Open {
             id: raw.head.id,
@@ -123,6 +125,7 @@ impl Mask {
             error: raw.error,
             first_byte: raw.first_byte,
             total: raw.total,
+            effects_recorded: now.is_some() && now == raw.head.unrecorded,
         }
     }
 
@@ -152,17 +155,24 @@ impl Mask {
             ruleset: masker.ruleset().version().to_owned(),
             key_id: masker.key_id().to_owned(),
             sampling_rate: self.sampling_rate,
-            effects_recorded: false,
+            effects_recorded: raw.effects_recorded,
         }
     }
 }
 
-fn micros(duration: Duration) -> i64 {
+pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
+/// An answer as the masker takes it.
+pub(crate) fn raw_answer(masker: &Masker, answer: RawAnswer) -> RawResponse {
+    let body = raw_body(masker, &answer.body);
+    let headers = answer.lines.open().expect("a copied head was parsed when it was seen");
+    RawResponse { status: answer.status, headers, body }
+}
+
 /// The teed body as the masker takes it. The share of the budget lives until the caller drops the tee.
-fn raw_body(masker: &Masker, teed: &Teed) -> RawBody {
+pub(crate) fn raw_body(masker: &Masker, teed: &Teed) -> RawBody {
     match teed {
         Teed::Whole(held) => RawBody::Whole(held.bytes.clone()),
         Teed::Cut(held) => {
@@ -186,11 +196,12 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts `count` threads on the queue.
+    /// Starts `count` threads on the queue, named after what they mask.
     ///
     /// # Errors
     /// When the operating system gives no thread.
     pub(crate) fn start(
+        name: &str,
         count: usize,
         queue: &Receiver<RawExchange>,
         seal: Seal,
@@ -204,7 +215,7 @@ impl Workers {
                 seal: seal.clone(),
                 publisher: publisher.clone(),
             };
-            std::thread::Builder::new().name(format!("mask-{number}")).spawn(move || worker.run())
+            std::thread::Builder::new().name(format!("{name}-{number}")).spawn(move || worker.run())
         };
         Ok(Self { threads: (0..count).map(start).collect::<Result<_, _>>()?, stop })
     }
@@ -300,7 +311,7 @@ mod tests {
             let _ = released.recv();
             oversized()
         });
-        let workers = Workers::start(1, &queue, starved, &refusing()).unwrap();
+        let workers = Workers::start("mask", 1, &queue, starved, &refusing()).unwrap();
         handover.offer(RawExchange::without_answer(ledger.see(), "/0"));
         entries.recv().unwrap();
         for _ in 0..7 {
@@ -319,7 +330,7 @@ mod tests {
         let ledger = Ledger::open();
         let (handover, queue) = handover::queue(8);
         let publisher = Publisher::new(&KafkaConfig::at("127.0.0.1:1"), &ProducerLimits::default(), "none".into());
-        let workers = Workers::start(2, &queue, Arc::new(|_| oversized()), &publisher.unwrap()).unwrap();
+        let workers = Workers::start("mask", 2, &queue, Arc::new(|_| oversized()), &publisher.unwrap()).unwrap();
         handover.offer(RawExchange::without_answer(ledger.see(), "/"));
         workers.finish(Duration::ZERO).await;
         assert_eq!(ledger.account().dropped_for(DropReason::Stopped), 1);
@@ -333,7 +344,7 @@ mod tests {
             assert_ne!(raw.sequence, 1, "provoked");
             oversized()
         });
-        let workers = Workers::start(1, &queue, seal, &refusing()).unwrap();
+        let workers = Workers::start("mask", 1, &queue, seal, &refusing()).unwrap();
         for path in ["/0", "/1", "/2"] {
             handover.offer(RawExchange::without_answer(ledger.see(), path));
         }

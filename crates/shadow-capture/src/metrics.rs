@@ -11,6 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::effects::Calls;
 use crate::latency::{Histogram, Latency};
 use crate::ledger::Ledger;
 use crate::observe::RawExchange;
@@ -34,6 +35,33 @@ pub(crate) struct Metrics {
     pub(crate) latency: Arc<Latency>,
     /// Whether the watchdog has paused capturing.
     pub(crate) pause: Arc<Pause>,
+    /// The primary's calls, where they pass.
+    pub(crate) effects: Option<EffectsMetrics>,
+}
+
+/// What is measured of the primary's calls.
+pub(crate) struct EffectsMetrics {
+    /// The account of every call.
+    pub(crate) calls: Arc<Calls>,
+    /// Calls waiting for masking.
+    pub(crate) queue: crossbeam_channel::Receiver<RawExchange>,
+}
+
+impl EffectsMetrics {
+    fn encode(&self, out: &mut Out<'_, '_>) -> fmt::Result {
+        let account = self.calls.account();
+        out.counter("effects_seen", "Outbound calls of the primary", account.seen)?;
+        out.counter("effects_sampled_out", "Calls made for requests that are not captured", account.sampled_out)?;
+        out.counter("effects_acknowledged", "Calls that Kafka has", account.acknowledged)?;
+        out.counter("effects_in_doubt", "Calls that Kafka may have", account.in_doubt)?;
+        let excluded = account.excluded.iter().map(|(why, count)| (why.as_str(), *count));
+        out.reasons("effects_excluded", "Calls left out on purpose", excluded)?;
+        let dropped = account.dropped.iter().map(|(why, count)| (why.as_str(), *count));
+        out.reasons("effects_dropped", "Calls not published", dropped)?;
+        out.labelled("effects_told", "Calls, by what told whose they are", "by", self.calls.told_by())?;
+        out.gauge("effects_in_flight", "Calls without an end yet", account.in_flight)?;
+        out.gauge("effects_queue_waiting", "Calls waiting for masking", self.queue.len() as i64)
+    }
 }
 
 impl Metrics {
@@ -84,7 +112,8 @@ impl Collector for Metrics {
             "capture_watchdog_paused",
             "Whether the watchdog has paused capturing",
             self.pause.by_watchdog().into(),
-        )
+        )?;
+        self.effects.as_ref().map_or(Ok(()), |effects| effects.encode(&mut out))
     }
 }
 
@@ -101,9 +130,19 @@ impl Out<'_, '_> {
     }
 
     fn reasons<'r>(&mut self, name: &str, help: &str, counts: impl Iterator<Item = (&'r str, i64)>) -> fmt::Result {
+        self.labelled(name, help, "reason", counts)
+    }
+
+    fn labelled<'r>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        counts: impl Iterator<Item = (&'r str, i64)>,
+    ) -> fmt::Result {
         let mut family = self.describe(name, help, MetricType::Counter)?;
-        for (reason, count) in counts {
-            ConstCounter::new(count.max(0) as u64).encode(family.encode_family(&[("reason", reason)])?)?;
+        for (value, count) in counts {
+            ConstCounter::new(count.max(0) as u64).encode(family.encode_family(&[(label, value)])?)?;
         }
         Ok(())
     }

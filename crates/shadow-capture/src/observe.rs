@@ -15,6 +15,7 @@ use http::HeaderName;
 use shadow_control::{Mark, in_baggage};
 use shadow_record::{CaptureError, RequestId, Timestamp};
 
+use crate::effects::{Effects, Outbound, UnderWay};
 use crate::handover::Handover;
 use crate::head::{LinesCopy, RequestCopy, RequestHead, ResponseHead};
 use crate::latency::Latency;
@@ -43,6 +44,8 @@ pub struct Observer {
     pub alarm: Alarm,
     /// What the traffic feels of us; a runtime of the hot path tells its lag by [`crate::measure_lag`].
     pub latency: Arc<Latency>,
+    /// Where the primary's calls are seen too.
+    pub effects: Option<Arc<Effects>>,
 }
 
 impl Observer {
@@ -61,6 +64,12 @@ impl Observer {
             Ok(Ok(head)) => return Some(Arc::new(self.begin(head, arrived, ticket))),
         }
         None
+    }
+
+    /// The request is under way until what this gives is dropped: calls that the primary makes meanwhile may be its. `None` where
+    /// nobody sees them.
+    pub fn under_way(&self, head: &impl RequestHead, observation: Option<&Arc<Observation>>) -> Option<UnderWay> {
+        self.effects.as_ref()?.begin(head, observation.map(AsRef::as_ref))
     }
 
     fn begin(&self, head: RawHead, arrived: (Instant, Timestamp), ticket: Ticket) -> Observation {
@@ -104,7 +113,8 @@ impl Observer {
         };
         let mut lease = self.limits.budget.lease();
         lease.grow(head.size()).map_err(|_| Settlement::Dropped(DropReason::Budget))?;
-        Ok(RawHead { id, session, copy: head.copy(), _lease: lease })
+        let unrecorded = self.effects.as_ref().map(|effects| effects.calls().unrecorded());
+        Ok(RawHead { id, session, copy: head.copy(), outbound: None, unrecorded, _lease: lease })
     }
 
     fn is_signed(&self, mark: &str) -> bool {
@@ -121,7 +131,18 @@ pub struct RawHead {
     pub session: Option<Vec<u8>>,
     /// The head itself.
     pub copy: RequestCopy,
+    /// What else is known of a call that the primary made.
+    pub(crate) outbound: Option<Box<Outbound>>,
+    /// How many of those had not been recorded by then, where they are seen.
+    pub(crate) unrecorded: Option<u64>,
     _lease: Lease,
+}
+
+impl RawHead {
+    /// Of a call that the primary made.
+    pub(crate) fn of_call(id: RequestId, copy: RequestCopy, outbound: Box<Outbound>, lease: Lease) -> Self {
+        Self { id, session: None, copy, outbound: Some(outbound), unrecorded: None, _lease: lease }
+    }
 }
 
 /// An exchange before masking. It must not leave the process.
@@ -153,6 +174,8 @@ impl RawExchange {
             id: RequestId::generate(),
             session: None,
             copy: RequestCopy::Wire(format!("GET {path} HTTP/1.1\r\n\r\n").into_bytes().into()),
+            outbound: None,
+            unrecorded: None,
             _lease: crate::tee::Budget::of(0).lease(),
         };
         Self {
@@ -196,7 +219,7 @@ pub struct Observation {
 }
 
 impl Observation {
-    fn begin(
+    pub(crate) fn begin(
         head: RawHead,
         arrived: (Instant, Timestamp),
         ticket: Ticket,
@@ -216,6 +239,11 @@ impl Observation {
             ended: OnceLock::new(),
             instead: OnceLock::new(),
         }
+    }
+
+    /// The request's ID.
+    pub(crate) fn id(&self) -> Option<RequestId> {
+        self.open.as_ref().map(|(head, _)| head.id)
     }
 
     /// The primary's response head has come. Without room for it the exchange will be a counted drop.

@@ -1,4 +1,5 @@
-//! The line behind the tee, from top to bottom: observe, sample, hand over; mask, publish; announce.
+//! The line behind the tee, from top to bottom: observe, sample, hand over; mask, publish; announce. Where the primary's calls pass
+//! too, they take a line of their own beside it, with the same bounds.
 //!
 //! Start order: everything is there at once and nothing waits for Kafka, which is looked for in the background. Stop order, once
 //! the caller's traffic has drained: the queue, then the producer, and the last heartbeat is the last word.
@@ -20,12 +21,13 @@ use tokio_util::sync::CancellationToken;
 use crate::announce::{Announcer, Production};
 use crate::beside::Beside;
 use crate::config::CaptureSection;
+use crate::effects::{Calls, Effects, Requests, SealEffect};
 use crate::handover;
 use crate::last_words::{LastWords, label};
 use crate::latency::Latency;
 use crate::ledger::{Account, Directory, Ledger};
 use crate::mask::{Mask, Seal, Workers};
-use crate::metrics::Metrics;
+use crate::metrics::{EffectsMetrics, Metrics};
 use crate::observe::{Observer, RawExchange};
 use crate::pause::{Alarm, Pause};
 use crate::publish::Publisher;
@@ -53,6 +55,16 @@ pub struct Settings {
     pub masking: MaskingConfig,
     /// Where it is published.
     pub kafka: KafkaConfig,
+    /// How the primary's calls are recorded, where they pass.
+    pub effects: Option<EffectsSettings>,
+}
+
+/// How the primary's calls are recorded; the rest is as for exchanges.
+pub struct EffectsSettings {
+    /// Path templates of destinations, such as `POST /v1/charges/{id}/capture`.
+    pub routes: Vec<String>,
+    /// Partitions of the effects topic if it must be created.
+    pub partitions: i32,
 }
 
 /// A line that cannot start.
@@ -83,6 +95,7 @@ pub struct Capture {
     queue: Receiver<RawExchange>,
     workers: Workers,
     publisher: Publisher,
+    effects: Option<EffectsLine>,
     heart: Heart,
     announcing: JoinHandle<()>,
     stop: CancellationToken,
@@ -91,13 +104,23 @@ pub struct Capture {
     flush: Duration,
 }
 
+/// What runs for the primary's calls.
+struct EffectsLine {
+    calls: Arc<Calls>,
+    queue: Receiver<RawExchange>,
+    workers: Workers,
+    publisher: Publisher,
+    partitions: i32,
+}
+
 impl Capture {
     /// Starts a line. The observer is for whoever sees the traffic; when its last copy is gone the line may finish.
     ///
     /// # Errors
     /// Settings that cannot be used. Kafka need not be there.
     pub fn start(settings: Settings) -> Result<(Self, Observer), StartError> {
-        let Settings { service, instance, source, scheme, production, capture, sampling, masking, kafka } = settings;
+        let Settings { service, instance, source, scheme, production, capture, sampling, masking, kafka, effects } =
+            settings;
         let directories = Directory::candidates(capture.account.as_deref());
         let ledger = Ledger::kept(label(&service, &instance, &kafka), &directories);
         let (pause, alarm) = (Arc::new(Pause::default()), Alarm::default());
@@ -110,7 +133,7 @@ impl Capture {
         // On the hot path: observe, sample, hand over.
         let (handover, queue) = handover::queue(capture.queue);
         let latency = Arc::new(Latency::default());
-        let observer = Observer {
+        let mut observer = Observer {
             ledger: ledger.clone(),
             sampler,
             limits,
@@ -118,12 +141,36 @@ impl Capture {
             pause: pause.clone(),
             alarm: alarm.clone(),
             latency: latency.clone(),
+            effects: None,
         };
 
         // Behind it: mask, publish.
         let outbox = ProducerLimits { queue_bytes: capture.outbox.as_len(), message_timeout: capture.delivery.get() };
         let beside = Beside::start(capture.nice)?;
         let publisher = beside.run(|| Publisher::new(&kafka, &outbox, topics::captured(&service)))?;
+        let effects = match effects {
+            None => None,
+            Some(EffectsSettings { routes, partitions }) => {
+                let masking = MaskingConfig { routes, ..masking };
+                let masker = Arc::new(masking.masker().map_err(ConfigError::from)?);
+                let (handover, queue) = handover::queue(capture.queue);
+                let calls = Calls::open();
+                observer.effects = Some(Arc::new(Effects {
+                    calls: calls.clone(),
+                    limits: Limits { masker: masker.clone(), ..observer.limits.clone() },
+                    handover,
+                    pause: pause.clone(),
+                    alarm: alarm.clone(),
+                    requests: Arc::<Requests>::default(),
+                }));
+                let publisher = publisher.beside(topics::effects(&service));
+                let (service, instance) = (service.clone(), instance.clone());
+                let sealing = SealEffect { masker, service, instance, epoch: ledger.epoch() };
+                let seal: Seal = Arc::new(move |raw| sealing.seal(raw));
+                let workers = beside.run(|| Workers::start("mask-call", 1, &queue, seal, &publisher))?;
+                Some(EffectsLine { calls, queue, workers, publisher, partitions })
+            }
+        };
         let mask = Mask {
             masker: masker.clone(),
             service: service.clone(),
@@ -132,9 +179,10 @@ impl Capture {
             sampling_rate,
             source,
             scheme,
+            calls: effects.as_ref().map(|effects| effects.calls.clone()),
         };
         let seal: Seal = Arc::new(move |raw| mask.seal(raw));
-        let workers = beside.run(|| Workers::start(capture.threads, &queue, seal, &publisher))?;
+        let workers = beside.run(|| Workers::start("mask", capture.threads, &queue, seal, &publisher))?;
 
         // Beside it: watch, announce.
         let allowed = Allowed { added: capture.latency_budget, lag: capture.lag_budget };
@@ -149,6 +197,7 @@ impl Capture {
             production,
             partitions: capture.partitions,
             publisher: publisher.clone(),
+            effects: effects.as_ref().map(|line| (line.publisher.clone(), line.partitions, line.calls.clone())),
             alarm: alarm.clone(),
             ledger: ledger.clone(),
             masker: masker.clone(),
@@ -167,6 +216,7 @@ impl Capture {
             queue,
             workers,
             publisher,
+            effects,
             heart,
             announcing,
             stop,
@@ -187,6 +237,7 @@ impl Capture {
             alarm: self.alarm.clone(),
             latency: self.latency.clone(),
             pause: self.pause.clone(),
+            effects: self.effects.as_ref().map(EffectsLine::metrics),
         };
         metrics.register(registry);
         MaskingMetrics::register(self.masker.clone(), registry);
@@ -202,17 +253,38 @@ impl Capture {
         self.ledger.account()
     }
 
+    /// The account of the primary's calls now, where they pass.
+    pub fn calls(&self) -> Option<Account> {
+        self.effects.as_ref().map(|effects| effects.calls.account())
+    }
+
     /// Finishes what has been handed over, once nobody hands over any more; gives the final account.
     pub async fn finish(self) -> Account {
-        self.workers.finish(self.flush).await;
+        let (calls, effects) = match self.effects {
+            None => (None, None),
+            Some(EffectsLine { calls, queue, workers, publisher, .. }) => {
+                (Some(workers), Some((calls, queue, publisher)))
+            }
+        };
+        let of_calls = async {
+            if let Some(workers) = calls {
+                workers.finish(self.flush).await;
+            }
+        };
+        tokio::join!(self.workers.finish(self.flush), of_calls);
         // Where Kafka never was, nobody listens for the last words.
-        let reached = self.publisher.is_open();
+        let open = effects.as_ref().is_some_and(|(_, _, publisher)| publisher.is_open());
+        let reached = self.publisher.is_open() || open;
         if reached {
             self.publisher.flush(self.flush).await;
         }
         // An exchange that ended after its threads did.
         self.queue.try_iter().for_each(drop);
         self.ledger.close();
+        if let Some((calls, queue, _)) = &effects {
+            queue.try_iter().for_each(drop);
+            calls.ledger().close();
+        }
         // First, so that no regular heartbeat follows the last one.
         self.stop.cancel();
         let known = reached && self.heart.stopped().await == LastWord::Acknowledged;
@@ -224,6 +296,13 @@ impl Capture {
         let _ = self.announcing.await;
         drop((self.beside, self.watchdog));
         self.ledger.account()
+    }
+}
+
+impl EffectsLine {
+    fn metrics(&self) -> EffectsMetrics {
+        let (calls, queue) = (self.calls.clone(), self.queue.clone());
+        EffectsMetrics { calls, queue }
     }
 }
 

@@ -11,7 +11,7 @@ use shadow_kafka::{Delivery, KafkaConfig, KafkaError, Outgoing, Producer, Produc
 use crate::ledger::{DropReason, Settlement, Ticket};
 use crate::mask::Masked;
 
-/// Publishes to one captured topic, once its partition count is known.
+/// Publishes to one topic, once its partition count is known.
 #[derive(Clone)]
 pub(crate) struct Publisher(Arc<Inner>);
 
@@ -40,7 +40,19 @@ impl Publisher {
         })))
     }
 
-    /// The captured topic.
+    /// One for another topic that is not open yet either. They share the Kafka client with its bounds.
+    pub(crate) fn beside(&self, topic: String) -> Self {
+        let (opener, opened) = crossbeam_channel::bounded(0);
+        Self(Arc::new(Inner {
+            producer: self.0.producer.clone(),
+            topic,
+            partitions: OnceLock::new(),
+            opened,
+            opener: Mutex::new(Some(opener)),
+        }))
+    }
+
+    /// The topic.
     pub(crate) fn topic(&self) -> &str {
         &self.0.topic
     }

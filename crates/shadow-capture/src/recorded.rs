@@ -68,7 +68,7 @@ impl Sealer {
         let ledger = Ledger::open();
         let epoch = ledger.epoch();
         let (source, scheme, sampling_rate) = (Source::Import, "http", 1.0);
-        let mask = Mask { masker, service, instance, epoch, sampling_rate, source, scheme };
+        let mask = Mask { masker, service, instance, epoch, sampling_rate, source, scheme, calls: None };
         Self { mask, sampler, body_limit, ledger }
     }
 
@@ -85,7 +85,8 @@ impl Sealer {
         }
         let id = RequestId::generate();
         let key = self.mask.key(self.session(&request).as_deref(), id);
-        let open = Open { id, sequence, captured_at, request, response, error, first_byte, total };
+        let effects_recorded = false;
+        let open = Open { id, sequence, captured_at, request, response, error, first_byte, total, effects_recorded };
         Masked { key, payload: encode(&self.mask.masked(open)) }
     }
 

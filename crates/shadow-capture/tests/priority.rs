@@ -32,6 +32,7 @@ async fn masking_and_the_kafka_client_give_way_to_the_traffic() {
         sampling: Default::default(),
         masking: toml::from_str(&masking).unwrap(),
         kafka: KafkaConfig::at("127.0.0.1:1"),
+        effects: None,
     };
     let (capture, observer) = Capture::start(settings).unwrap();
     let after = threads();

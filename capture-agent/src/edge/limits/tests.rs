@@ -26,7 +26,7 @@ fn open_files_are_raised_to_the_hard_limit() {
 async fn a_full_agent_leaves_connections_with_the_kernel_until_a_place_is_free() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let connections = Connections::new(1);
+    let connections = Connections::new(1, "listen.connections");
     let _first = TcpStream::connect(address).await.unwrap();
     let mut second = TcpStream::connect(address).await.unwrap();
 
@@ -46,7 +46,7 @@ async fn a_full_agent_leaves_connections_with_the_kernel_until_a_place_is_free()
 #[tokio::test]
 async fn waiting_for_a_connection_counts_as_none_and_giving_up_frees_the_place() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let connections = Connections::new(1);
+    let connections = Connections::new(1, "listen.connections");
     for _ in 0..3 {
         assert!(connections.accept(&listener).now_or_never().is_none());
         assert_eq!((connections.open(), connections.full()), (0, 0));
@@ -56,7 +56,7 @@ async fn waiting_for_a_connection_counts_as_none_and_giving_up_frees_the_place()
 #[tokio::test]
 async fn more_who_wait_for_connections_than_places_are_not_a_full_agent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let connections = Connections::new(1);
+    let connections = Connections::new(1, "listen.connections");
     let (mut first, mut second) = (Box::pin(connections.accept(&listener)), Box::pin(connections.accept(&listener)));
     assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
     assert_eq!(connections.full(), 0);

@@ -51,6 +51,11 @@ impl ClientTls {
         Ok(Self { reloading: Arc::new(reloading), name })
     }
 
+    /// The same with another who must be `name`.
+    pub(crate) fn named(&self, name: ServerName<'static>) -> Self {
+        Self { name, ..self.clone() }
+    }
+
     /// Shakes hands. The caller bounds the time.
     ///
     /// # Errors

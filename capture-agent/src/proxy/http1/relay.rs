@@ -18,7 +18,7 @@ use bytes::BytesMut;
 use http::StatusCode;
 use http_body::SizeHint;
 use shadow_capture::tee::BodyCopy;
-use shadow_capture::{Observation, Observer, RequestSide, ResponseSide};
+use shadow_capture::{Observation, Observer, RequestSide, ResponseSide, UnderWay};
 use shadow_record::CaptureError;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
@@ -144,6 +144,8 @@ enum Downward {
 struct Pending {
     kind: Kind,
     observation: Option<Arc<Observation>>,
+    /// Where the primary's calls are seen.
+    _under_way: Option<UnderWay>,
     /// Since when its response is the next.
     first_since: Instant,
     /// Time that the agent itself took for this exchange so far.

@@ -80,7 +80,7 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
     codings.map(str::trim).any(|coding| coding.eq_ignore_ascii_case("trailers"))
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = connection_tokens(headers).filter_map(|name| name.parse().ok()).collect();
         for name in named {
@@ -96,7 +96,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// RFC 9113 section 8.2.3: HTTP/2 may split the cookie into lines; everyone else expects one.
-fn join_cookies(headers: &mut HeaderMap) {
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     let Entry::Occupied(lines) = headers.entry(COOKIE) else { return };
     if lines.iter().count() > 1 {
         let joined = lines.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]);

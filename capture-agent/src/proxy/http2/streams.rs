@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
+use shadow_capture::UnderWay;
 
 /// The streams of one connection, counted.
 #[derive(Default)]
@@ -18,13 +19,17 @@ pub(super) struct Streams {
 }
 
 /// One stream in progress, which ends when this is dropped.
-pub(super) struct InProgress(Arc<Streams>);
+pub(super) struct InProgress {
+    streams: Arc<Streams>,
+    /// Where the primary's calls are seen, its request is under way for as long.
+    pub(super) under_way: Option<UnderWay>,
+}
 
 impl Streams {
     /// A stream begins.
     pub(super) fn begin(self: &Arc<Self>) -> InProgress {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        InProgress(self.clone())
+        InProgress { streams: self.clone(), under_way: None }
     }
 
     /// Waits until there has been no stream for `idle`, at most twice as long.
@@ -42,7 +47,7 @@ impl Streams {
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
+        self.streams.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 

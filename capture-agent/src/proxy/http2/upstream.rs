@@ -30,6 +30,7 @@ use crate::edge::Ends;
 use crate::edge::config::PrimarySection;
 use crate::edge::dial::{Dial, DialError};
 use crate::edge::stream::Stream;
+use crate::edge::tls::Alpn;
 use crate::proxy::class_of;
 use crate::proxy::http2::WINDOWS;
 
@@ -183,7 +184,8 @@ impl tower_service::Service<Uri> for Connector {
 
 impl Pooled for Stream {
     fn connected(&self) -> Connected {
-        Connected::new()
+        // Of the primary's only what was offered can have been agreed on.
+        if self.alpn() == Some(Alpn::Http2) { Connected::new().negotiated_h2() } else { Connected::new() }
     }
 }
 

@@ -43,6 +43,7 @@ impl Bench {
             pause: pause.clone(),
             alarm: Default::default(),
             latency: Default::default(),
+            effects: None,
         }));
         Self { layer, queue, ledger, pause }
     }

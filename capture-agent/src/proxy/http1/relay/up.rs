@@ -162,11 +162,13 @@ impl Relay {
         let (observer, forwarding) = (&self.shared.observer, &self.shared.forwarding);
         let (peer, encrypted) = (self.ends.peer, self.client.is_tls());
         let read = read_request(&self.up.ahead()[..length], |head| {
-            (observer.see(head), forwarding.rewritten(head, peer, encrypted))
+            let observation = observer.see(head);
+            let under_way = observer.under_way(head, observation.as_ref());
+            (observation, under_way, forwarding.rewritten(head, peer, encrypted))
         });
         match read {
             Err(refusal) => self.refuse(refusal),
-            Ok((facts, (observation, rewritten))) => self.begin(facts, observation, rewritten),
+            Ok((facts, (observation, under_way, rewritten))) => self.begin(facts, observation, under_way, rewritten),
         }
         Ok(true)
     }
@@ -180,7 +182,13 @@ impl Relay {
         self.client_done
     }
 
-    fn begin(&mut self, facts: RequestFacts, observation: Option<Arc<Observation>>, rewritten: Option<Vec<u8>>) {
+    fn begin(
+        &mut self,
+        facts: RequestFacts,
+        observation: Option<Arc<Observation>>,
+        under_way: Option<UnderWay>,
+        rewritten: Option<Vec<u8>>,
+    ) {
         let RequestFacts { length, framing, kind, switches } = facts;
         let head = match &rewritten {
             None => length,
@@ -201,7 +209,13 @@ impl Relay {
         self.upward = Upward::Body { framing, copy, switches };
         self.clock.head_since = None;
         self.clock.used = true;
-        self.pending.push_back(Pending { kind, observation, first_since: Instant::now(), added: Duration::ZERO });
+        self.pending.push_back(Pending {
+            kind,
+            observation,
+            _under_way: under_way,
+            first_since: Instant::now(),
+            added: Duration::ZERO,
+        });
     }
 
     fn fill_up(&mut self, cx: &mut Context<'_>) -> Step {

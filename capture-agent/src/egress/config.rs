@@ -1,0 +1,209 @@
+//! `[egress]`: where the primary's outbound calls come in, and what they may do.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use rustls::pki_types::ServerName;
+use serde::{Deserialize, Serialize};
+use shadow_ca::Ca;
+use shadow_record::RouteTable;
+use shadow_runtime::units::HumanDuration;
+use shadow_runtime::{Problem, Secret};
+use url::Url;
+
+use crate::edge::tls::{Alpn, ClientFiles, ClientTls};
+
+/// `[egress]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EgressSection {
+    /// Where the primary's calls come in; without it they are not seen.
+    pub listen: Option<SocketAddr>,
+    /// Networks whose hosts may call, besides this host itself.
+    pub allow: Vec<IpNet>,
+    /// What base URLs that lead here stand for.
+    pub aliases: Vec<Alias>,
+    /// Addresses of destinations that are not to be looked up, by host: where names mean something else here, and for trials.
+    pub resolve: BTreeMap<String, SocketAddr>,
+    /// Path templates of destinations, such as `POST /v1/charges/{id}/capture`; the stub's, so that both name routes alike.
+    pub routes: Vec<String>,
+    /// Hosts whose TLS ends here, so that what is in it can be recorded: `api.stripe.com`, `*.example.com`.
+    pub intercept: Vec<String>,
+    /// Private key of the authority that the primary trusts for that.
+    pub ca_key: Option<Secret>,
+    /// PEM file with the authorities that may vouch for `https` destinations; the public ones by default.
+    pub trust: Option<PathBuf>,
+    /// Longest wait for a connection to a destination, its handshake included.
+    pub connect: HumanDuration,
+    /// Longest wait for the answer's head; none by default, as without the agent.
+    pub answer: Option<HumanDuration>,
+    /// How long a connection may wait for its next call.
+    pub idle: HumanDuration,
+    /// Most connections at once, tunnels included; more wait in the kernel.
+    pub connections: usize,
+    /// Partitions of the effects topic when it is created.
+    pub partitions: i32,
+}
+
+impl Default for EgressSection {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            allow: Vec::new(),
+            aliases: Vec::new(),
+            resolve: BTreeMap::new(),
+            routes: Vec::new(),
+            intercept: Vec::new(),
+            ca_key: None,
+            trust: None,
+            connect: HumanDuration::from_secs(10),
+            answer: None,
+            idle: HumanDuration::from_secs(600),
+            connections: 1024,
+            partitions: 12,
+        }
+    }
+}
+
+/// One base URL of the primary, and what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alias {
+    /// The host that calls name; absent for any.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The prefix of their paths, such as `/stripe`; it is taken away.
+    #[serde(default)]
+    pub path: String,
+    /// What is meant: `https://api.stripe.com`, with a path of its own if there is one.
+    pub to: Url,
+}
+
+impl Alias {
+    fn problem(&self) -> Option<String> {
+        let Self { host, path, to } = self;
+        if host.is_none() && path.is_empty() {
+            return Some(format!("the one for {to} names neither host nor path: every call would be for it"));
+        }
+        if !path.is_empty() && (!path.starts_with('/') || path.ends_with('/')) {
+            return Some(format!("path `{path}` must start with / and not end with it"));
+        }
+        let bare = to.query().is_none() && to.fragment().is_none() && to.username().is_empty();
+        let usable = matches!(to.scheme(), "http" | "https") && to.has_host() && bare;
+        (!usable).then(|| format!("`{to}` is not a base URL such as https://api.example.com"))
+    }
+}
+
+/// Hosts by name: one, or all below one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HostPattern {
+    /// This one.
+    Exactly(String),
+    /// `.example.com`: everything below it.
+    Below(String),
+}
+
+impl HostPattern {
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.to_ascii_lowercase();
+        let (name, below) = text.strip_prefix("*.").map_or((text.as_str(), false), |name| (name, true));
+        if name.is_empty() || name.contains(['/', '*', ':', ' ']) {
+            return Err(format!("`{text}` is not a host such as api.example.com or *.example.com"));
+        }
+        Ok(if below { Self::Below(format!(".{name}")) } else { Self::Exactly(name.to_owned()) })
+    }
+
+    /// Whether `host`, in lower case, is one of them.
+    pub(crate) fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exactly(name) => name == host,
+            Self::Below(suffix) => host.ends_with(suffix.as_str()),
+        }
+    }
+}
+
+/// TLS with destinations: one that offers HTTP/1.1 only, and one that offers HTTP/2 first.
+#[derive(Clone)]
+pub(crate) struct Trust {
+    /// For calls in HTTP/1.
+    pub(crate) http1: ClientTls,
+    /// For calls in HTTP/2.
+    pub(crate) http2: ClientTls,
+}
+
+impl EgressSection {
+    /// Whether a host may call. This host itself may, unless networks are named.
+    pub(crate) fn allows(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        client.is_loopback() || self.allow.iter().any(|network| network.contains(&client))
+    }
+
+    /// Hosts as calls name them, and where they are.
+    pub(crate) fn resolved(&self) -> BTreeMap<String, SocketAddr> {
+        self.resolve.iter().map(|(host, address)| (host.to_ascii_lowercase(), *address)).collect()
+    }
+
+    /// Hosts whose TLS ends here.
+    pub(crate) fn intercepted(&self) -> Result<Vec<HostPattern>, Problem> {
+        let parsed = self.intercept.iter().map(|text| HostPattern::parse(text)).collect::<Result<_, _>>();
+        parsed.map_err(|cause| Problem::key("egress.intercept", cause, "write api.example.com or *.example.com"))
+    }
+
+    /// The authority, if there is one.
+    pub(crate) fn ca(&self) -> Result<Option<Ca>, Problem> {
+        let key = self.ca_key.as_ref().map(|key| Ca::of_key(key.expose()));
+        let remedy = "make one with `shadowctl stub ca`";
+        key.transpose().map_err(|error| Problem::key("egress.ca_key", error.to_string(), remedy))
+    }
+
+    /// TLS with destinations.
+    pub(crate) fn trusted(&self) -> Result<Trust, Problem> {
+        // Replaced by the destination's for each connection.
+        let name = || ServerName::try_from("localhost").expect("it is a host name");
+        let files = ClientFiles { ca: self.trust.clone(), pair: None };
+        let load = |alpn: &[Alpn]| {
+            ClientTls::load(&files, name(), alpn)
+                .map_err(|error| Problem::key("egress.trust", error.to_string(), error.remedy()))
+        };
+        Ok(Trust { http1: load(&[Alpn::Http1])?, http2: load(&[Alpn::Http2, Alpn::Http1])? })
+    }
+
+    /// Everything that is wrong with it. Reads the files.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let Some(listen) = self.listen else { return problems };
+        let mut require = |fits: bool, key: &str, cause: &str, remedy: &str| {
+            if !fits {
+                problems.push(Problem::key(key, cause, remedy));
+            }
+        };
+        let closed = listen.ip().is_loopback() || !self.allow.is_empty();
+        let remedy = "name the networks of the primary's hosts, such as [\"10.1.2.0/24\"]";
+        require(closed, "egress.allow", "is empty, but egress.listen is open to other hosts", remedy);
+        let open = self.allow.iter().any(|network| network.prefix_len() == 0);
+        require(!open, "egress.allow", "lets everybody use this agent as a proxy", remedy);
+        require(!self.connect.get().is_zero(), "egress.connect", "is zero", "allow some seconds");
+        require(!self.idle.get().is_zero(), "egress.idle", "is zero", "allow some minutes");
+        require(self.connections >= 1, "egress.connections", "is zero", "use at least 1");
+        require((1..=10_000).contains(&self.partitions), "egress.partitions", "is out of range", "use at least 1");
+        let trusted = self.intercept.is_empty() || self.ca_key.is_some();
+        let remedy = "make one with `shadowctl stub ca`, and have the primary trust its certificate";
+        require(trusted, "egress.intercept", "needs egress.ca_key", remedy);
+        for cause in self.aliases.iter().filter_map(Alias::problem) {
+            let remedy = "write { path = \"/stripe\", to = \"https://api.stripe.com\" }";
+            problems.push(Problem::key("egress.aliases", cause, remedy));
+        }
+        if let Err(error) = RouteTable::parse(&self.routes) {
+            problems.push(Problem::key("egress.routes", error.to_string(), "write it as `POST /v1/charges/{id}`"));
+        }
+        problems.extend(self.intercepted().err());
+        problems.extend(self.ca().err());
+        problems.extend(self.trusted().err());
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests;
