@@ -1,11 +1,14 @@
 //! Step 3: classify. A settled offset becomes the row that is stored about it. Pure.
 
+use std::sync::Arc;
+
 use shadow_control::{Comparison, Launch};
 use shadow_diff::{CompareResult, Masking, Rules, compare_masked};
 use shadow_record::{
     CapturedExchange, LaunchName, Outcome, ReplayedExchange, Response, ServiceName, SkipReason, Timestamp,
 };
 
+use crate::effects::Served;
 use crate::pair::Settled;
 use crate::store::{ExchangeRow, RangeRow};
 
@@ -13,8 +16,11 @@ mod attributes;
 mod candidate;
 mod control;
 mod primary;
+mod served;
 
 pub use attributes::Attributes;
+pub(crate) use candidate::{excerpt, push_difference};
+pub(crate) use control::push_difference as push_control_difference;
 
 /// A record of the captured topic; `exchange` is `None` when it could not be read.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +46,14 @@ impl Captured {
     }
 }
 
+/// A record of the replayed topic.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Replay {
+    pub appended_at: Timestamp,
+    pub exchange: ReplayedExchange,
+}
+
 /// What a skipped range says besides its offsets.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -53,7 +67,8 @@ pub struct RangeInfo {
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Classified {
-    Exchange(Box<ExchangeRow>),
+    /// With what settling its effects needs, where there is something to settle.
+    Exchange(Box<ExchangeRow>, Option<Box<Served>>),
     Range(RangeRow),
 }
 
@@ -63,7 +78,7 @@ pub struct Classifier {
     launch: LaunchName,
     service: ServiceName,
     comparison: Comparison,
-    rules: Rules,
+    rules: Arc<Rules>,
     body_bytes: usize,
 }
 
@@ -87,15 +102,27 @@ impl Classifier {
             }
         };
         let (name, service) = (launch.name.clone(), launch.service.clone());
-        Self { launch: name, service, comparison: launch.comparison, rules, body_bytes }
+        Self { launch: name, service, comparison: launch.comparison, rules: Arc::new(rules), body_bytes }
+    }
+
+    /// The rules in use.
+    pub(crate) fn rules(&self) -> &Arc<Rules> {
+        &self.rules
     }
 
     /// The row about one settled offset or range.
-    pub fn classify(&self, partition: i32, settled: Settled<Captured, ReplayedExchange, RangeInfo>) -> Classified {
+    pub fn classify(&self, partition: i32, settled: Settled<Captured, Replay, RangeInfo>) -> Classified {
         match settled {
             Settled::Pair { offset, captured, outcome, replayed_at } => {
-                let row = self.exchange(partition, offset, captured, outcome, replayed_at);
-                Classified::Exchange(Box::new(row))
+                let served = match (&captured, &outcome) {
+                    (Some(captured), Some(replay)) if self.comparison != Comparison::Off => {
+                        served::of(captured, replay)
+                    }
+                    _ => None,
+                };
+                let replayed = outcome.map(|replay| replay.exchange);
+                let row = self.exchange(partition, offset, captured, replayed, replayed_at);
+                Classified::Exchange(Box::new(row), served.map(Box::new))
             }
             Settled::Skipped { first, last, range, replayed_at } => {
                 let RangeInfo { reason, replayer, at } = range;

@@ -10,6 +10,8 @@ use shadow_runtime::units::{ByteSize, HumanDuration};
 use shadow_runtime::{Instance, Problem, Secret, ServiceConfig};
 use url::Url;
 
+use crate::authorities::{self, Authorities};
+
 /// A small configuration that works.
 pub const EXAMPLE: &str = r#"
 [kafka]
@@ -54,12 +56,30 @@ pub struct ComparatorSection {
     pub batch_rows: usize,
     /// How much of each side's body is kept with a differing row; 0 keeps none.
     pub body: ByteSize,
+    /// How outbound calls are compared.
+    pub effects: EffectsSection,
+}
+
+/// `[comparator.effects]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EffectsSection {
+    /// How long after an exchange its calls may be recorded; 0 compares none.
+    pub settle: HumanDuration,
+    /// Calls held in memory, per launch.
+    pub memory: ByteSize,
+}
+
+impl Default for EffectsSection {
+    fn default() -> Self {
+        Self { settle: HumanDuration::from_millis(5_000), memory: ByteSize::mib(128) }
+    }
 }
 
 impl Default for ComparatorSection {
     fn default() -> Self {
         let (flush, body) = (HumanDuration::from_millis(500), ByteSize::kib(16));
-        Self { flush, batch_rows: 5_000, body }
+        Self { flush, batch_rows: 5_000, body, effects: EffectsSection::default() }
     }
 }
 
@@ -75,19 +95,21 @@ pub struct ClickHouseConfig {
     pub user: String,
     /// The user's password.
     pub password: Option<Secret>,
+    /// PEM file with the authorities that sign ClickHouse's certificate; those that browsers know when absent.
+    pub ca: Option<Authorities>,
 }
 
 impl Default for ClickHouseConfig {
     fn default() -> Self {
         let url = "http://127.0.0.1:8123".parse().expect("a literal URL");
-        Self { url, database: "shadow".to_owned(), user: "default".to_owned(), password: None }
+        Self { url, database: "shadow".to_owned(), user: "default".to_owned(), password: None, ca: None }
     }
 }
 
 impl ClickHouseConfig {
     /// A client of the database.
     pub fn client(&self) -> clickhouse::Client {
-        let client = clickhouse::Client::default()
+        let client = authorities::client(self.ca.as_ref())
             .with_url(self.url.as_str())
             .with_database(&self.database)
             .with_user(&self.user)
@@ -107,6 +129,7 @@ impl ServiceConfig for Config {
 
     fn check(&self) -> Vec<Problem> {
         let mut problems: Vec<Problem> = self.admin.problem().into_iter().collect();
+        problems.extend(self.kafka.problems());
         let Self { comparator, clickhouse, .. } = self;
         if !matches!(clickhouse.url.scheme(), "http" | "https") {
             problems.push(Problem::key("clickhouse.url", "is not http or https", "write it as http://127.0.0.1:8123"));
@@ -122,6 +145,13 @@ impl ServiceConfig for Config {
         }
         if comparator.body > ByteSize::mib(1) {
             problems.push(Problem::key("comparator.body", "is out of range", "use 0 to 1MiB"));
+        }
+        let EffectsSection { settle, memory } = &comparator.effects;
+        if settle.get() > Duration::from_secs(300) {
+            problems.push(Problem::key("comparator.effects.settle", "is out of range", "use 0s to 5m"));
+        }
+        if !(ByteSize::mib(1)..=ByteSize::mib(16 << 10)).contains(memory) {
+            problems.push(Problem::key("comparator.effects.memory", "is out of range", "use 1MiB to 16GiB"));
         }
         problems
     }

@@ -5,9 +5,10 @@
 //! 1. [`pipeline`] **consumes** the captured topic and the launch's replayed topic, equal partitions on one member;
 //! 2. [`pair`] **pairs** them by captured offset, without clocks and without waiting for what will never come;
 //! 3. [`classify`] **classifies** each pair, comparing both answers under the launch's rules (`shadow-diff`);
-//! 4. [`store`] **stores** the rows, and only then are offsets committed.
+//! 4. [`effects`] **settles** each row: what both versions asked of others, compared once a declared window has passed;
+//! 5. [`store`] **stores** the rows, and only then are offsets committed.
 //!
-//! Beside it, [`bookkeeping`] stores heartbeats, dead letters and launches, and [`schema`] holds the tables and views, which
+//! Beside it, [`bookkeeping`] stores heartbeats, dead letters, launches and outbound calls, and [`schema`] holds the tables and views, which
 //! `shadowctl schema apply` creates: the comparator itself needs the right to insert and no other.
 //!
 //! Guarantee: every captured offset is covered exactly once per launch by a row or a range, whatever crashes and however often
@@ -28,9 +29,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub mod authorities;
 pub mod bookkeeping;
 pub mod classify;
 pub mod config;
+pub mod effects;
 pub mod metrics;
 pub mod pair;
 pub mod pipeline;
@@ -97,6 +100,7 @@ async fn supervise(shared: &Shared, ready: &watch::Sender<bool>, shutdown: &Canc
     let mut running: HashMap<LaunchName, (Launch, CancellationToken)> = HashMap::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(bookkeeping::keep_books(shared.clone(), shutdown.clone()));
+    tasks.spawn(bookkeeping::keep_effects(shared.clone(), shutdown.clone()));
     let mut control = shared.control.clone();
     control.mark_changed();
     loop {

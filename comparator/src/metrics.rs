@@ -1,5 +1,7 @@
 //! What the comparator counts, for Prometheus and for its heartbeats. The ledger does not rest on these: it comes from rows.
 
+mod all;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,7 +12,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::effects::EffectsResult;
 use crate::store::Batch;
+
+#[doc(hidden)]
+pub use all::every_metric;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfLaunch {
@@ -22,6 +28,13 @@ struct OfOutcome {
     launch: String,
     outcome: &'static str,
     result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfEffects {
+    launch: String,
+    result: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,7 +58,22 @@ pub struct Metrics {
     behind: Family<OfPartition, Gauge>,
     rows: Family<OfTable, Counter>,
     insert_failures: Counter,
+    effects_settled: Family<OfEffects, Counter>,
+    effects_waiting: Family<OfLaunch, Gauge>,
+    effects_held: Family<OfLaunch, Gauge>,
     heartbeat: Arc<Heartbeat>,
+}
+
+/// Exchanges that wait.
+pub(crate) struct Waiting {
+    gauge: Gauge,
+    exchanges: i64,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.gauge.dec_by(self.exchanges);
+    }
 }
 
 #[derive(Default)]
@@ -69,6 +97,12 @@ impl Metrics {
         registry.register("compare_behind", "Captured offsets without a stored outcome", behind);
         registry.register("compare_rows", "Rows that ClickHouse acknowledged, by table", rows);
         registry.register("compare_insert_failures", "Attempts to insert that failed", insert_failures);
+        let Self { effects_settled, effects_waiting, effects_held, .. } = metrics.clone();
+        let help = "Exchanges whose outbound calls were judged, by result and why they cannot be compared";
+        registry.register("compare_effects_settled", help, effects_settled);
+        let help = "Exchanges that wait until their outbound calls have settled";
+        registry.register("compare_effects_waiting", help, effects_waiting);
+        registry.register("compare_effects_held_bytes", "Outbound calls in memory, bytes", effects_held);
         metrics
     }
 
@@ -100,6 +134,24 @@ impl Metrics {
         self.behind.get_or_create(&of).set(behind);
     }
 
+    /// The outbound calls of one exchange were judged.
+    pub(crate) fn effects_settled(&self, launch: &str, result: EffectsResult) {
+        let (result, reason) = (result.as_str(), result.reason());
+        self.effects_settled.get_or_create(&OfEffects { launch: launch.to_owned(), result, reason }).inc();
+    }
+
+    /// So many exchanges wait until what this returns is dropped.
+    pub(crate) fn effects_wait(&self, launch: &str, exchanges: usize) -> Waiting {
+        let gauge = self.effects_waiting.get_or_create(&OfLaunch { launch: launch.to_owned() }).clone();
+        gauge.inc_by(exchanges as i64);
+        Waiting { gauge, exchanges: exchanges as i64 }
+    }
+
+    /// So many bytes of outbound calls are in memory.
+    pub(crate) fn effects_held(&self, launch: &str, bytes: usize) {
+        self.effects_held.get_or_create(&OfLaunch { launch: launch.to_owned() }).set(bytes as i64);
+    }
+
     /// The partition went to another member.
     pub fn forget_partition(&self, launch: &str, partition: i32) {
         let of = OfPartition { launch: launch.to_owned(), partition };
@@ -108,7 +160,7 @@ impl Metrics {
     }
 
     pub(crate) fn stored(&self, batch: &Batch) {
-        let Batch { exchanges, ranges, watermarks, statuses, dead_letters, launches, changes } = batch;
+        let Batch { exchanges, ranges, watermarks, statuses, dead_letters, launches, changes, effects } = batch;
         for (table, rows) in [
             ("exchanges", exchanges.len()),
             ("skipped_ranges", ranges.len()),
@@ -117,6 +169,7 @@ impl Metrics {
             ("dead_letters", dead_letters.len()),
             ("launches", launches.len()),
             ("control_changes", changes.len()),
+            ("effects", effects.len()),
         ] {
             if rows > 0 {
                 self.rows.get_or_create(&OfTable { table }).inc_by(rows as u64);

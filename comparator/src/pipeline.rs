@@ -1,9 +1,10 @@
-//! One launch, from both topics to rows: consume -> pair -> diff -> classify -> store, then commit.
+//! One launch, from the topics to rows: consume -> pair -> diff -> classify -> settle -> store, then commit.
 //!
 //! ```text
 //! shadow.captured.<service>   -\
-//!                               > Join (by captured offset, per partition) -> Classifier -> Batch -> ClickHouse -> commit
-//! shadow.replayed.<s>.<launch> -/
+//!                               > Join (by captured offset, per partition) -> Classifier -> Batch -> Effects -> ClickHouse -> commit
+//! shadow.replayed.<s>.<launch> -/                                                                       |
+//! shadow.effects.<service>     -------------------------------------------------------------------------/
 //! ```
 //!
 //! **The idempotency zone** reaches from the two topics to the tables. A batch is inserted first, and only then are both
@@ -13,7 +14,7 @@
 //! those that were stored before the crash. So a row may be inserted often and is there once, and no view can tell.
 //!
 //! **Bounds**: each partition's join is bounded by its limits, which pause one of the two topics; rows not yet stored are
-//! bounded by pausing everything. Pausing never stops the polling, so the member stays in its group while ClickHouse is away.
+//! bounded by pausing everything, also while a batch waits for its effects. Pausing never stops the polling, so the member stays in its group while ClickHouse is away.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -22,21 +23,23 @@ use std::time::Duration;
 
 use shadow_control::{ControlState, Launch};
 use shadow_kafka::{Admin, Consumed, Event, FetchLimits, GroupConsumer, KafkaError, Start, Started, TopicPartition};
-use shadow_record::{CapturedExchange, DeadLetterReason, ReplayedExchange, decode, topics};
+use shadow_record::{CapturedExchange, DeadLetterReason, decode, topics};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::classify::{Captured, Classified, Classifier, RangeInfo};
+use crate::classify::{Captured, Classified, Classifier, RangeInfo, Replay};
 use crate::pair::{Flow, Join, Limits, Replayed};
 use crate::shared::Shared;
 use crate::store::Batch;
 
 mod flush;
+mod settling;
 mod spoken;
 mod storing;
 
 use flush::{NOT_WRITTEN, Progress};
+use settling::{Effects, Unsettled};
 use spoken::{Spoken, What};
 
 /// How long a partition that is taken away, or a stop, waits for rows to be stored. What is not is read again.
@@ -78,7 +81,7 @@ pub async fn compare_launch(shared: Shared, launch: Launch, stop: CancellationTo
 
 /// One partition of the pair of topics.
 struct Partition {
-    join: Join<Captured, ReplayedExchange, RangeInfo>,
+    join: Join<Captured, Replay, RangeInfo>,
     start: i64,
     /// The lowest offset without a row when it was taken over.
     begun: i64,
@@ -97,28 +100,38 @@ struct Pipeline {
     replayed: Arc<str>,
     classifier: Classifier,
     partitions: BTreeMap<i32, Partition>,
+    /// `None` where effects are not compared.
+    effects: Option<Effects>,
     pending: Batch,
     pending_bytes: usize,
+    /// Which pending rows have effects to settle.
+    unsettled: Unsettled,
+    /// Cancelled while nothing is waited for.
+    hurry: CancellationToken,
     refreshed: Instant,
     /// Whether the control topic holds other rules than those in use.
     refused: bool,
 }
 
-/// A batch on its way into ClickHouse, which ends when it is there.
-type Storing<'a> = Pin<Box<dyn Future<Output = Vec<Progress>> + Send + 'a>>;
+/// A batch on its way into ClickHouse, which ends when it is there, or with `None` when it was given up.
+type Storing<'a> = Pin<Box<dyn Future<Output = Option<Vec<Progress>>> + Send + 'a>>;
 
 impl Pipeline {
     fn new(shared: Shared, launch: Launch, stop: CancellationToken) -> Self {
+        let classifier = Classifier::new(&launch, shared.settings.body.as_len());
         Self {
             captured: topics::captured(&launch.service).into(),
             replayed: topics::replayed(&launch.service, &launch.name).into(),
-            classifier: Classifier::new(&launch, shared.settings.body.as_len()),
+            effects: Effects::of(&shared, &launch, classifier.rules(), &stop),
+            classifier,
             shared,
             launch,
             stop,
             partitions: BTreeMap::new(),
             pending: Batch::default(),
             pending_bytes: 0,
+            unsettled: Unsettled::new(),
+            hurry: CancellationToken::new(),
             refreshed: Instant::now(),
             refused: false,
         }
@@ -167,7 +180,8 @@ impl Pipeline {
                 }
                 stored = async { storing.as_mut().expect("guarded").await }, if storing.is_some() => {
                     storing = None;
-                    self.stored(stored);
+                    // Given up without having been told to: what comes after it must not be committed.
+                    self.stored(stored.ok_or(KafkaError::ShuttingDown)?);
                     if self.pending_batches() >= 1 {
                         storing = self.begin_storing(consumer);
                     }
@@ -252,6 +266,7 @@ impl Pipeline {
         self.partitions.clear();
         self.pending = Batch::default();
         self.pending_bytes = 0;
+        self.unsettled.clear();
     }
 
     fn expired(&mut self, at: &TopicPartition, first: i64, last: i64) {
@@ -305,7 +320,10 @@ impl Pipeline {
                 Ok(Spoken { low_watermark, first, last, what }) => {
                     let at = Replayed { at: record.offset, low_watermark };
                     match what {
-                        What::Outcome(outcome) => i64::from(!join.outcome(at, first, *outcome, bytes)),
+                        What::Outcome(exchange) => {
+                            let replay = Replay { appended_at: record.appended_at, exchange: *exchange };
+                            i64::from(!join.outcome(at, first, replay, bytes))
+                        }
                         What::Range(info) => join.skipped(at, first, last, &info),
                     }
                 }
@@ -346,9 +364,10 @@ impl Pipeline {
         let launch = self.launch.name.as_str();
         for settled in join.take_settled() {
             match self.classifier.classify(number, settled) {
-                Classified::Exchange(row) => {
+                Classified::Exchange(row, served) => {
                     self.shared.metrics.settled(launch, row.outcome, row.result, 1);
                     self.pending_bytes += row.weight();
+                    self.unsettled.extend(served.map(|served| (self.pending.exchanges.len(), served)));
                     self.pending.exchanges.push(*row);
                 }
                 Classified::Range(row) => {

@@ -9,7 +9,7 @@ use comparator::pair::Settled;
 use comparator::store::ExchangeRow;
 use shadow_control::Comparison;
 use shadow_record::{ControlAnswer, FailureClass, Outcome, ReplayedExchange, Response, SkipReason, Timestamp};
-use support::{NOON, answer, captured, id, launch, replayed};
+use support::{NOON, answer, appended, captured, id, launch, replayed};
 
 const ROUTE: &str = "GET /orders/{id}";
 
@@ -18,8 +18,9 @@ fn row(captured: Option<Captured>, outcome: Option<ReplayedExchange>) -> Exchang
 }
 
 fn row_under(classifier: &Classifier, captured: Option<Captured>, outcome: Option<ReplayedExchange>) -> ExchangeRow {
-    match classifier.classify(3, Settled::Pair { offset: 5, captured, outcome, replayed_at: 8 }) {
-        Classified::Exchange(row) => *row,
+    match classifier.classify(3, Settled::Pair { offset: 5, captured, outcome: outcome.map(appended), replayed_at: 8 })
+    {
+        Classified::Exchange(row, _) => *row,
         Classified::Range(_) => panic!("one offset makes one exchange"),
     }
 }
@@ -104,9 +105,9 @@ fn what_was_not_sent_stays_skipped_even_without_its_record() {
 #[test]
 fn the_first_outcome_wins_and_the_whole_row_wins_over_its_half() {
     let version = |replayed_at, captured| {
-        let settled = Settled::Pair { offset: 5, captured, outcome: Some(candidate("1")), replayed_at };
+        let settled = Settled::Pair { offset: 5, captured, outcome: Some(appended(candidate("1"))), replayed_at };
         match Classifier::new(&launch("v2"), 0).classify(0, settled) {
-            Classified::Exchange(row) => row.version,
+            Classified::Exchange(row, _) => row.version,
             Classified::Range(row) => row.version,
         }
     };
@@ -120,7 +121,7 @@ fn a_range_keeps_its_reason_and_a_lost_one_says_so() {
     let classifier = Classifier::new(&launch("v2"), 0);
     let reason = |settled| match classifier.classify(0, settled) {
         Classified::Range(row) => (row.first_offset, row.last_offset, row.reason),
-        Classified::Exchange(_) => panic!("a range stays a range"),
+        Classified::Exchange(..) => panic!("a range stays a range"),
     };
     assert_eq!(reason(Settled::Skipped { first: 1, last: 4, range: info, replayed_at: 0 }), (1, 4, "expired"));
     assert_eq!(reason(Settled::Lost { first: 5, last: 6, replayed_at: 0 }), (5, 6, "outcome_lost"));

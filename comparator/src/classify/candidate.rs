@@ -1,6 +1,6 @@
 //! The candidate's side of a row, and where its answer differs from the primary's.
 
-use shadow_diff::Comparison;
+use shadow_diff::{Comparison, Difference};
 use shadow_record::{Body, HeldBy, Outcome, ReplayedExchange, Response, Timestamp};
 
 use crate::store::ExchangeRow;
@@ -23,6 +23,7 @@ pub(super) fn fill(row: &mut ExchangeRow, replayed: &ReplayedExchange) {
     row.replayer.clone_from(&replayed.replayer);
     row.attempt = replayed.attempt;
     row.send = replayed.send;
+    row.alone = u8::from(replayed.alone);
     row.session = replayed.session.clone().unwrap_or_default();
     row.held_by = replayed.held_by.map_or("", HeldBy::as_str);
     row.rewritten.clone_from(&replayed.rewritten);
@@ -47,21 +48,24 @@ pub(super) fn fill_comparison(
         row.primary_body = excerpt(&primary.body, body_bytes);
         row.candidate_body = excerpt(&candidate.body, body_bytes);
     }
-    for difference in comparison.differences {
-        row.differences_signature.push(difference.signature.to_string());
-        row.differences_place.push(difference.place);
-        row.differences_kind.push(difference.kind.as_str());
-        row.differences_transition.push(difference.transition);
-        row.differences_example.push(difference.example);
-        row.differences_primary.push(difference.primary);
-        row.differences_candidate.push(difference.candidate);
-        row.differences_count.push(difference.count);
-        row.differences_expected.push(difference.expected.as_deref().unwrap_or_default().to_owned());
-    }
+    comparison.differences.into_iter().for_each(|difference| push_difference(row, difference));
+}
+
+/// Lists one more difference.
+pub(crate) fn push_difference(row: &mut ExchangeRow, difference: Difference) {
+    row.differences_signature.push(difference.signature.to_string());
+    row.differences_place.push(difference.place);
+    row.differences_kind.push(difference.kind.as_str());
+    row.differences_transition.push(difference.transition);
+    row.differences_example.push(difference.example);
+    row.differences_primary.push(difference.primary);
+    row.differences_candidate.push(difference.candidate);
+    row.differences_count.push(difference.count);
+    row.differences_expected.push(difference.expected.as_deref().unwrap_or_default().to_owned());
 }
 
 /// The masked content as text, cut at `limit` bytes.
-fn excerpt(body: &Body, limit: usize) -> String {
+pub(crate) fn excerpt(body: &Body, limit: usize) -> String {
     let content = body.content.as_deref().unwrap_or_default();
     let mut text = String::from_utf8_lossy(&content[..content.len().min(limit)]).into_owned();
     if content.len() > limit {

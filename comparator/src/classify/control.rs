@@ -1,7 +1,7 @@
 //! The control's side of a row: how a second copy of the live build answered the same request at the same moment, and where that
 //! differs from the primary. What it differs in is what the view `noise` knows noise by.
 
-use shadow_diff::Comparison;
+use shadow_diff::{Comparison, Difference};
 use shadow_record::{ControlAnswer, Timestamp};
 
 use crate::store::ExchangeRow;
@@ -28,10 +28,13 @@ pub(super) fn fill_comparison(row: &mut ExchangeRow, comparison: Comparison) {
     row.rules_used.extend(comparison.rules_used);
     row.rules_used.sort_unstable();
     row.rules_used.dedup();
-    for difference in comparison.differences {
-        row.control_signature.push(difference.signature.to_string());
-        row.control_place.push(difference.place);
-        row.control_kind.push(difference.kind.as_str());
-        row.control_transition.push(difference.transition);
-    }
+    comparison.differences.into_iter().for_each(|difference| push_difference(row, difference));
+}
+
+/// Lists one more difference of the control.
+pub(crate) fn push_difference(row: &mut ExchangeRow, difference: Difference) {
+    row.control_signature.push(difference.signature.to_string());
+    row.control_place.push(difference.place);
+    row.control_kind.push(difference.kind.as_str());
+    row.control_transition.push(difference.transition);
 }

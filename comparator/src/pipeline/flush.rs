@@ -1,4 +1,4 @@
-//! The end of the idempotency zone: one batch into ClickHouse, then the offsets that it makes safe.
+//! The end of the idempotency zone: one batch, once its effects have settled, into ClickHouse, then the offsets that it makes safe.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use shadow_kafka::{GroupConsumer, TopicPartition};
 use shadow_record::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use super::settling::{Effects, Unsettled};
 use crate::shared::Shared;
 use crate::store::{Batch, WatermarkRow};
 
@@ -34,15 +35,25 @@ pub(super) struct Flush {
     pub(super) service: String,
     pub(super) captured: Arc<str>,
     pub(super) batch: Batch,
+    pub(super) effects: Option<Effects>,
+    pub(super) unsettled: Unsettled,
+    /// Cancelled when a batch is not worth waiting for any more.
+    pub(super) hurry: CancellationToken,
     pub(super) commit: Vec<(TopicPartition, i64)>,
     pub(super) progress: Vec<Progress>,
 }
 
 impl Flush {
-    /// Tells of partitions that were taken over before it stores any row of them, so that the ledger knows every partition
+    /// Settles effects. Tells of partitions that were taken over before it stores any row of them, so that the ledger knows every partition
     /// that has rows. Then stores the rows, then the progress they make, then commits. Dropping it is what ends it early, and then nothing that
-    /// is not stored was committed.
-    pub(super) async fn run(mut self, consumer: &GroupConsumer) -> Vec<Progress> {
+    /// is not stored was committed. `None` when it was given up before anything was stored.
+    pub(super) async fn run(mut self, consumer: &GroupConsumer) -> Option<Vec<Progress>> {
+        let unsettled = std::mem::take(&mut self.unsettled);
+        if let Some(effects) = self.effects.as_ref().filter(|_| !unsettled.is_empty())
+            && !effects.settle(&mut self.batch.exchanges, unsettled, &self.hurry).await
+        {
+            return None;
+        }
         let never = CancellationToken::new();
         let taken_over = self.progress.iter().filter(|progress| progress.written == NOT_WRITTEN);
         let watermarks = taken_over.map(|progress| self.watermark(progress, progress.begun)).collect();
@@ -64,7 +75,7 @@ impl Flush {
             // Usual during a rebalance, and harmless: whoever has the partitions next stores the rows again.
             tracing::info!(launch = self.launch, %error, "offsets not committed; the next batch commits them");
         }
-        self.progress
+        Some(self.progress)
     }
 
     fn watermark(&self, progress: &Progress, low_offset: i64) -> WatermarkRow {

@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use shadow_kafka::{GroupConsumer, KafkaError, TopicPartition};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::flush::{Flush, Progress};
 use super::{BATCH_BYTES, BATCHES_AHEAD, DRAIN, IDLE_REFRESH, Partition, Pipeline, Storing};
 
 impl Pipeline {
-    /// Step 4: store, then commit. Takes the rows settled so far, and the offsets that are safe once these rows are stored.
+    /// Steps 4 and 5: settle effects, store, then commit. Takes the rows settled so far, and the offsets that are safe once these rows are stored.
     pub(super) fn begin_storing<'a>(&mut self, consumer: &'a GroupConsumer) -> Option<Storing<'a>> {
         let idle = self.refreshed.elapsed() >= IDLE_REFRESH;
         if self.pending.rows() == 0 && !idle && self.partitions.values().all(|p| p.join.low() == p.written.0) {
             return None;
         }
         self.refreshed = Instant::now();
-        let batch = std::mem::take(&mut self.pending);
+        let (batch, unsettled) = (std::mem::take(&mut self.pending), std::mem::take(&mut self.unsettled));
         self.pending_bytes = 0;
         let mut commit = Vec::with_capacity(2 * self.partitions.len());
         let mut progress = Vec::with_capacity(self.partitions.len());
@@ -30,7 +31,9 @@ impl Pipeline {
         }
         let (shared, captured) = (self.shared.clone(), self.captured.clone());
         let (launch, service) = (self.launch.name.to_string(), self.launch.service.to_string());
-        Some(Box::pin(Flush { shared, launch, service, captured, batch, commit, progress }.run(consumer)))
+        let (effects, hurry) = (self.effects.clone(), self.hurry.clone());
+        let flush = Flush { shared, launch, service, captured, batch, effects, unsettled, hurry, commit, progress };
+        Some(Box::pin(flush.run(consumer)))
     }
 
     pub(super) fn stored(&mut self, progress: Vec<Progress>) {
@@ -43,19 +46,25 @@ impl Pipeline {
         }
     }
 
-    /// Stores what was settled, if that is soon done.
+    /// Stores what was settled, if that is soon done. Effects that are yet to come are not waited for.
     pub(super) async fn drain(&mut self, consumer: &GroupConsumer, storing: Option<Storing<'_>>) {
+        self.hurry.cancel();
         let rest = async {
-            if let Some(storing) = storing {
-                storing.await;
+            // What comes after a batch that was given up must not be committed.
+            if let Some(storing) = storing
+                && storing.await.is_none()
+            {
+                return false;
             }
-            if let Some(storing) = self.begin_storing(consumer) {
-                storing.await;
+            match self.begin_storing(consumer) {
+                Some(storing) => storing.await.is_some(),
+                None => true,
             }
         };
-        if tokio::time::timeout(DRAIN, rest).await.is_err() {
+        if !tokio::time::timeout(DRAIN, rest).await.unwrap_or(false) {
             tracing::info!(launch = %self.launch.name, "rows not stored in time are read again");
         }
+        self.hurry = CancellationToken::new();
     }
 
     /// Back-pressure: pauses and resumes partitions as the joins and the unstored rows demand.

@@ -3,7 +3,7 @@
 #![allow(unreachable_pub, reason = "a module of several test binaries")]
 
 use bytes::Bytes;
-use comparator::classify::{Captured, Classified, Classifier, RangeInfo};
+use comparator::classify::{Captured, Classified, Classifier, RangeInfo, Replay};
 use comparator::pair::{Join, Limits, Replayed};
 use comparator::store::Batch;
 use shadow_control::{Change, Launch};
@@ -95,6 +95,12 @@ pub fn replayed(launch: &str, partition: i32, offset: i64, number: i64, outcome:
     }
 }
 
+/// The record as it was read, appended when the candidate had answered.
+pub fn appended(exchange: ReplayedExchange) -> Replay {
+    let done = exchange.sent_at.map(|sent| Timestamp(sent.micros() + exchange.total_us.unwrap_or(0)));
+    Replay { appended_at: done.unwrap_or(exchange.appended_at), exchange }
+}
+
 pub fn range(launch: &str, partition: i32, first: i64, last: i64, reason: SkipReason) -> SkippedRange {
     SkippedRange {
         launch: launch.parse().expect("a legal name"),
@@ -145,7 +151,7 @@ pub fn control(n: i64) -> ControlAnswer {
 /// hundreds begin a new block is covered by a range of ten.
 pub fn settled(launch: &Launch, partition: i32, records: &[CapturedExchange], replayed_to: i64) -> (Batch, i64) {
     let classifier = Classifier::new(launch, 1 << 10);
-    let mut join: Join<Captured, ReplayedExchange, RangeInfo> = Join::new(0, 0, Limits::default());
+    let mut join: Join<Captured, Replay, RangeInfo> = Join::new(0, 0, Limits::default());
     let mut at = 0;
     for (offset, record) in records.iter().enumerate() {
         let captured = Captured::of(Timestamp(record.captured_at.micros() + 500), record.clone());
@@ -162,7 +168,7 @@ pub fn settled(launch: &Launch, partition: i32, records: &[CapturedExchange], re
         } else {
             let mut outcome = replayed(launch.name.as_str(), partition, offset, offset, faulty(offset));
             outcome.control = (offset % 10 == 5).then(|| control(offset));
-            join.outcome(record, offset, outcome, 1);
+            join.outcome(record, offset, appended(outcome), 1);
             offset += 1;
         }
         at += 1;
@@ -170,7 +176,7 @@ pub fn settled(launch: &Launch, partition: i32, records: &[CapturedExchange], re
     let mut batch = Batch::default();
     for settled in join.take_settled() {
         match classifier.classify(partition, settled) {
-            Classified::Exchange(row) => batch.exchanges.push(*row),
+            Classified::Exchange(row, _) => batch.exchanges.push(*row),
             Classified::Range(row) => batch.ranges.push(row),
         }
     }

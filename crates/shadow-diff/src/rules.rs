@@ -17,8 +17,12 @@ mod descriptors;
 mod expected;
 mod text;
 
-use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+use shadow_record::Timestamp;
+
+use crate::difference::{DifferenceKind, Found};
 use crate::formats::Schema;
 use crate::path::JsonPath;
 use crate::value::Equivalence;
@@ -184,6 +188,23 @@ impl Rules {
     /// find it: `line 3, [[ignore]] on GET /orders/{id}: $.generated_at`.
     pub fn list(&self) -> impl Iterator<Item = (u16, String)> + '_ {
         self.rules.iter().map(|rule| (rule.index, rule.to_string()))
+    }
+
+    /// The expected change, by its rule's index and its name, that covers an outbound call which only one version made, or in another order:
+    /// its place is the word `call`, its route the call's. `at` as in [`compare_masked`](crate::compare_masked).
+    pub fn expects_call(
+        &self,
+        route: &str,
+        kind: DifferenceKind,
+        transition: &str,
+        at: Timestamp,
+    ) -> Option<(u16, Arc<str>)> {
+        let (place, transition) = ("call", transition.to_owned());
+        let found = Found { place, example: place, kind, transition, shortened: false };
+        self.of_route(route).find_map(|rule| match &rule.treatment {
+            Treatment::Expected(expected) if expected.covers(&found, at) => Some((rule.index, expected.name.clone())),
+            _ => None,
+        })
     }
 
     pub(crate) fn of_route<'a>(&'a self, route: &str) -> impl Iterator<Item = &'a Rule> {

@@ -5,13 +5,15 @@
 //! each of the two, asks it to [`Feed::reach`] a time of the broker, and then looks up what it holds:
 //!
 //! ```text
-//! shadow.effects.<service> -> feed -> store (by request, by time, bounded)
+//! shadow.effects.<service> -> reader -> store (by request, by time, bounded) -> feed
 //! ```
 //!
 //! Guarantees: what [`Feed::reach`] promised was read is in the store, unless the store was too small for it, and then
 //! [`Feed::complete_from`] says so; what it depends on is the broker's append time, so that reading again finds the same.
 
 mod feed;
+mod position;
+mod reader;
 mod store;
 
 pub use feed::{Feed, Reached};

@@ -24,7 +24,7 @@ pub(crate) struct Expected {
 pub(crate) enum ExpectedPlace {
     /// Differences in bodies.
     Json(JsonPath),
-    /// `status`, `body`, `header:location`.
+    /// `status`, `body`, `header:location`; `call` for outbound calls as such.
     Word(String),
 }
 

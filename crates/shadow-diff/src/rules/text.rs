@@ -141,7 +141,7 @@ fn expected(lines: &At<'_>, table: ExpectedText) -> Result<Rule, RulesError> {
     let header = place.strip_prefix("header:").map(|name| format!("header:{}", name.to_ascii_lowercase()));
     let place = match (place, header) {
         (_, Some(header)) => ExpectedPlace::Word(header),
-        ("status" | "body", None) => ExpectedPlace::Word(place.to_owned()),
+        ("status" | "body" | "call", None) => ExpectedPlace::Word(place.to_owned()),
         _ => {
             let path = lines.path(&table.place, JsonPath::parse(place))?;
             if path.0.iter().any(|step| matches!(step, Step::Index(_))) {

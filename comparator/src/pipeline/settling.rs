@@ -1,0 +1,168 @@
+//! Before rows are stored: their effects settle. Reads the service's effects as far as the rows' windows reach and joins what they come to.
+//!
+//! A batch waits here until the window of its last row has passed, while the next one is collected; with rows of the past, which is what catching
+//! up means, nothing waits but for the broker. Where the service has no effects, nothing waits at all.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use shadow_control::{Comparison, Launch};
+use shadow_diff::Rules;
+use shadow_effects::{Feed, Reached};
+use shadow_record::{Side, SideEffect, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use crate::effects::{Judge, Served, join};
+use crate::metrics::Metrics;
+use crate::shared::Shared;
+use crate::store::ExchangeRow;
+
+/// Rows captured within this time are settled together, so that what is held at a time does not grow with how far partitions are apart.
+const TOGETHER: Duration = Duration::from_secs(30);
+/// Rows judged before others get their turn.
+const TURN: usize = 64;
+/// How long a batch whose window has not passed still tries when the pipeline stops: as long as it takes to learn that there are no effects.
+const HURRY: Duration = Duration::from_millis(500);
+/// Most destinations that are known to be reached through tunnels.
+const MOST_TUNNELS: usize = 10_000;
+
+/// A row of a batch and what settling it needs.
+pub(super) type Unsettled = Vec<(usize, Box<Served>)>;
+
+/// Settles the effects of one launch.
+#[derive(Clone)]
+pub(super) struct Effects {
+    primary: Feed,
+    shadow: Feed,
+    judge: Judge,
+    settle: Duration,
+    tunnels: Arc<Tunnels>,
+    launch: String,
+    metrics: Metrics,
+}
+
+impl Effects {
+    /// Of a launch; `None` where effects are not compared. Reads nothing yet.
+    pub(super) fn of(shared: &Shared, launch: &Launch, rules: &Arc<Rules>, stop: &CancellationToken) -> Option<Self> {
+        let settle = shared.settings.effects.settle.get();
+        if settle.is_zero() || launch.comparison == Comparison::Off {
+            return None;
+        }
+        let tunnels = Arc::new(Tunnels::default());
+        let (noted, name) = (tunnels.clone(), launch.name.clone());
+        let primary = move |effect: &mut SideEffect| {
+            effect.response = None;
+            noted.note(effect);
+            effect.side == Side::Primary
+        };
+        let shadow = move |effect: &mut SideEffect| {
+            effect.response = None;
+            effect.side != Side::Primary && effect.launch.as_ref().is_none_or(|launch| *launch == name)
+        };
+        let bytes = shared.settings.effects.memory.as_len() / 2;
+        Some(Self {
+            primary: Feed::spawn(shared.kafka.clone(), &launch.service, primary, bytes, stop.clone()),
+            shadow: Feed::spawn(shared.kafka.clone(), &launch.service, shadow, bytes, stop.clone()),
+            judge: Judge::new(launch.name.clone(), rules.clone(), settle),
+            settle,
+            tunnels,
+            launch: launch.name.to_string(),
+            metrics: shared.metrics.clone(),
+        })
+    }
+
+    /// Settles the effects of `rows`. `false` when it was given up: then nothing may be stored or committed, so that everything is read again.
+    pub(super) async fn settle(
+        &self,
+        rows: &mut [ExchangeRow],
+        unsettled: Unsettled,
+        hurry: &CancellationToken,
+    ) -> bool {
+        let hurried = async {
+            hurry.cancelled().await;
+            tokio::time::sleep(HURRY).await;
+            let last = unsettled.iter().map(|(_, served)| served.settled_at(self.settle)).max();
+            if last.is_none_or(|last| last <= Timestamp::now()) {
+                std::future::pending::<()>().await;
+            }
+        };
+        let waiting = self.metrics.effects_wait(&self.launch, unsettled.len());
+        let settled = tokio::select! {
+            settled = self.settle_all(rows, &unsettled) => settled,
+            () = hurried => false,
+        };
+        drop(waiting);
+        settled
+    }
+
+    async fn settle_all(&self, rows: &mut [ExchangeRow], unsettled: &Unsettled) -> bool {
+        let mut order: Vec<_> =
+            unsettled.iter().map(|(row, served)| (served.primary_window(self.settle), *row, served)).collect();
+        order.sort_by_key(|(window, ..)| window.from);
+        let mut rest = order.as_slice();
+        while let Some((first, ..)) = rest.first() {
+            let end = first.from.plus(TOGETHER);
+            let (together, later) = rest.split_at(rest.partition_point(|(window, ..)| window.from <= end));
+            rest = later;
+            let until = together.iter().map(|(window, ..)| window.until).max().unwrap_or(end);
+            let shadow = together.iter().filter_map(|(.., served)| Some(served.sent.as_ref()?.window(self.settle)));
+            let shadow = shadow.reduce(|one, other| one.and(other));
+            let reached = tokio::join!(self.primary.reach(first.from, until), async {
+                match shadow {
+                    Some(window) => self.shadow.reach(window.from, window.until).await,
+                    None => Reached::Complete,
+                }
+            });
+            match reached {
+                (Reached::Stopped, _) | (_, Reached::Stopped) => return false,
+                (Reached::NoTopic, _) | (_, Reached::NoTopic) => return true,
+                (Reached::Complete, Reached::Complete) => {}
+            }
+            for turn in together.chunks(TURN) {
+                for (_, row, served) in turn {
+                    self.settle_one(&mut rows[*row], served);
+                }
+                tokio::task::yield_now().await;
+            }
+            self.primary.forget_before(first.from);
+            if let Some(window) = shadow {
+                self.shadow.forget_before(window.from);
+            }
+            self.metrics.effects_held(&self.launch, self.primary.bytes() + self.shadow.bytes());
+        }
+        true
+    }
+
+    fn settle_one(&self, row: &mut ExchangeRow, served: &Served) {
+        let judged = self.judge.judge(served, &self.primary, &self.shadow, |to| self.tunnels.lead_to(to));
+        if let Some(candidate) = &judged.candidate {
+            self.metrics.effects_settled(&self.launch, candidate.result);
+        }
+        join(row, judged);
+    }
+}
+
+/// Destinations that the primary reaches through tunnels. A tunnel outlives the request that opened it, so what was seen once holds on.
+#[derive(Default)]
+struct Tunnels(Mutex<BTreeSet<String>>);
+
+impl Tunnels {
+    fn note(&self, effect: &SideEffect) {
+        if effect.side == Side::Primary && effect.request.method == "CONNECT" {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.len() < MOST_TUNNELS {
+                known.insert(host(&effect.destination).to_owned());
+            }
+        }
+    }
+
+    fn lead_to(&self, destination: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(host(destination))
+    }
+}
+
+/// A tunnel names the port that calls imply.
+fn host(destination: &str) -> &str {
+    destination.strip_suffix(":443").unwrap_or(destination)
+}
