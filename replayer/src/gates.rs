@@ -3,6 +3,8 @@
 //! Guarantees: `/pause` shuts every gate before it answers, those of launches that begin later too; the pause is also written
 //! to the control topic, so that it survives a restart. `/resume` takes both away; pauses from elsewhere stay.
 
+mod metrics;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use shadow_control::{Cause, Change, ControlRecord, ControlState, Gate, Pause};
 use shadow_record::LaunchName;
 use shadow_runtime::admin::Pausable;
 use tokio::sync::watch;
+
+pub(crate) use metrics::GateMetrics;
 
 /// Before a pause that could not be written to the control topic is written again.
 const RETRY: Duration = Duration::from_secs(1);

@@ -73,7 +73,7 @@ pub mod window;
 pub mod writes;
 
 use config::Config;
-use gates::Gates;
+use gates::{GateMetrics, Gates};
 use launches::Shared;
 use metrics::Metrics;
 
@@ -101,6 +101,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let metrics = Metrics::register(&mut registry);
     MaskingMetrics::register(masker.clone(), &mut registry);
     let gates = Arc::new(Gates::default());
+    GateMetrics::register(gates.clone(), &mut registry);
     let (ready, is_ready) = watch::channel(false);
     let admin = Admin::new(config.admin.clone())
         .metrics(registry)

@@ -3,6 +3,8 @@
 //! Outcomes are counted when the broker has acknowledged them, so the counters never run ahead of the topic. The ledger's
 //! account does not rest on them: it comes from offsets.
 
+mod all;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +20,9 @@ use shadow_record::{FailureClass, HeldBy, LaunchName, Outcome, SkipReason};
 use crate::breaker::State;
 use crate::learn::Learnt;
 use crate::shares::backlog::{Backlogs, Lags};
+
+#[doc(hidden)]
+pub use all::every_metric;
 
 /// From a tenth of the lateness that is aimed at to the longest timeout.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
