@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Form, Json, Router};
 use serde::Deserialize;
@@ -23,6 +23,7 @@ use crate::stock;
 pub struct Partners {
     charges: Arc<AtomicU64>,
     mails: Arc<AtomicU64>,
+    replayed: Arc<AtomicU64>,
 }
 
 impl Partners {
@@ -34,6 +35,17 @@ impl Partners {
     /// Mails so far.
     pub fn mails(&self) -> u64 {
         self.mails.load(Ordering::Relaxed)
+    }
+
+    /// Charges and mails among them that carried the mark of a replayed request: each is one too many.
+    pub fn replayed(&self) -> u64 {
+        self.replayed.load(Ordering::Relaxed)
+    }
+
+    /// The number of what is asked now.
+    fn asked(&self, of: &AtomicU64, headers: &HeaderMap) -> u64 {
+        self.replayed.fetch_add(u64::from(headers.contains_key("shadowline-replay")), Ordering::Relaxed);
+        of.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Serves both on `listener` until `shutdown`.
@@ -53,16 +65,16 @@ struct Charge {
     currency: String,
 }
 
-async fn charge(State(partners): State<Partners>, Form(charge): Form<Charge>) -> Json<Value> {
-    let number = partners.charges.fetch_add(1, Ordering::Relaxed);
+async fn charge(State(partners): State<Partners>, headers: HeaderMap, Form(charge): Form<Charge>) -> Json<Value> {
+    let number = partners.asked(&partners.charges, &headers);
     let Charge { amount, currency } = charge;
     Json(json!({
         "id": made_up("ch", number), "object": "charge", "amount": amount, "currency": currency, "paid": true, "status": "succeeded"
     }))
 }
 
-async fn mail(State(partners): State<Partners>, Json(_): Json<Value>) -> (StatusCode, Json<Value>) {
-    let number = partners.mails.fetch_add(1, Ordering::Relaxed);
+async fn mail(State(partners): State<Partners>, headers: HeaderMap, Json(_): Json<Value>) -> (StatusCode, Json<Value>) {
+    let number = partners.asked(&partners.mails, &headers);
     (StatusCode::ACCEPTED, Json(json!({ "id": made_up("msg", number), "state": "queued" })))
 }
 

@@ -1,10 +1,11 @@
 //! `shadowctl demo`: the whole pipeline in this process, on servers of its own.
 //!
 //! ```text
-//! load -> capture agent -> shop (primary)
-//!              v
-//!            Kafka -> replayer -> shop (candidate, with seeded regressions)
-//!              v             '---> shop (control, the live build again)
+//! load -> capture agent -> shop (primary) -> the agent's egress -> partners
+//!              v                                    v
+//!            Kafka <---------------------------------
+//!              | \-> replayer -> shop (candidate, with seeded regressions) -> stub -> Kafka
+//!              v           '---> shop (control, the live build again) --------^
 //!          comparator -> ClickHouse -> report
 //! ```
 //!
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::progress::Meter;
 use self::services::Services;
-use self::verdict::Outcome;
+use self::verdict::{Asked, Outcome};
 use self::world::World;
 use super::devstack;
 use super::report::gather;
@@ -195,7 +196,7 @@ async fn conclude(
 ) -> Result<(), Failure> {
     let mut report = gather(&world.sql, launch, u32::MAX).await?;
     let latency = verdict::against_control(&world.sql, launch).await?;
-    let outcome = Outcome::of(&args.seeded(), &report, &latency);
+    let outcome = Outcome::of(&args.seeded(), &report, &latency, Asked::of(view.partners()));
     if let Some(path) = &args.json {
         let written = verdict::Written::of(world, load, &view.account(), &outcome, &report);
         std::fs::write(path, json(&written) + "\n").map_err(|error| cannot_write(path, &error))?;

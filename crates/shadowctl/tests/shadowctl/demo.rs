@@ -20,7 +20,7 @@ async fn the_demo_finds_exactly_what_was_seeded() {
     let output = bare(&["demo", "--requests", "2000", "--rate", "200", "--json", path]).output().await.unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{out}\n{err}");
-    assert!(out.contains("found exactly the 5 seeded regressions"), "{out}");
+    assert!(out.contains("found exactly the 7 seeded regressions"), "{out}");
     assert!(!err.contains("WARN") && !err.contains("ERROR"), "{err}");
 
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();

@@ -7,7 +7,7 @@ use capture_agent::Account;
 use serde::Serialize;
 use shadow_devstack::KafkaKind;
 use shadow_record::LaunchName;
-use shadow_shop::{Fault, LoadReport, Seeded};
+use shadow_shop::{Fault, LoadReport, Partners, Seeded};
 
 use super::world::World;
 use crate::commands::devstack;
@@ -45,6 +45,22 @@ pub(super) struct Outcome {
     noise: u64,
     /// Found, but not seeded.
     unexpected: Vec<Finding>,
+    partners: Asked,
+}
+
+/// What the partners were asked.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Asked {
+    charges: u64,
+    mails: u64,
+    /// How many of them by the candidate or the control, which must reach nobody.
+    by_shadow: u64,
+}
+
+impl Asked {
+    pub(super) fn of(partners: &Partners) -> Self {
+        Self { charges: partners.charges(), mails: partners.mails(), by_shadow: partners.replayed() }
+    }
 }
 
 /// One seeded regression and how it showed.
@@ -61,7 +77,7 @@ struct Regression {
 impl Outcome {
     /// `latency` is the candidate's beside the control's, which was asked at the same moment: whatever else keeps the machine
     /// busy slows both.
-    pub(super) fn of(seeded: &[Seeded], report: &Report, latency: &[Latency]) -> Self {
+    pub(super) fn of(seeded: &[Seeded], report: &Report, latency: &[Latency], partners: Asked) -> Self {
         let found = findings(report, latency);
         let mut unexpected: BTreeSet<&Finding> = found.keys().collect();
         let mut regressions = Vec::new();
@@ -80,9 +96,9 @@ impl Outcome {
         }
         let unexpected: Vec<Finding> = unexpected.into_iter().cloned().collect();
         let complete = regressions.iter().all(|regression| regression.missing.is_empty());
-        let as_expected = complete && unexpected.is_empty() && report.ledger.balanced == 1;
+        let as_expected = complete && unexpected.is_empty() && report.ledger.balanced == 1 && partners.by_shadow == 0;
         let noise = report.match_rate.iter().map(|route| route.noise).sum();
-        Self { as_expected, regressions, noise, unexpected }
+        Self { as_expected, regressions, noise, unexpected, partners }
     }
 
     pub(super) fn render(&self) -> String {
@@ -103,6 +119,13 @@ impl Outcome {
             let Finding { route, place, kind, transition } = finding;
             text.push_str(&format!("{word}: {route}  {place}  {kind}  {transition}\n"));
         }
+        let Asked { charges, mails, by_shadow } = self.partners;
+        let by_shadow = if by_shadow == 0 { "none".to_owned() } else { format!("{} OF THEM", count(by_shadow)) };
+        text.push_str(&format!(
+            "the partners were asked for {} charges and {} mails, {by_shadow} by the shadow\n",
+            count(charges),
+            count(mails)
+        ));
         match self.regressions.len() {
             _ if !self.as_expected => {}
             0 => text.push_str("nothing was seeded and nothing was found\n"),

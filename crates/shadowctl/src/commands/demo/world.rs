@@ -19,6 +19,8 @@ use crate::sql::{ClickHouseArgs, Sql};
 
 /// Partitions of the captured topic: enough that ordering across partitions is never accidental.
 pub(super) const PARTITIONS: i32 = 4;
+/// What keeps the candidate and the control from anything real.
+const ISOLATION: &str = "the shop stores nothing, and its outbound calls end in the stub";
 /// Where the tables are made.
 const DATABASE: &str = "shadow";
 
@@ -44,7 +46,7 @@ impl World {
         let clickhouse_url: Url = stack.clickhouse_url().parse().map_err(|error| {
             Failure::usage(format!("SHADOW_CLICKHOUSE_URL is not a URL: {error}"), "write http://host:8123")
         })?;
-        let clickhouse = ClickHouseArgs { clickhouse_url, clickhouse_database: DATABASE.to_owned() };
+        let clickhouse = ClickHouseArgs { clickhouse_url, clickhouse_ca: None, clickhouse_database: DATABASE.to_owned() };
         let suffix = match stack.kafka_kind() {
             // Servers that others use too: every demo is a service of its own there.
             KafkaKind::External => format!("-{}", Timestamp::now().micros() / 1_000_000),
@@ -63,6 +65,7 @@ impl World {
         };
         std::fs::write(world.masking_rules(), shadow_shop::MASKING_RULES).map_err(Failure::internal)?;
         std::fs::write(world.comparison_rules(), shadow_shop::COMPARISON_RULES).map_err(Failure::internal)?;
+        std::fs::write(world.stub_rules(), shadow_shop::STUB_RULES).map_err(Failure::internal)?;
         schema::apply(&world.sql).await?;
         world.create_topics(stack).await?;
         Ok(world)
@@ -78,7 +81,7 @@ impl World {
         for shared in [topics::CONTROL, topics::STATUS, topics::DEAD_LETTER] {
             stack.create_topic(shared, 1, &[]).await?;
         }
-        for topic in [captured, topics::replayed(&self.service, &self.launch)] {
+        for topic in [captured, topics::replayed(&self.service, &self.launch), topics::effects(&self.service)] {
             stack.create_topic(&topic, PARTITIONS, &[]).await?;
         }
         Ok(())
@@ -90,6 +93,10 @@ impl World {
 
     fn comparison_rules(&self) -> PathBuf {
         self.files.path().join("comparison.toml")
+    }
+
+    pub(super) fn stub_rules(&self) -> PathBuf {
+        self.files.path().join("stub.toml")
     }
 
     /// Creates the launch of the candidate, as `shadowctl launch create` would.
@@ -107,7 +114,7 @@ impl World {
             from: StartAt::Latest,
             rules: Some(self.comparison_rules()),
             gates: None,
-            isolation: None,
+            isolation: Some(ISOLATION.to_owned()),
             allow: Vec::new(),
             deny: Vec::new(),
             methods: Vec::new(),
@@ -132,14 +139,18 @@ impl World {
             kind => devstack::kind(kind).to_owned(),
         };
         let mut text = format!(
-            "primary    {}\nagent      {}  (send requests here)\ncandidate  {}\ncontrol    {}  (a second copy of the live build)\nKafka      {brokers}  ({broker})\n\
-             ClickHouse {url}  (database {DATABASE})\ntopics     {}, {}\n",
+            "primary    {}\nagent      {}  (send requests here; the primary's calls leave through {})\ncandidate  {}\n\
+             control    {}  (a second copy of the live build)\nstub       {}  (answers what the two call)\nKafka      {brokers}  ({broker})\n\
+             ClickHouse {url}  (database {DATABASE})\ntopics     {}, {}, {}\n",
             view.primary,
             view.agent,
+            view.egress,
             view.candidate,
             view.control,
+            view.stub,
             topics::captured(&self.service),
             topics::replayed(&self.service, &self.launch),
+            topics::effects(&self.service),
         );
         if endless {
             let url = url.as_str().trim_end_matches('/');

@@ -5,6 +5,8 @@ use crate::commands::ledger::LaunchLedger;
 use crate::commands::report::{Latency, SignatureRow};
 use crate::failure::Kind;
 
+const ASKED: Asked = Asked { charges: 9, mails: 9, by_shadow: 0 };
+
 /// A report of exactly what is seeded.
 fn report() -> Report {
     let mut report = Report { ledger: LaunchLedger { balanced: 1, ..Default::default() }, ..Default::default() };
@@ -33,7 +35,7 @@ fn report() -> Report {
 }
 
 fn outcome(report: &Report) -> Outcome {
-    Outcome::of(&shadow_shop::seeded(), report, &report.latency)
+    Outcome::of(&shadow_shop::seeded(), report, &report.latency, ASKED)
 }
 
 #[test]
@@ -76,12 +78,24 @@ fn a_finding_that_was_not_seeded_is_named() {
 #[test]
 fn nothing_may_be_found_where_nothing_was_seeded() {
     let mut report = report();
-    assert!(Outcome::of(&[], &report, &[]).verdict(Duration::ZERO).is_err());
+    assert!(Outcome::of(&[], &report, &[], ASKED).verdict(Duration::ZERO).is_err());
     report.signatures.clear();
-    assert!(Outcome::of(&[], &report, &report.latency).verdict(Duration::ZERO).is_err());
-    let clean = Outcome::of(&[], &report, &[]);
+    assert!(Outcome::of(&[], &report, &report.latency, ASKED).verdict(Duration::ZERO).is_err());
+    let clean = Outcome::of(&[], &report, &[], ASKED);
     assert!(clean.verdict(Duration::ZERO).is_ok());
-    assert_eq!(clean.render(), "nothing was seeded and nothing was found\n");
+    assert!(
+        clean.render().ends_with("none by the shadow\nnothing was seeded and nothing was found\n"),
+        "{}",
+        clean.render()
+    );
+}
+
+#[test]
+fn a_shadow_that_reached_a_partner_is_never_as_expected() {
+    let report = report();
+    let judged = Outcome::of(&shadow_shop::seeded(), &report, &report.latency, Asked { by_shadow: 1, ..ASKED });
+    assert!(judged.verdict(Duration::ZERO).is_err());
+    assert!(judged.render().contains("1 OF THEM by the shadow"), "{}", judged.render());
 }
 
 #[test]
