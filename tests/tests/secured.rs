@@ -8,6 +8,7 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use shadow_devstack::{Devstack, KafkaChoice, KafkaSecurity, LAUNCHER_ARG};
@@ -92,6 +93,53 @@ fn by_password(stack: &Devstack, pki: &Pki, user: &str, password: &Path) -> Stri
     )
 }
 
+/// TLS in front of ClickHouse: the embedded server can speak none itself.
+struct TlsFront {
+    process: Child,
+    url: String,
+}
+
+impl TlsFront {
+    fn start(stack: &Devstack, pki: &Pki) -> Self {
+        let (certificate, key) = pki.issue("clickhouse", &["127.0.0.1"]);
+        let (certificate, key) = (pki.file("clickhouse.pem", &certificate), pki.file("clickhouse-key.pem", &key));
+        let listen = format!("127.0.0.1:{}", free_port());
+        let (folder, upstream) = (pki.folder.path().display(), stack.clickhouse_url());
+        let config = format!(
+            "daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr;
+             events {{}}
+             http {{
+                 access_log off; client_max_body_size 0; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+                 fastcgi_temp_path {folder}/1; uwsgi_temp_path {folder}/2; scgi_temp_path {folder}/3;
+                 server {{
+                     listen {listen} ssl;
+                     ssl_certificate {}; ssl_certificate_key {};
+                     location / {{ proxy_pass {upstream}; proxy_http_version 1.1; }}
+                 }}
+             }}",
+            certificate.display(),
+            key.display(),
+        );
+        let config = pki.file("nginx.conf", &config);
+        let nginx = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists());
+        let process = Command::new(nginx.expect("nginx (Debian's nginx-light) is installed"))
+            .arg("-c")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { process, url: format!("https://{listen}") }
+    }
+}
+
+impl Drop for TlsFront {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
 /// Runs shadowctl as its operator, who has the database to himself.
 async fn shadowctl(stack: &Devstack, pki: &Pki, password: &Path, args: &[&str]) -> std::process::Output {
     tokio::process::Command::new(BINARY)
@@ -128,7 +176,15 @@ async fn every_service_works_with_the_documented_rights_and_nobody_gets_in_witho
     let pki = Pki::generate();
     let stack = secured(&pki).await;
     let password = pki.file("password", &PASSWORD.replace(' ', "-"));
-    must(&stack, &pki, &password, &["schema", "apply"]).await;
+    let front = TlsFront::start(&stack, &pki);
+    let untrusted = shadowctl(&stack, &pki, &password, &["schema", "apply", "--clickhouse-url", &front.url]).await;
+    assert!(!untrusted.status.success(), "its authority is not known");
+    let ca = pki.ca_file().display().to_string();
+    until("TLS before ClickHouse", || async {
+        let args = ["schema", "apply", "--clickhouse-url", &front.url, "--clickhouse-ca", &ca];
+        shadowctl(&stack, &pki, &password, &args).await.status.success().then_some(())
+    })
+    .await;
 
     // The agent comes with a certificate, the others with a password.
     let (certificate, key) = pki.issue("shadow-agent", &[]);
@@ -156,8 +212,8 @@ async fn every_service_works_with_the_documented_rights_and_nobody_gets_in_witho
     let comparator = Service::start(
         "comparator",
         &format!(
-            "[clickhouse]\nurl = \"{}\"\nuser = \"comparator\"\npassword = {{ file = {:?} }}\n{as_comparator}",
-            stack.clickhouse_url(),
+            "[clickhouse]\nurl = \"{}\"\nca = {ca:?}\nuser = \"comparator\"\npassword = {{ file = {:?} }}\n{as_comparator}",
+            front.url,
             pki.file("clickhouse", "insert-only"),
         ),
     )

@@ -1,8 +1,9 @@
 //! Asking ClickHouse. Answers come as one JSON object a row, so that a command names only the columns it shows.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clickhouse::Client;
+use comparator::authorities::{self, Authorities};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shadow_runtime::Secret;
@@ -24,6 +25,10 @@ pub(crate) struct ClickHouseArgs {
         default_value = "http://127.0.0.1:8123"
     )]
     pub(crate) clickhouse_url: Url,
+
+    /// PEM file with the authorities that sign ClickHouse's certificate
+    #[arg(long, global = true, value_name = "FILE", env = "SHADOW_CLICKHOUSE_CA")]
+    pub(crate) clickhouse_ca: Option<PathBuf>,
 
     /// The database that holds Shadowline's tables
     #[arg(long, global = true, value_name = "NAME", env = "SHADOW_CLICKHOUSE_DATABASE", default_value = "shadow")]
@@ -53,7 +58,10 @@ impl Sql {
                 "set SHADOW_CLICKHOUSE_USER and SHADOW_CLICKHOUSE_PASSWORD (or ..._FILE) instead",
             ));
         }
-        let mut client = Client::default()
+        let authorities = args.clickhouse_ca.clone().map(Authorities::try_from).transpose();
+        let authorities = authorities
+            .map_err(|error| Failure::usage(error.to_string(), "check --clickhouse-ca or SHADOW_CLICKHOUSE_CA"))?;
+        let mut client = authorities::client(authorities.as_ref())
             .with_url(url.as_str())
             // Numbers as numbers, and no half an answer when a query fails on its way.
             .with_setting("output_format_json_quote_64bit_integers", "0")
