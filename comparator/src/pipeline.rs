@@ -23,7 +23,8 @@ use std::time::Duration;
 
 use shadow_control::{ControlState, Launch};
 use shadow_kafka::{Admin, Consumed, Event, FetchLimits, GroupConsumer, KafkaError, Start, Started, TopicPartition};
-use shadow_record::{CapturedExchange, DeadLetterReason, decode, topics};
+use shadow_record::{CapturedExchange, DeadLetterReason, Timestamp, decode, topics};
+use shadow_runtime::telemetry::traces;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,7 @@ mod flush;
 mod settling;
 mod spoken;
 mod storing;
+mod trace;
 
 use flush::{NOT_WRITTEN, Progress};
 use settling::{Effects, Unsettled};
@@ -363,8 +365,10 @@ impl Pipeline {
         let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
         let launch = self.launch.name.as_str();
         for settled in join.take_settled() {
+            let began = traces::on().then(Timestamp::now);
             match self.classifier.classify(number, settled) {
                 Classified::Exchange(row, served) => {
+                    trace::compared(&row, began);
                     self.shared.metrics.settled(launch, row.outcome, row.result, 1);
                     self.pending_bytes += row.weight();
                     self.unsettled.extend(served.map(|served| (self.pending.exchanges.len(), served)));

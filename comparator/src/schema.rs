@@ -6,6 +6,8 @@
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
+mod cluster;
+
 /// Every migration in order, first of the tables, then of the views: its name and its statements, each ending with a semicolon
 /// at the end of a line.
 pub const MIGRATIONS: &[(&str, &str)] = &[
@@ -51,11 +53,20 @@ struct Applied {
     checksum: u64,
 }
 
-/// Creates `database` and brings its tables and views up to date. Gives the names of the migrations that were run.
+/// The statements of a migration, in order, as a server runs them: one that stands alone, or each node of `cluster`.
+pub fn statements_for(text: &str, cluster: Option<&str>, database: &str) -> Vec<String> {
+    match cluster {
+        None => statements(text).map(str::to_owned).collect(),
+        Some(name) => statements(text).flat_map(|statement| cluster::on_cluster(statement, name, database)).collect(),
+    }
+}
+
+/// Creates `database` and brings its tables and views up to date. Gives the names of the migrations that were run. With `cluster`, the server is
+/// one node of it, and every node is to be brought up to date in the same way.
 ///
 /// # Errors
 /// [`SchemaError`] with the statement that failed; what was applied before it stays.
-pub async fn apply(client: &Client, database: &str) -> Result<Vec<&'static str>, SchemaError> {
+pub async fn apply(client: &Client, database: &str, cluster: Option<&str>) -> Result<Vec<&'static str>, SchemaError> {
     let of = |migration, number| move |source| SchemaError { migration, number, source };
     let create = format!("CREATE DATABASE IF NOT EXISTS `{}`", database.replace('`', "``"));
     execute(&client.clone().with_database("default"), &create).await.map_err(of("database", 1))?;
@@ -69,7 +80,7 @@ pub async fn apply(client: &Client, database: &str) -> Result<Vec<&'static str>,
         if applied.is_empty() && done.iter().any(|d| d.name == migration && d.checksum == checksum) {
             continue;
         }
-        for (index, statement) in statements(text).enumerate() {
+        for (index, statement) in statements_for(text, cluster, database).iter().enumerate() {
             execute(&client, statement).await.map_err(of(migration, index + 1))?;
         }
         let record = format!("INSERT INTO schema_migrations (name, checksum) VALUES ('{migration}', {checksum})");

@@ -91,8 +91,12 @@ impl Store {
     /// A store; nothing is connected yet.
     pub fn new(config: &ClickHouseConfig, metrics: Metrics) -> Self {
         // A batch spans as many days as were captured: refused for that, it would be refused whenever it is tried again.
-        let client =
-            config.client().with_setting("async_insert", "0").with_setting("max_partitions_per_insert_block", "0");
+        let client = config
+            .client()
+            .with_setting("async_insert", "0")
+            .with_setting("max_partitions_per_insert_block", "0")
+            // On a cluster: stored is what the shards have, not what a node means to send them.
+            .with_setting("distributed_foreground_insert", "1");
         Self { client, url: config.url.to_string(), database: config.database.clone(), metrics }
     }
 

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "clickhouse/cluster.rs"]
+mod cluster;
 #[path = "clickhouse/effects.rs"]
 mod effects;
 #[path = "clickhouse/forwarder.rs"]
@@ -12,6 +14,8 @@ mod forwarder;
 mod noise;
 #[path = "clickhouse/pipeline.rs"]
 mod pipeline;
+#[path = "clickhouse/settle.rs"]
+mod settle;
 #[path = "clickhouse/stack.rs"]
 mod stack;
 mod support;
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         views::inserting_is_the_only_right_the_store_needs,
         views::a_missing_table_is_explained_with_its_remedy,
         views::rows_are_kept_until_clickhouse_is_back,
+        cluster::every_view_says_of_two_shards_what_it_says_of_one_server,
         views::a_database_of_the_version_before_is_brought_up_to_date_with_its_rows,
         noise::what_flaps_on_the_control_is_no_fault_and_what_only_the_candidate_shows_is,
         noise::flaps_that_the_control_did_not_see_stay_undecided,
@@ -71,6 +76,10 @@ fn main() -> ExitCode {
         pipeline::every_change_of_the_control_topic_is_written_down_once,
         pipeline::a_comparator_that_dies_again_and_again_leaves_no_hole_and_no_double,
         pipeline::clickhouse_away_midway_loses_nothing,
+        settle::an_exchange_says_how_its_calls_compare,
+        settle::dying_while_calls_settle_changes_no_row,
+        settle::a_service_without_calls_waits_for_none,
+        settle::a_stop_waits_for_no_calls_and_loses_nothing,
     ];
     let by_hand = stack.clone();
     let exchanges = move || Ok(by_hand.run(noise::what_each_view_takes_over_a_million_exchanges));

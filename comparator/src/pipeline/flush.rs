@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use shadow_kafka::{GroupConsumer, TopicPartition};
 use shadow_record::Timestamp;
+use shadow_runtime::telemetry::traces;
 use tokio_util::sync::CancellationToken;
 
 use super::settling::{Effects, Unsettled};
+use super::trace;
 use crate::shared::Shared;
 use crate::store::{Batch, WatermarkRow};
 
@@ -48,6 +50,7 @@ impl Flush {
     /// that has rows. Then stores the rows, then the progress they make, then commits. Dropping it is what ends it early, and then nothing that
     /// is not stored was committed. `None` when it was given up before anything was stored.
     pub(super) async fn run(mut self, consumer: &GroupConsumer) -> Option<Vec<Progress>> {
+        let began = traces::on().then(Timestamp::now);
         let unsettled = std::mem::take(&mut self.unsettled);
         if let Some(effects) = self.effects.as_ref().filter(|_| !unsettled.is_empty())
             && !effects.settle(&mut self.batch.exchanges, unsettled, &self.hurry).await
@@ -59,6 +62,7 @@ impl Flush {
         let watermarks = taken_over.map(|progress| self.watermark(progress, progress.begun)).collect();
         self.shared.store.insert_until_stored(&Batch { watermarks, ..Batch::default() }, &never).await;
         self.shared.store.insert_until_stored(&self.batch, &never).await;
+        trace::stored(&self.batch.exchanges, began);
         for progress in &mut self.progress {
             let at = TopicPartition { topic: self.captured.clone(), partition: progress.partition };
             // Only how much is pending rests on it, so an old one will do while the broker is away.

@@ -55,7 +55,7 @@ impl Place {
         let url = servers.clickhouse_url().parse().unwrap();
         let clickhouse = ClickHouseConfig { url, database, ..ClickHouseConfig::default() };
         let client = clickhouse.client();
-        schema::apply(&client, &clickhouse.database).await.unwrap();
+        schema::apply(&client, &clickhouse.database, None).await.unwrap();
         let store = Store::new(&clickhouse, Metrics::default());
         Self { client, store, brokers: servers.brokers().to_owned(), clickhouse }
     }

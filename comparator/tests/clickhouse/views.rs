@@ -144,10 +144,10 @@ fn agent(epoch: i64, sequence: i64, state: &'static str, counters: &[(&str, i64)
 pub(crate) async fn applying_the_schema_twice_changes_nothing(place: Place) {
     place.store.insert(&world()).await.unwrap();
     let before = place.views().await;
-    let again = schema::apply(&place.client, &place.clickhouse.database).await.unwrap();
+    let again = schema::apply(&place.client, &place.clickhouse.database, None).await.unwrap();
     assert!(again.is_empty(), "{again:?}");
     place.query("TRUNCATE TABLE schema_migrations").await;
-    let again = schema::apply(&place.client, &place.clickhouse.database).await.unwrap();
+    let again = schema::apply(&place.client, &place.clickhouse.database, None).await.unwrap();
     assert_eq!(again.len(), schema::MIGRATIONS.len(), "every statement may be run again");
     assert_eq!(place.views().await, before);
 }
@@ -388,7 +388,7 @@ pub(crate) async fn a_database_of_the_version_before_is_brought_up_to_date_with_
         .await;
     let dropped = "ALTER TABLE schema_migrations DELETE WHERE name > '0001_tables' SETTINGS mutations_sync = 2";
     place.query(dropped).await;
-    let applied = schema::apply(&place.client, &place.clickhouse.database).await.unwrap();
+    let applied = schema::apply(&place.client, &place.clickhouse.database, None).await.unwrap();
     assert_eq!(applied.len(), schema::MIGRATIONS.len() - 1);
     let found = "SELECT place, standing, pairs FROM signatures WHERE launch = 'old' ORDER BY place";
     assert_eq!(place.query(found).await, "$.a\tundecided\t0\n$.b\tundecided\t0\n");
