@@ -15,10 +15,42 @@ pub struct Evidence {
     pub state: State,
     /// Versions of the comparison rules that decided any row.
     pub rules_versions: u64,
+    /// What the versions asked of others.
+    pub effects: EffectEvidence,
     /// All routes together, and requests without a route.
     pub launch: ScopeEvidence,
     /// Each route of which a request was captured, whether any was sent or not, in any order.
     pub routes: Vec<(String, ScopeEvidence)>,
+}
+
+/// Of which requests the outbound calls were compared. Those that differ count as differing requests; this tells what was not looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EffectEvidence {
+    /// Requests of which both sides' calls were compared.
+    pub compared: u64,
+    /// Requests of which they could not be, by reason, most frequent first.
+    pub incomparable: Vec<(String, u64)>,
+    /// Calls of the candidate that were recorded.
+    pub recorded: u64,
+    /// Of those, the ones that cannot be said to belong to any request.
+    pub uncorrelated: u64,
+}
+
+impl EffectEvidence {
+    /// Requests of which calls could not be compared.
+    pub(crate) fn not_compared(&self) -> u64 {
+        self.incomparable.iter().map(|(_, requests)| requests).sum()
+    }
+
+    /// Whether the candidate made calls, and nobody compared any.
+    pub(crate) fn ignored(&self) -> bool {
+        self.recorded > self.uncorrelated && self.compared + self.not_compared() == 0
+    }
+
+    /// Whether there are calls about which nothing can be said.
+    pub(crate) fn incomplete(&self) -> bool {
+        self.not_compared() > 0 || self.uncorrelated > 0 || self.ignored()
+    }
 }
 
 /// Where a launch stands.

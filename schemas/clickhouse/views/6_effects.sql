@@ -95,60 +95,105 @@ FROM placed;
 -- destination, method and route belong together, first those with equal content, then the rest in their order. standing is equal or different by
 -- what was recorded (what the comparison rules forgive is different here; what differs under them stands in differences), missing or
 -- additional where a call stands alone, and unknown where it does but nobody can say that the other side made none: mail, of which the
--- primary's is never recorded, a destination to which the primary had a tunnel, and exchanges that are incomparable for that reason.
+-- primary's is never recorded, destinations that the primary reaches through tunnels, and exchanges that are incomparable for that reason.
 CREATE OR REPLACE VIEW effects_by_exchange AS
 WITH
+    -- Stands for no amount: aggregates leave nulls out.
+    toDecimal64(-900000000000000, 4) AS none,
     grouped AS
     (
         SELECT
-            launch, service, route, partition, captured_offset, request_id, captured_at, effects_result, effects_reason, destination, method, effect_route,
-            arraySort(c -> (c.1, c.2, c.3, c.4), groupArrayIf((at, instance, epoch, sequence, cityHash64(query, body), query, body, status, answer, amount, currency, decision, intent), side = 'primary')) AS p_all,
-            arraySort(c -> (c.1, c.2, c.3, c.4), groupArrayIf((at, instance, epoch, sequence, cityHash64(query, body), query, body, status, answer, amount, currency, decision, intent), side = 'candidate')) AS c_all,
-            arrayFilter((c, n) -> n = 1, p_all, arrayEnumerateUniq(arrayMap(c -> c.13, p_all))) AS p,
-            arrayFilter((c, n) -> n = 1, c_all, arrayEnumerateUniq(arrayMap(c -> c.13, c_all))) AS c
-        FROM correlated_effects
-        WHERE intent != 0 AND side IN ('primary', 'candidate')
-        GROUP BY launch, service, route, partition, captured_offset, request_id, captured_at, effects_result, effects_reason, destination, method, effect_route
+            e.launch AS launch,
+            e.partition AS partition,
+            e.captured_offset AS captured_offset,
+            e.request_id AS request_id,
+            e.destination AS destination,
+            e.method AS method,
+            e.effect_route AS effect_route,
+            any(e.service) AS service,
+            any(e.route) AS route,
+            any(e.captured_at) AS captured_at,
+            any(e.effects_result) AS effects_result,
+            any(e.effects_reason) AS effects_reason,
+            groupArrayIf(toInt128(toUnixTimestamp64Micro(e.at)) * 4294967296 + e.sequence % 4294967296, e.side = 'primary') AS p_key,
+            groupArrayIf(e.at, e.side = 'primary') AS p_at,
+            groupArrayIf(e.intent, e.side = 'primary') AS p_intent,
+            groupArrayIf(cityHash64(e.query, e.body), e.side = 'primary') AS p_content,
+            groupArrayIf(e.query, e.side = 'primary') AS p_query,
+            groupArrayIf(e.body, e.side = 'primary') AS p_body,
+            groupArrayIf(ifNull(e.status, 0), e.side = 'primary') AS p_status,
+            groupArrayIf(e.answer, e.side = 'primary') AS p_answer,
+            groupArrayIf(ifNull(e.amount, none), e.side = 'primary') AS p_amount,
+            groupArrayIf(e.currency, e.side = 'primary') AS p_currency,
+            groupArrayIf(toInt128(toUnixTimestamp64Micro(e.at)) * 4294967296 + e.sequence % 4294967296, e.side = 'candidate') AS c_key,
+            groupArrayIf(e.at, e.side = 'candidate') AS c_at,
+            groupArrayIf(e.intent, e.side = 'candidate') AS c_intent,
+            groupArrayIf(cityHash64(e.query, e.body), e.side = 'candidate') AS c_content,
+            groupArrayIf(e.query, e.side = 'candidate') AS c_query,
+            groupArrayIf(e.body, e.side = 'candidate') AS c_body,
+            groupArrayIf(ifNull(e.status, 0), e.side = 'candidate') AS c_status,
+            groupArrayIf(e.answer, e.side = 'candidate') AS c_answer,
+            groupArrayIf(ifNull(e.amount, none), e.side = 'candidate') AS c_amount,
+            groupArrayIf(e.currency, e.side = 'candidate') AS c_currency,
+            groupArrayIf(e.decision, e.side = 'candidate') AS c_decision
+        FROM correlated_effects AS e
+        WHERE e.intent != 0 AND e.side IN ('primary', 'candidate')
+        GROUP BY launch, partition, captured_offset, request_id, destination, method, effect_route
     ),
+    -- Places in the arrays: in order, each intent once; then the n-th call of a content with the n-th of the other side, then the rest.
     paired AS
     (
         SELECT
-            * EXCEPT (p, c, p_all, c_all),
-            max(method = 'CONNECT' AND notEmpty(p)) OVER (PARTITION BY launch, service, partition, captured_offset, request_id, destination) AS tunnelled,
-            arrayMap(x -> x.5, p) AS p_contents,
-            arrayMap(x -> x.5, c) AS c_contents,
-            arrayZip(p_contents, arrayEnumerateUniq(p_contents)) AS p_keys,
-            arrayZip(c_contents, arrayEnumerateUniq(c_contents)) AS c_keys,
-            arrayFilter(k -> has(c_keys, k), p_keys) AS both,
-            arrayFilter((x, k) -> NOT has(both, k), p, p_keys) AS p_rest,
-            arrayFilter((x, k) -> NOT has(both, k), c, c_keys) AS c_rest,
+            *,
+            arraySort(i -> p_key[i], arrayEnumerate(p_key)) AS p_sorted,
+            arraySort(i -> c_key[i], arrayEnumerate(c_key)) AS c_sorted,
+            arrayFilter((i, n) -> n = 1, p_sorted, arrayEnumerateUniq(arrayMap(i -> p_intent[i], p_sorted))) AS p_calls,
+            arrayFilter((i, n) -> n = 1, c_sorted, arrayEnumerateUniq(arrayMap(i -> c_intent[i], c_sorted))) AS c_calls,
+            arrayMap(i -> p_content[i], p_calls) AS p_contents,
+            arrayMap(i -> c_content[i], c_calls) AS c_contents,
+            arrayZip(p_contents, arrayEnumerateUniq(p_contents)) AS p_nth,
+            arrayZip(c_contents, arrayEnumerateUniq(c_contents)) AS c_nth,
+            arrayFilter(k -> has(c_nth, k), p_nth) AS both,
+            arrayFilter((i, k) -> NOT has(both, k), p_calls, p_nth) AS p_rest,
+            arrayFilter((i, k) -> NOT has(both, k), c_calls, c_nth) AS c_rest,
             arrayConcat(
-                arrayMap(k -> (1, 1, p[indexOf(p_keys, k)], c[indexOf(c_keys, k)]), both),
-                arrayMap(i -> (i <= length(p_rest), i <= length(c_rest), p_rest[i], c_rest[i]), range(1, 1 + greatest(length(p_rest), length(c_rest))))) AS pairs
+                arrayMap(k -> (p_calls[indexOf(p_nth, k)], c_calls[indexOf(c_nth, k)]), both),
+                arrayMap(i -> (p_rest[i], c_rest[i]), range(1, 1 + greatest(length(p_rest), length(c_rest))))) AS pairs
         FROM grouped
     )
 SELECT
-    launch, service, route, partition, captured_offset, request_id, captured_at, effects_result, effects_reason, destination, method, effect_route,
+    launch,
+    service,
+    route,
+    partition,
+    captured_offset,
+    request_id,
+    captured_at,
+    effects_result,
+    effects_reason,
+    destination,
+    method,
+    effect_route,
     multiIf(
-        pair.1 AND pair.2, if(pair.3.5 = pair.4.5, 'equal', 'different'),
+        pair.1 > 0 AND pair.2 > 0, if(p_content[pair.1] = c_content[pair.2], 'equal', 'different'),
         method IN ('MAIL', 'CONNECT') OR effects_reason IN ('uncorrelated', 'forgotten'), 'unknown',
-        pair.1, 'missing',
-        tunnelled OR effects_reason = 'not_recorded', 'unknown',
+        pair.1 > 0, 'missing',
+        effects_reason = 'not_recorded' OR (service, destination) IN (SELECT service, destination FROM effects WHERE side = 'primary' AND method = 'CONNECT'), 'unknown',
         'additional') AS standing,
-    if(pair.1, pair.3.1, NULL) AS primary_at,
-    if(pair.2, pair.4.1, NULL) AS candidate_at,
-    pair.3.6 AS primary_query,
-    pair.4.6 AS candidate_query,
-    pair.3.7 AS primary_body,
-    pair.4.7 AS candidate_body,
-    pair.3.8 AS primary_status,
-    pair.4.8 AS candidate_status,
-    pair.3.9 AS primary_answer,
-    pair.4.9 AS candidate_answer,
-    pair.3.10 AS primary_amount,
-    pair.4.10 AS candidate_amount,
-    if(pair.3.11 != '', pair.3.11, pair.4.11) AS currency,
-    pair.4.12 AS candidate_decision
+    if(pair.1 > 0, p_at[pair.1], NULL) AS primary_at,
+    if(pair.2 > 0, c_at[pair.2], NULL) AS candidate_at,
+    p_query[pair.1] AS primary_query,
+    c_query[pair.2] AS candidate_query,
+    p_body[pair.1] AS primary_body,
+    c_body[pair.2] AS candidate_body,
+    nullIf(p_status[pair.1], 0) AS primary_status,
+    nullIf(c_status[pair.2], 0) AS candidate_status,
+    p_answer[pair.1] AS primary_answer,
+    c_answer[pair.2] AS candidate_answer,
+    if(pair.1 > 0, nullIf(p_amount[pair.1], none), NULL) AS primary_amount,
+    if(pair.2 > 0, nullIf(c_amount[pair.2], none), NULL) AS candidate_amount,
+    if(pair.1 > 0, p_currency[pair.1], c_currency[pair.2]) AS currency,
+    c_decision[pair.2] AS candidate_decision
 FROM paired
 ARRAY JOIN pairs AS pair;
 

@@ -2,7 +2,7 @@
 
 use super::words::{count, percent, plural};
 use super::{Decision, GateResult, Lacking, Needed};
-use crate::evidence::{Evidence, State};
+use crate::evidence::{EffectEvidence, Evidence, State};
 use crate::gates::Gates;
 
 /// What forbids a pass whatever the gates say.
@@ -48,12 +48,39 @@ pub(super) fn notes(gates: &Gates, evidence: &Evidence, unseen: &[&str]) -> Vec<
         let versions = evidence.rules_versions;
         notes.push(format!("Answers were compared under {versions} versions of the rules; this verdict mixes them."));
     }
+    notes.extend(effects(&evidence.effects));
     if let Some(control) = evidence.launch.control {
         if control.asked == 0 {
             notes.push("The control got no request yet, so no difference is known to be noise or a fault.".to_owned());
         } else if control.failed == control.asked {
             notes.push(format!("The control answered none of its {} requests.", count(control.asked)));
         }
+    }
+    notes
+}
+
+/// Which outbound calls were compared with nothing.
+fn effects(effects: &EffectEvidence) -> Vec<String> {
+    let mut notes = Vec::new();
+    let (compared, not_compared) = (count(effects.compared), effects.not_compared());
+    if not_compared > 0 {
+        let why: Vec<String> =
+            effects.incomparable.iter().map(|(reason, requests)| format!("{reason} {}", count(*requests))).collect();
+        notes.push(format!(
+            "Outbound calls were compared for {compared} requests and could not be for {} ({}): about those nothing is said.",
+            count(not_compared),
+            why.join(", ")
+        ));
+    }
+    if effects.uncorrelated > 0 {
+        let calls = count(effects.uncorrelated);
+        notes.push(format!(
+            "Outbound calls of the candidate that told of no request, and were compared with nothing: {calls}."
+        ));
+    }
+    if effects.ignored() {
+        let calls = count(effects.recorded);
+        notes.push(format!("Outbound calls of the candidate were recorded ({calls}), and none was compared."));
     }
     notes
 }
@@ -94,13 +121,16 @@ pub(super) fn reason(
         }
         Decision::Pass => {
             let optional: Vec<&Lacking> = lacking.iter().filter(|route| !route.required).collect();
-            let all = format!("All {} pass", plural(required, "required gate"));
-            if optional.is_empty() {
-                return format!("{all}.");
+            let mut text = format!("All {} pass", plural(required, "required gate"));
+            if !optional.is_empty() {
+                let share: f64 = optional.iter().map(|route| route.share).sum();
+                let routes = plural(optional.len(), "route");
+                text.push_str(&format!("; {routes} with {} of the traffic could not be judged", percent(share)));
             }
-            let share: f64 = optional.iter().map(|route| route.share).sum();
-            let routes = plural(optional.len(), "route");
-            format!("{all}; {routes} with {} of the traffic could not be judged.", percent(share))
+            if evidence.effects.incomplete() {
+                text.push_str("; not all outbound calls could be compared");
+            }
+            format!("{text}.")
         }
         Decision::Insufficient if evidence.captured == 0 || evidence.balanced.is_none() => {
             "Nothing of this launch was accounted for yet.".to_owned()

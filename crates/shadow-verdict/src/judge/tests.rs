@@ -1,5 +1,5 @@
 use super::*;
-use crate::evidence::{ClassCounts, ControlEvidence, Latencies, Pairs, Reference, Scores, State};
+use crate::evidence::{ClassCounts, ControlEvidence, EffectEvidence, Latencies, Pairs, Reference, Scores, State};
 use crate::ranks::{Ranked, Wanted};
 
 /// A route that answers as the primary does, but for `differing`, `errors` and a latency so many times the primary's.
@@ -544,4 +544,28 @@ fn among_thousands_of_routes_only_required_ones_are_told_what_they_need() {
     assert_eq!((small.required, small.needed), (false, Needed::NotForeseen));
     assert!(small.reason.ends_with("is plausible."), "{}", small.reason);
     assert_eq!(gate(&verdict, Some("GET /7"), "p50_ratio").needed, Needed::NotForeseen);
+}
+
+#[test]
+fn a_pass_says_when_outbound_calls_were_not_compared() {
+    let gates = Gates::default();
+    let good = launch(&gates, &[("GET /a", 50_000, 0, 0, 1.0)]);
+    let of = |effects| judge(&gates, &Evidence { effects, ..good.clone() });
+    let compared = EffectEvidence { compared: 400, recorded: 500, ..EffectEvidence::default() };
+    let verdict = of(compared.clone());
+    assert_eq!((verdict.reason.as_str(), verdict.notes.len()), ("All 9 required gates pass.", 0));
+    let incomparable = vec![("uncorrelated".to_owned(), 20), ("not_recorded".to_owned(), 11)];
+    let verdict = of(EffectEvidence { incomparable, uncorrelated: 57, ..compared });
+    assert_eq!(verdict.decision, Decision::Pass);
+    assert_eq!(verdict.reason, "All 9 required gates pass; not all outbound calls could be compared.");
+    assert_eq!(
+        verdict.notes,
+        [
+            "Outbound calls were compared for 400 requests and could not be for 31 (uncorrelated 20, not_recorded 11): about those \
+             nothing is said.",
+            "Outbound calls of the candidate that told of no request, and were compared with nothing: 57.",
+        ]
+    );
+    let verdict = of(EffectEvidence { recorded: 12, ..EffectEvidence::default() });
+    assert_eq!(verdict.notes, ["Outbound calls of the candidate were recorded (12), and none was compared."]);
 }

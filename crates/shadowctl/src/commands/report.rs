@@ -14,7 +14,7 @@ use shadow_record::LaunchName;
 
 use super::ledger::LaunchLedger;
 use super::noise::NoiseRow;
-use super::verdict;
+use super::verdict::{self, effects::Effects};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::sql::Sql;
@@ -71,6 +71,8 @@ pub(crate) struct Report {
     pub(crate) unused_rules: Vec<String>,
     pub(crate) trend: Vec<TrendRow>,
     pub(crate) agreement: Vec<Agreement>,
+    /// Of how many exchanges the outbound calls were compared.
+    pub(crate) effects: Effects,
 }
 
 /// The launch as the comparator knows it.

@@ -1,5 +1,6 @@
 //! `shadowctl verdict`: whether a candidate may go live. Asks ClickHouse for the evidence, the pure `shadow-verdict` judges it.
 
+pub(crate) mod effects;
 mod evidence;
 pub(crate) mod render;
 #[cfg(test)]
@@ -47,6 +48,8 @@ pub(crate) struct Answer {
     pub(crate) reference: Reference,
     /// Where the launch stands.
     pub(crate) state: State,
+    /// Of how many exchanges the outbound calls were compared.
+    pub(crate) effects: effects::Effects,
     #[serde(flatten)]
     pub(crate) verdict: Verdict,
 }
@@ -138,8 +141,11 @@ pub(crate) async fn gather(sql: &Sql, name: &LaunchName, gates: Option<Gates>) -
         None => (Gates::parse(&launch.gates).map_err(unreadable)?, GatesFrom::Launch),
     };
     let reference = if launch.control.is_empty() { Reference::Primary } else { Reference::Control };
-    let evidence = evidence::gather(sql, name, &gates, reference, state).await?;
-    Ok(Answer { launch: name.to_string(), gates_from, reference, state, verdict: judge(&gates, &evidence) })
+    let (mut evidence, effects) =
+        tokio::try_join!(evidence::gather(sql, name, &gates, reference, state), effects::gather(sql, name))?;
+    evidence.effects = effects.evidence();
+    let verdict = judge(&gates, &evidence);
+    Ok(Answer { launch: name.to_string(), gates_from, reference, state, effects, verdict })
 }
 
 fn unreadable(error: shadow_verdict::GatesError) -> Failure {

@@ -401,3 +401,60 @@ async fn a_report_is_one_page_that_holds_everything_it_shows() {
     let refused = run(stack, &nowhere).await;
     assert!(refused.code == 64 && refused.err.contains("/nowhere/report.html"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn outbound_calls_that_nobody_could_compare_are_said_wherever_the_launch_is_judged() {
+    let Some(stack) = stack().await else { return };
+    let rows = Rows::new(stack, "verdict_calls").await;
+    let called = [
+        ("effects_result", "multiIf(number % 10 = 0, 'incomparable', number % 10 = 1, 'matched', '')"),
+        ("effects_reason", "multiIf(number % 100 = 0, 'uncorrelated', number % 10 = 0, 'not_recorded', '')"),
+        ("primary_effects", "number % 10 = 1"),
+        ("candidate_effects", "number % 10 < 2"),
+        ("sent_at", "toDateTime64('2026-01-31 12:00:01', 6) + number"),
+    ];
+    rows.launch("calling", "", "").await;
+    rows.exchanges("calling", "POST /checkout", 0, 5_000, &called).await;
+    rows.accounted("calling", 5_000).await;
+    // Seven tell of the launch alone, two of nothing at its time, one of nothing a day later; and what told of its request.
+    rows.insert(
+        "INSERT INTO effects (service, side, launch, request_id, instance, sequence, at, destination, method, route, decision) \
+         SELECT 'shop', 'candidate', if(number < 7 OR number > 9, 'calling', ''), if(number > 9, generateUUIDv4(), NULL), 'stub', number, \
+            toDateTime64('2026-01-31 12:00:05', 6) + if(number = 9, 86400, number), 'a.example', 'POST', '/', \
+            if(number = 3, 'unmatched', 'answered') FROM numbers(1010)",
+    )
+    .await;
+    let judged = rows.judged("calling", 0).await;
+    assert_eq!(judged["reason"], "All 9 required gates pass; not all outbound calls could be compared.");
+    let effects = &judged["effects"];
+    assert_eq!(
+        (&effects["compared"], &effects["incomparable"]["not_recorded"]),
+        (&500.into(), &450.into()),
+        "{judged}"
+    );
+    assert_eq!(
+        (&effects["recorded"], &effects["uncorrelated"], &effects["unmatched"]),
+        (&1_009.into(), &9.into(), &1.into())
+    );
+    assert!(
+        judged["notes"][0]
+            .as_str()
+            .unwrap()
+            .contains("for 500 requests and could not be for 500 (not_recorded 450, uncorrelated 50)")
+    );
+    let text = rows.verdict("calling", &[]).await;
+    assert!(text.out.contains("compared with nothing: 9."), "{text:?}");
+    let of = ["report", "calling", "--clickhouse-database", rows.database];
+    let report = run(stack, &of).await.ok();
+    let head = "\noutbound calls: compared for 500 exchanges, 0 differ; NOT COMPARED for 500\n";
+    assert!(report.contains(head) && report.contains("no rule of the stub matched: 1 calls"), "{report}");
+    assert_eq!(run(stack, &[&of[..], &["--json"]].concat()).await.json()["effects"]["candidate_calls"], 1_000);
+
+    // With none compared, and none that could not be, somebody switched it off.
+    rows.launch("silent", "", "").await;
+    rows.exchanges("silent", "POST /checkout", 0, 5_000, &[]).await;
+    rows.accounted("silent", 5_000).await;
+    rows.insert("INSERT INTO effects (service, side, launch, request_id, instance, sequence) VALUES ('shop', 'candidate', 'silent', generateUUIDv4(), 's', 1)").await;
+    let silent = rows.judged("silent", 0).await;
+    assert_eq!(silent["notes"][0], "Outbound calls of the candidate were recorded (1), and none was compared.");
+}

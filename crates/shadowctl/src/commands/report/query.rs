@@ -8,6 +8,7 @@ use shadow_diff::Rules;
 use shadow_record::LaunchName;
 
 use super::{Driver, LaunchRow, MatchRate, Report, SignatureRow};
+use crate::commands::verdict::effects;
 use crate::commands::{ledger, noise};
 use crate::failure::Failure;
 use crate::sql::Sql;
@@ -93,13 +94,14 @@ pub(crate) async fn gather(sql: &Sql, launch: &LaunchName, top: u32) -> Result<R
             "is the comparator running? `shadowctl launch list` and `shadowctl status` tell",
         ));
     };
-    let (mut noise, drivers, expected_changes, rule_use, trend, agreement) = tokio::try_join!(
+    let (mut noise, drivers, expected_changes, rule_use, trend, agreement, effects) = tokio::try_join!(
         noise::signatures(sql, launch),
         sql.rows::<Driver>(DRIVERS, of),
         sql.rows(EXPECTED, of),
         sql.rows::<RuleUse>(RULE_USE, of),
         sql.rows(TREND, of),
         sql.rows(AGREEMENT, of),
+        effects::gather(sql, launch),
     )?;
     noise.retain(|row| row.decision == "noise");
     let mut drivers: HashMap<_, _> = drivers.into_iter().map(|driver| (driver.signature.clone(), driver)).collect();
@@ -121,6 +123,7 @@ pub(crate) async fn gather(sql: &Sql, launch: &LaunchName, top: u32) -> Result<R
         expected_changes,
         trend,
         agreement,
+        effects,
     })
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shadow_record::Timestamp;
 
 use super::{Report, SLOWER_FACTOR, SLOWER_MS};
+use crate::commands::verdict::effects;
 use crate::table::Table;
 use crate::words::{count, millis, percent, share, when};
 
@@ -14,7 +15,8 @@ const MOST: usize = 20;
 impl Report {
     /// The report as text.
     pub(crate) fn render(&self) -> String {
-        let mut sections = vec![self.account(), self.match_rates(), self.signatures(), self.noise()];
+        let mut sections =
+            vec![self.account(), self.match_rates(), self.effects.render(), self.signatures(), self.noise()];
         sections.extend([self.expected(), self.agreements(), self.latencies(), self.answers()]);
         sections.retain(|section| !section.is_empty());
         sections.join("\n")
@@ -108,7 +110,7 @@ impl Report {
                 row.basis.clone(),
                 row.route.clone(),
                 row.place.clone(),
-                row.kind.clone(),
+                effects::kind(&row.place, &row.kind).to_owned(),
                 row.transition.clone(),
             ]);
         }

@@ -1,6 +1,7 @@
 //! The faults of a report as text, each with what it goes together with.
 
 use super::{Report, SignatureRow};
+use crate::commands::verdict::effects;
 use crate::table::Table;
 use crate::words::{count, percent};
 
@@ -31,7 +32,7 @@ impl Report {
                 control,
                 s.route.clone(),
                 s.place.clone(),
-                s.kind.clone(),
+                effects::kind(&s.place, &s.kind).to_owned(),
                 s.transition.clone(),
                 excerpt(&s.example_primary),
                 excerpt(&s.example_candidate),

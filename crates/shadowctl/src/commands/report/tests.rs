@@ -111,6 +111,7 @@ fn report() -> Report {
             scored: 10,
             mean_absolute_score_difference: Some(0.01234),
         }],
+        effects: Effects { compared: 90, differing: 2, primary_calls: 90, candidate_calls: 92, ..Effects::default() },
     }
 }
 

@@ -31,6 +31,7 @@ fn answer() -> Answer {
         gates_from: GatesFrom::Defaults,
         reference: Reference::Primary,
         state: State::Active,
+        effects: effects::Effects::default(),
         verdict: judge(&gates, &evidence),
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn page(page: &Page) -> Markup {
                     (sections::gates(&page.answer))
                     (sections::ledger(&page.report))
                     (sections::routes(&page.report))
+                    (sections::calls(&page.answer.effects))
                     (sections::faults(&page.report, &page.findings))
                     (sections::latency(page))
                     (sections::time(&page.findings))

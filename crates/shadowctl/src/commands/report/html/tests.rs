@@ -73,6 +73,11 @@ fn hostile() -> Page {
             gates_from: verdict::GatesFrom::Defaults,
             reference: Reference::Control,
             state: State::Active,
+            effects: verdict::effects::Effects {
+                compared: 3,
+                incomparable: [(text(), 2)].into(),
+                ..Default::default()
+            },
             verdict: judge(&Gates::default(), &evidence),
         },
         findings: Findings {

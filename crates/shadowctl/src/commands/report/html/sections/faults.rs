@@ -6,6 +6,7 @@ use super::super::findings::Findings;
 use super::super::{Report, plot};
 use super::evidence::{column, columns_of};
 use crate::commands::report::{Driver, SignatureRow};
+use crate::commands::verdict::effects;
 use crate::words::{count, share};
 
 /// Longest excerpt of an example, characters.
@@ -32,7 +33,7 @@ fn card(fault: &SignatureRow, findings: &Findings) -> Markup {
             div.head {
                 div {
                     span.route { (fault.route) } " " code.place { (fault.place) }
-                    " " span.small { (fault.kind) @if !fault.transition.is_empty() { " · " (fault.transition) } }
+                    " " span.small { (effects::kind(&fault.place, &fault.kind)) @if !fault.transition.is_empty() { " · " (fault.transition) } }
                 }
                 div.count { strong { (count(fault.exchanges)) } span.small { "requests" } }
             }
