@@ -81,7 +81,7 @@ async fn stub(rig: &Rig, stop: &CancellationToken) -> String {
 /// Runs a query of the ClickHouse data source: the types of its columns, and how many rows it gives.
 async fn run(rig: &Rig, query: &Query, launch: &str) -> (Vec<String>, usize) {
     let text = expanded(&query.text, launch);
-    let url = format!("{}/?database=shadow", rig.stack.clickhouse_url());
+    let url = format!("{}/?database=shadow&readonly=2&max_execution_time=60", rig.stack.clickhouse_url());
     let answer = reqwest::Client::new().post(url).body(format!("{text} FORMAT JSONCompact")).send().await.unwrap();
     let (ok, body) = (answer.status().is_success(), answer.text().await.unwrap());
     assert!(ok, "{}\n{text}\n{body}", query.place);
