@@ -1,7 +1,7 @@
 //! `[egress]`: where the primary's outbound calls come in, and what they may do.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -15,13 +15,17 @@ use url::Url;
 
 use crate::edge::tls::{Alpn, ClientFiles, ClientTls};
 
+/// Who may call unless somebody is named.
+const LOOPBACK: [(IpAddr, u8); 2] =
+    [(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8), (IpAddr::V6(Ipv6Addr::LOCALHOST), 128)];
+
 /// `[egress]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EgressSection {
     /// Where the primary's calls come in; without it they are not seen.
     pub listen: Option<SocketAddr>,
-    /// Networks whose hosts may call, besides this host itself.
+    /// Networks whose hosts may call; this host, over loopback, by default.
     pub allow: Vec<IpNet>,
     /// What base URLs that lead here stand for.
     pub aliases: Vec<Alias>,
@@ -51,7 +55,7 @@ impl Default for EgressSection {
     fn default() -> Self {
         Self {
             listen: None,
-            allow: Vec::new(),
+            allow: LOOPBACK.map(|(ip, length)| IpNet::new_assert(ip, length)).to_vec(),
             aliases: Vec::new(),
             resolve: BTreeMap::new(),
             routes: Vec::new(),
@@ -134,10 +138,10 @@ pub(crate) struct Trust {
 }
 
 impl EgressSection {
-    /// Whether a host may call. This host itself may, unless networks are named.
+    /// Whether a host may call.
     pub(crate) fn allows(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
-        client.is_loopback() || self.allow.iter().any(|network| network.contains(&client))
+        self.allow.iter().any(|network| network.contains(&client))
     }
 
     /// Hosts as calls name them, and where they are.
@@ -153,8 +157,8 @@ impl EgressSection {
 
     /// The authority, if there is one.
     pub(crate) fn ca(&self) -> Result<Option<Ca>, Problem> {
-        let key = self.ca_key.as_ref().map(|key| Ca::of_key(key.expose()));
-        let remedy = "make one with `shadowctl stub ca`";
+        let key = self.ca_key.as_ref().map(|key| Ca::for_egress(key.expose()));
+        let remedy = "make one with `shadowctl stub ca --egress`";
         key.transpose().map_err(|error| Problem::key("egress.ca_key", error.to_string(), remedy))
     }
 
@@ -179,9 +183,10 @@ impl EgressSection {
                 problems.push(Problem::key(key, cause, remedy));
             }
         };
-        let closed = listen.ip().is_loopback() || !self.allow.is_empty();
+        let reachable = listen.ip().is_loopback() || self.allow.iter().any(|network| !network.addr().is_loopback());
         let remedy = "name the networks of the primary's hosts, such as [\"10.1.2.0/24\"]";
-        require(closed, "egress.allow", "is empty, but egress.listen is open to other hosts", remedy);
+        require(reachable, "egress.allow", "names this host only, but egress.listen is open to others", remedy);
+        require(!self.allow.is_empty(), "egress.allow", "lets nobody call", remedy);
         let open = self.allow.iter().any(|network| network.prefix_len() == 0);
         require(!open, "egress.allow", "lets everybody use this agent as a proxy", remedy);
         require(!self.connect.get().is_zero(), "egress.connect", "is zero", "allow some seconds");
@@ -189,7 +194,7 @@ impl EgressSection {
         require(self.connections >= 1, "egress.connections", "is zero", "use at least 1");
         require((1..=10_000).contains(&self.partitions), "egress.partitions", "is out of range", "use at least 1");
         let trusted = self.intercept.is_empty() || self.ca_key.is_some();
-        let remedy = "make one with `shadowctl stub ca`, and have the primary trust its certificate";
+        let remedy = "make one with `shadowctl stub ca --egress`, and have the primary trust its certificate";
         require(trusted, "egress.intercept", "needs egress.ca_key", remedy);
         for cause in self.aliases.iter().filter_map(Alias::problem) {
             let remedy = "write { path = \"/stripe\", to = \"https://api.stripe.com\" }";

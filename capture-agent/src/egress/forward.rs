@@ -3,7 +3,7 @@
 //! Guarantees: bodies pass as they come, both ways; a call waits for nobody but its destination; a call that bears the shadow's mark goes
 //! no further; a connection to a destination lives no longer than the client's, and serves nobody else.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -97,7 +97,8 @@ where
     let connection = Arc::new(Connection { shared, inside, ways: Mutex::default(), place });
     let service = service_fn(move |request| {
         let connection = connection.clone();
-        async move { Ok::<_, Infallible>(connection.answer(request).await) }
+        // An error closes the connection without an answer.
+        async move { connection.answer(request).await }
     });
     let mut serving = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {
@@ -113,13 +114,17 @@ where
 }
 
 impl Connection {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
-        if request.method() == Method::CONNECT {
-            return match self.inside {
-                None => super::tunnel::open(self, request).await,
-                Some(_) => self.refuse(StatusCode::NOT_IMPLEMENTED, Refused::NoDestination, "a tunnel in a tunnel"),
-            };
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Answer>> {
+        if request.method() != Method::CONNECT {
+            return self.forward(request).await;
         }
+        Ok(match self.inside {
+            None => super::tunnel::open(self, request).await,
+            Some(_) => self.refuse(StatusCode::NOT_IMPLEMENTED, Refused::NoDestination, "a tunnel in a tunnel"),
+        })
+    }
+
+    async fn forward(&self, request: Request<Incoming>) -> io::Result<Response<Answer>> {
         let asked = match &self.inside {
             None => asked(request.uri(), request.headers(), &self.shared.aliases),
             Some(inside) => Some((inside.target.clone(), request.uri().path_and_query().cloned())),
@@ -128,7 +133,7 @@ impl Connection {
         let Some((uri, target)) = uri else {
             let text =
                 "the call names no destination: ask for an absolute URL, or name what is meant in egress.aliases";
-            return self.refuse(StatusCode::BAD_REQUEST, Refused::NoDestination, text);
+            return Ok(self.refuse(StatusCode::BAD_REQUEST, Refused::NoDestination, text));
         };
         let (mut parts, body) = request.into_parts();
         let http2 = parts.version == Version::HTTP_2;
@@ -136,7 +141,7 @@ impl Connection {
         parts.uri = uri;
         let observation = match self.shared.effects.see(&parts, target.destination()) {
             Ok(observation) => observation,
-            Err(Marked) => return marked(&self.shared),
+            Err(Marked) => return Ok(marked(&self.shared)),
         };
         let side = observation.as_ref().filter(|_| !body.is_end_stream()).map(|seen| RequestSide(seen.clone()));
         let request = Request::from_parts(parts, Tee::new(body, self.shared.effects.limits(), side));
@@ -149,7 +154,7 @@ impl Connection {
             },
         };
         match outcome {
-            Ok(response) => self.passing(response, observation),
+            Ok(response) => Ok(self.passing(response, observation)),
             Err(failure) => self.failed(&target, &failure, observation.as_deref()),
         }
     }
@@ -208,14 +213,23 @@ impl Connection {
         Response::from_parts(parts, Either::Left(body))
     }
 
-    /// There is no answer; what a forward proxy says then.
-    fn failed(&self, target: &Target, failure: &Failure, observation: Option<&Observation>) -> Response<Answer> {
+    /// There is no answer. A destination that broke off is passed on as that, so that the caller does what it always did; else the caller
+    /// is told what a forward proxy says.
+    fn failed(
+        &self,
+        target: &Target,
+        failure: &Failure,
+        observation: Option<&Observation>,
+    ) -> io::Result<Response<Answer>> {
         if let Some(observation) = observation {
             observation.failed(failure.class);
         }
         self.shared.count(Refused::NoAnswer);
         tracing::debug!(host = target.host, port = target.port, cause = failure.cause, "a call got no answer");
-        own(failure.status(), &failure.cause)
+        match failure.class {
+            CaptureError::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+            _ => Ok(own(failure.status(), &failure.cause)),
+        }
     }
 
     /// A call that goes no further.

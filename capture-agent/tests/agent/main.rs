@@ -6,6 +6,8 @@
 mod aborts;
 mod connections;
 mod conversation;
+mod egress;
+mod egress_tunnels;
 mod endings;
 mod http2;
 mod kafka_away;

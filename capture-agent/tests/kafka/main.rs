@@ -26,7 +26,6 @@ use shadow_mask::{MaskKey, Masker, Ruleset};
 use shadow_record::{CapturedExchange, RequestId, Role, RouteTable, Source, State, Status, Withheld, decode, topics};
 use tokio_util::sync::CancellationToken;
 
-use egress::calls_arrive_masked_with_the_request_that_they_were_made_for;
 use support::Running;
 use wire::{Origin, ask};
 
@@ -37,7 +36,7 @@ const OK: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{\"email\":\"ann@shop.test\"}";
 
 macro_rules! scenarios {
-    ($stack:expr, $only:expr; $($name:ident),* $(,)?) => {
+    ($stack:expr, $only:expr; $($name:path),* $(,)?) => {
         $(if stringify!($name).contains($only.as_str()) {
             let start = Instant::now();
             tokio::time::timeout(PATIENCE, $name($stack)).await.expect(stringify!($name));
@@ -62,7 +61,13 @@ fn main() -> ExitCode {
             a_broker_frozen_at_the_stop_leaves_its_records_in_doubt,
             a_broker_that_comes_late_gets_what_waited,
             a_broker_that_dies_leaves_every_request_accounted_for,
-            calls_arrive_masked_with_the_request_that_they_were_made_for,
+            egress::calls_arrive_masked_with_the_request_that_they_were_made_for,
+            egress::a_call_without_a_trace_is_told_by_the_clients_id_or_by_being_alone,
+            egress::calls_of_requests_outside_the_sample_are_not_recorded,
+            egress::an_exchange_says_when_not_every_call_of_its_time_was_recorded,
+            egress::a_call_of_the_shadow_pauses_every_launch,
+            egress::a_frozen_broker_delays_no_call_and_loses_none,
+            egress::a_broker_that_dies_breaks_no_call_and_every_one_is_accounted_for,
         );
         stack.stop().await;
     });

@@ -1,7 +1,10 @@
 //! A certificate authority of the operator's own, and certificates for whatever name a call asks for.
 //!
-//! The shadow trusts this authority, nobody else does: whoever has its key can pretend to be any host to the shadow and to nothing
-//! else. Guarantees: the key is never shown; certificates are kept for a bounded number of names.
+//! There are two: the stub's, which the shadow trusts, and the agent's for the calls of the primary, which the primary trusts. Whoever has
+//! an authority's key can pretend to be any host to whoever trusts it, so neither must trust the other's; they differ in name, and a key
+//! taken for the wrong one issues certificates that nobody believes.
+//!
+//! Guarantees: the key is never shown; certificates are kept for a bounded number of names.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,8 +21,9 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// Most names for which certificates are kept; beyond it all are forgotten and issued again.
 const NAMES: usize = 1_000;
-/// The authority's name. It must not change: certificates are issued from the key alone.
-const NAME: &str = "Shadowline stub, trusted by the shadow only";
+/// The authorities' names. They must not change: certificates are issued from the key alone.
+const STUB: &str = "Shadowline stub, trusted by the shadow only";
+const EGRESS: &str = "Shadowline egress, trusted by the primary only";
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -39,20 +43,32 @@ pub enum CaError {
 
 /// An authority that was just made, both in PEM.
 pub struct NewCa {
-    /// For the shadow's list of trusted authorities.
+    /// For the list of authorities that the shadow or the primary trusts.
     pub certificate: String,
-    /// For the stub alone.
+    /// For the stub or the agent alone.
     pub key: String,
 }
 
 impl NewCa {
-    /// Makes one.
+    /// Makes one for the stub.
     ///
     /// # Errors
     /// [`CaError::Key`] when the system gives no randomness.
     pub fn generate() -> Result<Self, CaError> {
+        Self::named(STUB)
+    }
+
+    /// Makes one for the calls of the primary.
+    ///
+    /// # Errors
+    /// [`CaError::Key`] when the system gives no randomness.
+    pub fn for_egress() -> Result<Self, CaError> {
+        Self::named(EGRESS)
+    }
+
+    fn named(name: &str) -> Result<Self, CaError> {
         let key = KeyPair::generate().map_err(CaError::Key)?;
-        let certificate = authority().self_signed(&key).map_err(CaError::Key)?;
+        let certificate = authority(name).self_signed(&key).map_err(CaError::Key)?;
         Ok(Self { certificate: certificate.pem(), key: key.serialize_pem() })
     }
 }
@@ -63,9 +79,9 @@ impl fmt::Debug for NewCa {
     }
 }
 
-fn authority() -> CertificateParams {
+fn authority(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name = named(NAME);
+    params.distinguished_name = named(name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
@@ -93,12 +109,24 @@ impl fmt::Debug for Ca {
 }
 
 impl Ca {
-    /// The authority of a private key in PEM, as [`NewCa`] made it.
+    /// The stub's authority, of its private key in PEM as [`NewCa::generate`] made it.
     ///
     /// # Errors
     /// [`CaError::Key`].
     pub fn of_key(pem: &str) -> Result<Self, CaError> {
-        let issuer = Issuer::new(authority(), KeyPair::from_pem(pem).map_err(CaError::Key)?);
+        Self::named(pem, STUB)
+    }
+
+    /// The authority for the calls of the primary, of its private key in PEM as [`NewCa::for_egress`] made it.
+    ///
+    /// # Errors
+    /// [`CaError::Key`].
+    pub fn for_egress(pem: &str) -> Result<Self, CaError> {
+        Self::named(pem, EGRESS)
+    }
+
+    fn named(pem: &str, name: &str) -> Result<Self, CaError> {
+        let issuer = Issuer::new(authority(name), KeyPair::from_pem(pem).map_err(CaError::Key)?);
         let key = KeyPair::generate().map_err(CaError::Key)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         Ok(Self { issuer, key, provider, issued: Mutex::default() })
@@ -125,7 +153,7 @@ impl Ca {
         let refused = |cause: String| CaError::Name { name: name.to_owned(), cause };
         let mut params = CertificateParams::default();
         // The common name has at most 64 characters; clients look at the alternative names.
-        params.distinguished_name = named("shadowline-stub");
+        params.distinguished_name = named("shadowline");
         params.subject_alt_names = vec![match name.parse::<IpAddr>() {
             Ok(address) => SanType::IpAddress(address),
             Err(_) => SanType::DnsName(name.try_into().map_err(|e: rcgen::Error| refused(e.to_string()))?),
@@ -142,5 +170,37 @@ impl Ca {
             .map_err(|error| refused(error.to_string()))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_issued_for_names_and_addresses_and_kept() {
+        let ca = Ca::of_key(&NewCa::generate().unwrap().key).unwrap();
+        for name in ["api.stripe.com", "192.0.2.1", "2001:db8::1"] {
+            assert!(Arc::ptr_eq(&ca.server(name).unwrap(), &ca.server(name).unwrap()), "{name}");
+        }
+        assert!(matches!(ca.server("no name\u{e4}"), Err(CaError::Name { name, .. }) if name.starts_with("no")));
+        assert!(matches!(Ca::of_key("no key"), Err(CaError::Key(_))));
+    }
+
+    #[test]
+    fn names_beyond_the_bound_cost_no_memory() {
+        let ca = Ca::for_egress(&NewCa::for_egress().unwrap().key).unwrap();
+        for number in 0..=NAMES {
+            ca.server(&format!("host-{number}.example")).unwrap();
+        }
+        assert_eq!(ca.issued.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn neither_the_authority_nor_its_making_shows_the_key() {
+        let made = NewCa::for_egress().unwrap();
+        let shown = format!("{made:?} {:?}", Ca::for_egress(&made.key).unwrap());
+        assert_eq!(shown, "NewCa Ca");
+        assert!(made.key.contains("PRIVATE KEY") && made.certificate.contains("CERTIFICATE"));
     }
 }
