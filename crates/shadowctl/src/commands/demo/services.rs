@@ -19,7 +19,7 @@ use crate::failure::Failure;
 const GRACE: Duration = Duration::from_secs(8);
 
 /// How long an exchange waits for its effects: everything is on this machine, and somebody watches.
-const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Primary, candidate and control, the partners and the stub: what answers somebody, and so ends last.
 const ANSWERING: usize = 5;
