@@ -116,3 +116,19 @@ impl tower_service::Service<Uri> for Connector {
         Box::pin(async move { connector.connect(uri).await.map(TokioIo::new) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_whose_address_is_configured_is_not_looked_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let resolve = Arc::new(BTreeMap::from([("pay.invalid".to_owned(), address)]));
+        let dial = Dial { patience: Duration::from_secs(5), own: "127.0.0.1:1".parse().unwrap(), resolve };
+        assert_eq!(dial.reach("pay.invalid", 443).await.unwrap().peer_addr().unwrap(), address);
+    }
+}
