@@ -12,6 +12,7 @@ use shadow_record::{
     ControlAnswer, DecodeError, HeldBy, LaunchName, Outcome, ReplayedExchange, RequestId, Response, SkippedRange,
     Timestamp, Withheld, encode,
 };
+use shadow_runtime::telemetry::traces;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Ledger;
@@ -129,6 +130,7 @@ impl Publisher {
             send: times.send,
             alone: times.alone,
         };
+        traces::replayed(&record);
         fitting(record)
     }
 

@@ -31,10 +31,19 @@ impl Service {
 
     /// The same with a log at `level`.
     pub fn start_logging(kind: &'static str, config: &str, level: &str) -> Self {
+        Self::begin(kind, config, &format!("level = \"{level}\""))
+    }
+
+    /// The same with traces sent to `collector`.
+    pub fn start_traced(kind: &'static str, config: &str, collector: &str) -> Self {
+        Self::begin(kind, config, &format!("traces = \"{collector}\""))
+    }
+
+    fn begin(kind: &'static str, config: &str, logging: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let admin = format!("127.0.0.1:{}", super::free_port());
         let path = dir.path().join("config.toml");
-        let text = format!("{config}\n[admin]\nlisten = \"{admin}\"\n[log]\nformat = \"json\"\nlevel = \"{level}\"\n");
+        let text = format!("{config}\n[admin]\nlisten = \"{admin}\"\n[log]\nformat = \"json\"\n{logging}\n");
         std::fs::write(&path, text).expect("the config is written");
         let log = dir.path().join("log");
         let child = spawn(kind, &path, &log);

@@ -17,6 +17,8 @@ mod live;
 mod metrics_page;
 #[path = "observability/promql.rs"]
 mod promql;
+#[path = "observability/traces.rs"]
+mod traces;
 
 use std::path::{Path, PathBuf};
 

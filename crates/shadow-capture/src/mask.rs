@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, TryRecvError, select};
 use shadow_mask::{Masker, RawBody, RawRequest, RawResponse};
 use shadow_record::{CaptureError, CapturedExchange, RequestId, ServiceName, Source, Timestamp, Withheld, encode};
+use shadow_runtime::telemetry::traces;
 
 use crate::effects::Calls;
 use crate::head::OpenHead;
@@ -101,7 +102,9 @@ impl Mask {
     /// The record and its key.
     pub(crate) fn seal(&self, raw: RawParts) -> Masked {
         let key = self.key(raw.head.session.as_deref(), raw.head.id);
-        Masked { key, payload: encode(&self.masked(self.opened(raw))) }
+        let exchange = self.masked(self.opened(raw));
+        traces::captured(&exchange);
+        Masked { key, payload: encode(&exchange) }
     }
 
     /// The key of a record: of the session, else of the request, which then stands alone.

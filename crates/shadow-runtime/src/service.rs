@@ -58,6 +58,7 @@ where
         return ExitCode::SUCCESS;
     }
     let _log = telemetry::init(config.log());
+    let _traces = telemetry::traces::start(config.log(), service.name, service.version);
     tracing::info!(service = service.name, version = service.version, "starting");
     ExitCode::from(match drive(config, run) {
         Ok(()) => {

@@ -4,6 +4,8 @@
 //! never waits for stderr: lines go through a bounded queue to a thread of their own, and are lost when it is full or stderr
 //! cannot be written to (a pipe nobody reads, a full disk).
 
+pub mod traces;
+
 use std::io::IsTerminal as _;
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +68,10 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// `info` by default.
     pub level: LogLevel,
+    /// Where traces of single requests go; none by default.
+    pub traces: Option<traces::Collector>,
+    /// One of so many requests is traced.
+    pub traces_one_in: traces::OneIn,
 }
 
 /// Lines that may wait for stderr.

@@ -62,7 +62,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn start_log() -> Option<telemetry::Log> {
     let level = std::env::var("SHADOW_LOG_LEVEL").unwrap_or_else(|_| "warn".to_owned());
     match LogLevel::try_from(level) {
-        Ok(level) => Some(telemetry::init(&LogConfig { format: LogFormat::Pretty, level })),
+        Ok(level) => Some(telemetry::init(&LogConfig { format: LogFormat::Pretty, level, ..LogConfig::default() })),
         Err(error) => {
             output::note(&format!("SHADOW_LOG_LEVEL is ignored: {error}"));
             None

@@ -99,7 +99,7 @@ async fn dashboards_and_alerts_ask_for_what_services_at_work_show() {
         &format!(
             "[service]\nname = \"shop\"\ninstance = \"agent-1\"\n[listen]\naddress = \"127.0.0.1:0\"\n[primary]\nurl = \"{}\"\n\
              [capture]\npartitions = 4\naccount = {:?}\nlatency_budget = \"off\"\nlag_budget = \"off\"\n\
-             [masking]\nroutes = [\"* /orders/{{id}}\"]\n[kafka]\nbrokers = \"{}\"\n",
+             [masking]\nroutes = [\"* /orders/{{id}}\"]\n[egress]\nlisten = \"127.0.0.1:0\"\n[kafka]\nbrokers = \"{}\"\n",
             production.url,
             dir.path(),
             rig.kafka.brokers

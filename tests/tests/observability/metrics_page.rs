@@ -60,7 +60,7 @@ async fn capture_agent() -> Families {
         "capture-agent",
         &format!(
             "[service]\nname = \"shop\"\n[listen]\naddress = \"127.0.0.1:0\"\ncertificate = {certificate:?}\nkey = {key:?}\n\
-             [primary]\nurl = \"https://localhost:{}\"\n[capture]\naccount = {:?}\n[kafka]\nbrokers = \"127.0.0.1:{}\"\n",
+             [primary]\nurl = \"https://localhost:{}\"\n[capture]\naccount = {:?}\n[egress]\nlisten = \"127.0.0.1:0\"\n[kafka]\nbrokers = \"127.0.0.1:{}\"\n",
             free_port(),
             dir.path(),
             free_port(),
