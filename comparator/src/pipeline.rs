@@ -124,7 +124,7 @@ impl Pipeline {
         Self {
             captured: topics::captured(&launch.service).into(),
             replayed: topics::replayed(&launch.service, &launch.name).into(),
-            effects: Effects::of(&shared, &launch, classifier.rules(), &stop),
+            effects: Effects::of(&shared, &launch, classifier.rules()),
             classifier,
             shared,
             launch,

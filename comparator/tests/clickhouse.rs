@@ -79,6 +79,7 @@ fn main() -> ExitCode {
         settle::an_exchange_says_how_its_calls_compare,
         settle::dying_while_calls_settle_changes_no_row,
         settle::a_service_without_calls_waits_for_none,
+        settle::a_stop_stores_what_has_no_calls_to_wait_for,
         settle::a_stop_waits_for_no_calls_and_loses_nothing,
     ];
     let by_hand = stack.clone();
@@ -87,6 +88,9 @@ fn main() -> ExitCode {
     let effects = move || Ok(by_hand.run(effects::what_each_view_takes_over_a_million_effects));
     trials.push(Trial::test("what_each_view_takes_over_a_million_exchanges", exchanges).with_ignored_flag(true));
     trials.push(Trial::test("what_each_view_takes_over_a_million_effects", effects).with_ignored_flag(true));
+    let by_hand = stack.clone();
+    let catching_up = move || Ok(by_hand.run(settle::what_catching_up_with_calls_takes));
+    trials.push(Trial::test("what_catching_up_with_calls_takes", catching_up).with_ignored_flag(true));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(stack);
     conclusion.exit_code()

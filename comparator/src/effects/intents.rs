@@ -8,23 +8,31 @@ use shadow_record::{Body, Decision, SideEffect};
 pub const MOST_CALLS: usize = 500;
 /// What the stub makes of mail. The primary's goes past the agent's proxy, so there is nothing to compare it with.
 const MAIL: &str = "MAIL";
-/// What the agent records of a tunnel that it cannot look into.
-pub(super) const CONNECT: &str = "CONNECT";
+/// What the agent records of a tunnel that it cannot look into. Of requests during which something went up one, it says that not everything was
+/// recorded.
+const CONNECT: &str = "CONNECT";
 
-/// Of these calls, those that are intents, in the order in which they were made. Left out are mail, tunnels and the destinations behind them,
-/// and repetitions: calls that carry the idempotency key of an earlier equal one, or that were answered as such.
-pub fn intents<'a>(
-    calls: impl IntoIterator<Item = &'a SideEffect>,
-    tunnelled: impl Fn(&str) -> bool,
-) -> Vec<&'a SideEffect> {
+/// Of these calls, those that are intents, in the order in which they were made. Left out are mail, tunnels, and repetitions: calls that carry the
+/// idempotency key of an earlier equal one, or that were answered as an earlier one was. Where that one is not among these, it was another
+/// send's or another request's, and the call is what this one meant to do.
+pub fn intents<'a>(calls: impl IntoIterator<Item = &'a SideEffect>) -> Vec<&'a SideEffect> {
     let comparable = |call: &&SideEffect| {
         let method = call.request.method.as_str();
-        method != MAIL && method != CONNECT && call.decision != Decision::Again && !tunnelled(&call.destination)
+        method != MAIL && method != CONNECT
     };
     let mut calls: Vec<&SideEffect> = calls.into_iter().filter(comparable).collect();
     calls.sort_by_key(|call| (call.at, &call.instance, call.epoch, call.sequence));
-    let mut seen = HashSet::new();
-    calls.retain(|call| call.request.header("idempotency-key").is_none_or(|key| seen.insert((key, Asked::of(call)))));
+    let (mut asked, mut keyed) = (HashSet::new(), HashSet::new());
+    calls.retain(|call| {
+        let key = call.request.header("idempotency-key");
+        let is_new = asked.insert((key, Asked::of(call)));
+        let is_first = keyed.insert((key, Asked::of(call).to));
+        match (call.decision, key) {
+            (Decision::Again, Some(_)) => is_first,
+            (Decision::Again, None) | (_, Some(_)) => is_new,
+            (_, None) => true,
+        }
+    });
     calls
 }
 

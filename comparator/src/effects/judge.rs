@@ -108,22 +108,15 @@ impl Judge {
         Self { owner: Owner { launch, settle }, rules }
     }
 
-    /// Judges one exchange by what the feeds of the primary's effects and of the shadow's hold. `tunnelled` says which destinations the primary
-    /// reaches through tunnels that the agent cannot look into.
-    pub fn judge(
-        &self,
-        served: &Served,
-        primary: &impl Held,
-        shadow: &impl Held,
-        tunnelled: impl Fn(&str) -> bool,
-    ) -> Judged {
+    /// Judges one exchange by what the feeds of the primary's effects and of the shadow's hold.
+    pub fn judge(&self, served: &Served, primary: &impl Held, shadow: &impl Held) -> Judged {
         let ours = self.owner.primary(served, primary);
         let Some(sent) = &served.sent else {
             return Judged { primary_calls: ours.len(), candidate: None, control: None };
         };
         let own = self.owner.alone(sent, shadow);
         let told = |side, span| self.owner.leg(served, sent, side, span, shadow);
-        let exchange = Exchange { judge: self, served, sent, ours: &ours, own: &own, tunnelled: &tunnelled };
+        let exchange = Exchange { judge: self, served, sent, ours: &ours, own: &own };
         let mut theirs = told(Side::Candidate, sent.candidate);
         theirs.extend(own.iter().cloned());
         let candidate = exchange.leg(&theirs, primary, shadow);
@@ -140,7 +133,6 @@ struct Exchange<'a> {
     ours: &'a Calls,
     /// Calls that did not tell, and are the candidate's all the same.
     own: &'a Calls,
-    tunnelled: &'a dyn Fn(&str) -> bool,
 }
 
 impl Exchange<'_> {
@@ -167,7 +159,7 @@ impl Exchange<'_> {
         if theirs.is_empty() && (sent.dry_run || ours.is_empty()) {
             return Err(EffectsResult::Nothing);
         }
-        let (ours, theirs) = (intents(effects(ours), self.tunnelled), intents(effects(theirs), self.tunnelled));
+        let (ours, theirs) = (intents(effects(ours)), intents(effects(theirs)));
         if ours.is_empty() && theirs.is_empty() {
             return Err(EffectsResult::Nothing);
         }

@@ -11,6 +11,8 @@ use super::{Sent, Served, Span};
 /// How far the clocks of agents, replayers and stubs may be from the broker's. What was appended earlier than this before a request does not
 /// belong to it.
 const CLOCKS: Duration = Duration::from_secs(5);
+/// How long a record may have been on its way to the broker. Older times are not those of a service but of a recording that was imported, say.
+const LAG: Duration = Duration::from_secs(300);
 /// By how much a call may seem to precede the request that it was made for, where times must tell sends of one request apart.
 const SKEW: Duration = Duration::from_millis(500);
 
@@ -48,8 +50,8 @@ pub(crate) struct Window {
 impl Window {
     /// Around a span by a service's clock whose record the broker appended at `appended`.
     fn around(span: Span, appended: Timestamp, settle: Duration) -> Self {
-        let took = span.until.micros() - span.from.micros();
-        let began = span.from.micros().min(appended.micros().saturating_sub(took));
+        let latest = appended.micros().saturating_sub(span.until.micros() - span.from.micros());
+        let began = span.from.micros().clamp(latest.saturating_sub(LAG.as_micros() as i64), latest);
         Self { from: before(Timestamp(began), CLOCKS), until: appended.plus(settle) }
     }
 

@@ -3,8 +3,7 @@
 //! A batch waits here until the window of its last row has passed, while the next one is collected; with rows of the past, which is what catching
 //! up means, nothing waits but for the broker. Where the service has no effects, nothing waits at all.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use shadow_control::{Comparison, Launch};
@@ -24,8 +23,6 @@ const TOGETHER: Duration = Duration::from_secs(30);
 const TURN: usize = 64;
 /// How long a batch whose window has not passed still tries when the pipeline stops: as long as it takes to learn that there are no effects.
 const HURRY: Duration = Duration::from_millis(500);
-/// Most destinations that are known to be reached through tunnels.
-const MOST_TUNNELS: usize = 10_000;
 
 /// A row of a batch and what settling it needs.
 pub(super) type Unsettled = Vec<(usize, Box<Served>)>;
@@ -37,23 +34,20 @@ pub(super) struct Effects {
     shadow: Feed,
     judge: Judge,
     settle: Duration,
-    tunnels: Arc<Tunnels>,
     launch: String,
     metrics: Metrics,
 }
 
 impl Effects {
-    /// Of a launch; `None` where effects are not compared. Reads nothing yet.
-    pub(super) fn of(shared: &Shared, launch: &Launch, rules: &Arc<Rules>, stop: &CancellationToken) -> Option<Self> {
+    /// Of a launch; `None` where effects are not compared. Reads nothing yet, and as long as there is somebody to ask: a drain still does.
+    pub(super) fn of(shared: &Shared, launch: &Launch, rules: &Arc<Rules>) -> Option<Self> {
         let settle = shared.settings.effects.settle.get();
         if settle.is_zero() || launch.comparison == Comparison::Off {
             return None;
         }
-        let tunnels = Arc::new(Tunnels::default());
-        let (noted, name) = (tunnels.clone(), launch.name.clone());
-        let primary = move |effect: &mut SideEffect| {
+        let name = launch.name.clone();
+        let primary = |effect: &mut SideEffect| {
             effect.response = None;
-            noted.note(effect);
             effect.side == Side::Primary
         };
         let shadow = move |effect: &mut SideEffect| {
@@ -61,12 +55,12 @@ impl Effects {
             effect.side != Side::Primary && effect.launch.as_ref().is_none_or(|launch| *launch == name)
         };
         let bytes = shared.settings.effects.memory.as_len() / 2;
+        let never = CancellationToken::new();
         Some(Self {
-            primary: Feed::spawn(shared.kafka.clone(), &launch.service, primary, bytes, stop.clone()),
-            shadow: Feed::spawn(shared.kafka.clone(), &launch.service, shadow, bytes, stop.clone()),
+            primary: Feed::spawn(shared.kafka.clone(), &launch.service, primary, bytes, never.clone()),
+            shadow: Feed::spawn(shared.kafka.clone(), &launch.service, shadow, bytes, never.clone()),
             judge: Judge::new(launch.name.clone(), rules.clone(), settle),
             settle,
-            tunnels,
             launch: launch.name.to_string(),
             metrics: shared.metrics.clone(),
         })
@@ -135,34 +129,10 @@ impl Effects {
     }
 
     fn settle_one(&self, row: &mut ExchangeRow, served: &Served) {
-        let judged = self.judge.judge(served, &self.primary, &self.shadow, |to| self.tunnels.lead_to(to));
+        let judged = self.judge.judge(served, &self.primary, &self.shadow);
         if let Some(candidate) = &judged.candidate {
             self.metrics.effects_settled(&self.launch, candidate.result);
         }
         join(row, judged);
     }
-}
-
-/// Destinations that the primary reaches through tunnels. A tunnel outlives the request that opened it, so what was seen once holds on.
-#[derive(Default)]
-struct Tunnels(Mutex<BTreeSet<String>>);
-
-impl Tunnels {
-    fn note(&self, effect: &SideEffect) {
-        if effect.side == Side::Primary && effect.request.method == "CONNECT" {
-            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.len() < MOST_TUNNELS {
-                known.insert(host(&effect.destination).to_owned());
-            }
-        }
-    }
-
-    fn lead_to(&self, destination: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(host(destination))
-    }
-}
-
-/// A tunnel names the port that calls imply.
-fn host(destination: &str) -> &str {
-    destination.strip_suffix(":443").unwrap_or(destination)
 }

@@ -52,6 +52,11 @@ impl Line {
         self.producer.send(out, |_| {}).unwrap();
     }
 
+    /// Waits until the broker has what was published.
+    pub(crate) async fn flush(&self) {
+        self.producer.flush(Duration::from_secs(60)).await;
+    }
+
     fn capture(&self, partition: i32, payload: &[u8]) {
         self.publish(&topics::captured(&self.launch.service), partition, payload);
     }

@@ -342,6 +342,21 @@ pub(crate) async fn a_service_without_calls_waits_for_none(place: Place) {
     calls.line.lift().await;
 }
 
+pub(crate) async fn a_stop_stores_what_has_no_calls_to_wait_for(place: Place) {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let calls = Calls { line: Line::lay(&place, "quiet", 1).await };
+    let mut config = calls.line.config(&place, "c1");
+    // No batch is stored before the stop.
+    config.comparator.flush = HumanDuration::from_millis(600_000);
+    let running = Running::of(config);
+    calls.exchange(0, true, |_| {});
+    let settled = "SELECT counters['settled'] FROM instance_status FINAL WHERE instance = 'c1' AND role = 'comparator'";
+    until(&place, settled, "1").await;
+    running.stop().await;
+    assert_eq!(place.query(&stored(1)).await, "1\n");
+    calls.line.lift().await;
+}
+
 pub(crate) async fn a_stop_waits_for_no_calls_and_loses_nothing(place: Place) {
     let _alone = ONE_AT_A_TIME.lock().await;
     let calls = Calls::lay(&place, "stopped").await;
@@ -356,5 +371,36 @@ pub(crate) async fn a_stop_waits_for_no_calls_and_loses_nothing(place: Place) {
     let running = calls.start(&place, "c2", Duration::from_secs(2));
     until(&place, "SELECT effects_result FROM exchanges FINAL", "matched").await;
     running.stop().await;
+    calls.line.lift().await;
+}
+
+/// Prints how fast a backlog is compared with its calls and without.
+pub(crate) async fn what_catching_up_with_calls_takes(place: Place) {
+    const EXCHANGES: i64 = 40_000;
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let calls = Calls::lay(&place, "backlog").await;
+    for n in 0..EXCHANGES {
+        calls.exchange(n, true, |_| {});
+        calls.same_of_both(n);
+        // The producer's queue is bounded.
+        if n % 2_000 == 0 {
+            calls.line.flush().await;
+        }
+    }
+    calls.line.flush().await;
+    for (what, settle) in [("first", 5), ("with calls", 5), ("without", 0), ("with calls", 5), ("without", 0)] {
+        place.query("TRUNCATE TABLE exchanges").await;
+        calls.read_again().await;
+        let begun = std::time::Instant::now();
+        let mut config = calls.line.config(&place, what.split(' ').next().unwrap());
+        config.comparator.batch_rows = 1_000;
+        config.comparator.effects.settle = HumanDuration::from_millis(settle * 1_000);
+        let running = Running::of(config);
+        until(&place, &stored(EXCHANGES), "1").await;
+        let took = begun.elapsed();
+        println!("{what}: {EXCHANGES} exchanges, {} batches in {:.1} s", EXCHANGES / 1_000, took.as_secs_f64());
+        running.stop().await;
+    }
+    assert_eq!(place.query("SELECT DISTINCT effects_result FROM exchanges FINAL").await, "\n");
     calls.line.lift().await;
 }

@@ -20,7 +20,7 @@ fn charge() -> SideEffect {
 }
 
 fn judge(served: &Served, primary: &Effects, shadow: &Effects) -> Judged {
-    Judge::new(launch(), Arc::new(Rules::default()), SETTLE).judge(served, primary, shadow, |_| false)
+    Judge::new(launch(), Arc::new(Rules::default()), SETTLE).judge(served, primary, shadow)
 }
 
 /// Result, reason and numbers of calls.
@@ -61,6 +61,14 @@ fn what_is_appended_until_the_window_closes_counts_and_nothing_later() {
     let (early, too_early) = (-5_000_000, -5_000_001);
     assert_eq!(candidate_of(&served(), &primary(CAPTURED + early), &shadow(SENT + early)), matched);
     assert_eq!(candidate_of(&served(), &primary(CAPTURED + too_early), &shadow(SENT + too_early)), ("", "", 0, 0));
+}
+
+#[test]
+fn a_recording_of_long_ago_does_not_reach_back_to_its_time() {
+    let imported = Served { captured_at: Timestamp(CAPTURED + 86_400_000_000), ..served() };
+    let of = |at| candidate_of(&imported, &Effects::default().and(charge(), at), &Effects::default()).2;
+    let earliest = CAPTURED + 86_400_000_000 - TOOK - 305_000_000;
+    assert_eq!([CAPTURED, earliest - 1, earliest].map(of), [0, 0, 1]);
 }
 
 #[test]
