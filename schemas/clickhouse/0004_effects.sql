@@ -2,8 +2,7 @@
 
 -- How the outbound calls of an exchange compare. Their differences stand in `differences` with those of the answers, under places that begin
 -- with `effects`.
-ALTER TABLE exchanges
-    ADD COLUMN IF NOT EXISTS effects_result LowCardinality(String) COMMENT 'Of the candidate''s outbound calls: matched, differing, expected, incomparable; empty when there was nothing to compare' AFTER result_without_differences,
+ALTER TABLE exchanges ADD COLUMN IF NOT EXISTS effects_result LowCardinality(String) COMMENT 'Of the candidate''s outbound calls: matched, differing, expected, incomparable; empty when there was nothing to compare' AFTER result_without_differences,
     ADD COLUMN IF NOT EXISTS effects_reason LowCardinality(String) COMMENT 'Why they are incomparable: not_recorded (not all of the primary''s are known), uncorrelated (calls that may belong here did not tell), forgotten (more effects than the comparator holds), too_many, unseen (bodies that cannot be looked at)' AFTER effects_result,
     ADD COLUMN IF NOT EXISTS primary_effects UInt16 COMMENT 'Outbound calls of the primary' AFTER effects_reason,
     ADD COLUMN IF NOT EXISTS candidate_effects UInt16 COMMENT 'Outbound calls of the candidate for this outcome''s send; those of other sends of the same request do not count' AFTER primary_effects,
