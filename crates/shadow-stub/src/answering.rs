@@ -83,9 +83,9 @@ impl Answering {
         let mut request = None;
         if let (Some(mirror), Some(caller)) = (mirror, caller) {
             let by_rule = self.engine.key(&matching);
-            let key = by_rule.as_deref().or_else(|| call.header("idempotency-key"));
+            let key = by_rule.clone().or_else(|| by_header(call));
             let asked = request.insert(masked(&self.masker, call));
-            let mirrored = mirror.answer(caller, call.destination(), asked, key).await;
+            let mirrored = mirror.answer(caller, call.destination(), asked, key.as_deref()).await;
             self.metrics.mirrored(&mirrored);
             match mirrored {
                 Mirrored::Equal(answer) | Mirrored::Alike(answer) => {
@@ -104,6 +104,12 @@ impl Answering {
         let (decision, answer) = self.engine.carry_out(&matching, call, at);
         Decided { decision, route, answer, request }
     }
+}
+
+/// The key of a call that may come again to the same place, as most interfaces that have such keys take it.
+fn by_header(call: &Call) -> Option<String> {
+    let key = call.header("idempotency-key").filter(|key| !key.is_empty())?;
+    Some(format!("{} {}{}\n{key}", call.method, call.destination(), call.path))
 }
 
 /// Whose objects the call sees.

@@ -46,6 +46,7 @@ mod metrics;
 mod mirror;
 mod place;
 mod publish;
+mod refused;
 mod request;
 mod rules;
 mod serve;
@@ -56,9 +57,10 @@ pub use alias::Alias;
 pub use engine::{Answer, Circumstances, Decision, Engine};
 #[doc(hidden)]
 pub use metrics::every_metric;
+pub use refused::{Refusals, Refused};
 pub use request::Call;
 pub use rules::{Fault, Rules, RulesError};
-pub use serve::{Answers, Expects, Refused, ServeLimits, Server};
+pub use serve::{Answers, Expects, ServeLimits, Server};
 pub use shadow_ca::{Ca, CaError, NewCa};
 pub use smtp::Sink;
 
@@ -98,7 +100,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let service = config.service.name.clone().context("service.name is missing")?;
     let instance = config.service.instance.to_string();
     let mut registry = shadow_runtime::metrics::registry(SERVICE.name, SERVICE.version);
-    let metrics = Metrics::register(&mut registry);
+    let refusals = Refusals::default();
+    let metrics = Metrics::register(&mut registry, refusals.clone());
     MaskingMetrics::register(masker.clone(), &mut registry);
     let (ready, is_ready) = watch::channel(false);
     let admin = Admin::new(config.admin.clone()).metrics(registry).ready(is_ready).config(redacted(&config));
@@ -149,7 +152,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         sequence: AtomicI64::new(0),
     });
     let limits = ServeLimits { connections: config.stub.connections, body: config.stub.max_body.as_len() };
-    let server = Server::new(answering.clone(), ca, config.stub.aliases.clone(), limits);
+    let server = Server::new(answering.clone(), ca, config.stub.aliases.clone(), limits, refusals.clone());
     let listeners = TaskTracker::new();
     tracing::info!(http = ?http.local_addr().ok(), "answering calls");
     listeners.spawn(server.clone().serve(http, Expects::Http, shutdown.clone()));
@@ -157,7 +160,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         listeners.spawn(server.clone().serve(tls, Expects::Tls, shutdown.clone()));
     }
     if let Some(smtp) = smtp {
-        let sink = Sink::new(Arc::new(answering), config.stub.smtp_host.clone(), limits);
+        let sink = Sink::new(Arc::new(answering), config.stub.smtp_host.clone(), limits, refusals);
         listeners.spawn(sink.serve(smtp, shutdown.clone()));
     }
     ready.send_replace(true);

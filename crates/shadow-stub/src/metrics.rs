@@ -15,6 +15,7 @@ use shadow_record::CorrelatedBy;
 
 use crate::engine::Decision;
 use crate::mirror::Mirrored;
+use crate::refused::Refusals;
 
 pub use all::every_metric;
 
@@ -39,6 +40,7 @@ struct Outcome {
 /// The families of this process.
 #[derive(Clone)]
 pub(crate) struct Metrics {
+    refusals: Refusals,
     calls: Family<Decided, Counter>,
     correlated: Family<Told, Counter>,
     mirrored: Family<Outcome, Counter>,
@@ -50,8 +52,9 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Registers every family.
-    pub(crate) fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry, refusals: Refusals) -> Self {
         let metrics = Self {
+            refusals,
             calls: Family::default(),
             correlated: Family::default(),
             mirrored: Family::default(),
@@ -60,7 +63,12 @@ impl Metrics {
             recorded: Counter::default(),
             again: Counter::default(),
         };
-        let Self { calls, correlated, mirrored, seconds, waiting, recorded, again } = metrics.clone();
+        let Self { refusals, calls, correlated, mirrored, seconds, waiting, recorded, again } = metrics.clone();
+        registry.register(
+            "stub_refused",
+            "Connections and requests that were refused before they were calls",
+            refusals.0,
+        );
         registry.register("stub_calls", "Calls, by how they were decided", calls);
         registry.register("stub_correlated", "Calls, by what told whose they are", correlated);
         registry.register(
@@ -108,7 +116,11 @@ impl Metrics {
             (format!("calls_{decision}"), count as i64)
         });
         let none = self.correlated.get_or_create_owned(&Told { by: CorrelatedBy::None.as_str() }).get() as i64;
-        let others = [("uncorrelated".to_owned(), none), ("recorded".to_owned(), self.recorded.get() as i64)];
+        let others = [
+            ("uncorrelated".to_owned(), none),
+            ("recorded".to_owned(), self.recorded.get() as i64),
+            ("refused".to_owned(), self.refusals.all() as i64),
+        ];
         calls.into_iter().chain(others).collect()
     }
 }

@@ -114,7 +114,9 @@ type Send = (RequestId, bool, Option<i64>);
 
 struct Reading {
     feed: Feed,
-    /// The earliest time that was asked for.
+    /// When the request of the last call was captured.
+    near: Timestamp,
+    /// From when on that part of the topic is read.
     from: Timestamp,
     /// Whether anything was reached since reading began there.
     found: bool,
@@ -144,7 +146,7 @@ impl Mirror {
         let Some(captured) = captured_at(caller.request_id) else { return Mirrored::Not(Why::NoneLeft) };
         let asked = Asked::of(destination, request);
         let launch = self.of_launch(&caller.launch, captured);
-        let (feed, patience) = self.feed(&launch, captured);
+        let (feed, from, patience) = self.feed(&launch, captured);
         let take = |alike| launch.take(caller, &asked, key, &feed.of(caller.request_id), alike);
         let now = Timestamp::now();
         let soon = captured.plus(SOON).min(now);
@@ -153,7 +155,7 @@ impl Mirror {
         let until = tokio::time::Instant::now() + patience;
         for time in [None, Some(soon), Some(last)] {
             if let Some(time) = time {
-                match timeout_at(until, feed.reach(before(captured, CLOCKS), time)).await {
+                match timeout_at(until, feed.reach(from, time)).await {
                     Ok(Reached::Complete) => launch.reading().found = true,
                     Ok(Reached::NoTopic | Reached::Stopped) => return Mirrored::Not(Why::NoneLeft),
                     Err(_) => return take(false).unwrap_or(Mirrored::Not(Why::Late)),
@@ -171,12 +173,12 @@ impl Mirror {
     }
 
     /// Keeps an answer for a call of the same send that comes again under `key`.
-    pub(crate) fn keep(&self, caller: &Caller, key: &str, answer: &Answer) {
+    pub(crate) fn keep(&self, caller: &Caller, key: String, answer: &Answer) {
         let launch = self.launches().get(&caller.launch).cloned();
         if let Some(launch) = launch {
             let mut sends = launch.sends();
             let sequence = sends.entry(send(caller), Sequence::new);
-            sequence.keep(key.to_owned(), answer.clone());
+            sequence.keep(key, answer.clone());
         }
     }
 
@@ -190,21 +192,26 @@ impl Mirror {
     fn begin(&self, captured: Timestamp) -> Reading {
         let primary = |effect: &mut SideEffect| effect.side == Side::Primary && effect.request_id.is_some();
         let feed = Feed::spawn(self.kafka.clone(), &self.service, primary, self.bytes, self.stop.clone());
-        Reading { feed, from: before(captured, CLOCKS + EARLIER), found: false, begun: Instant::now() }
+        let from = before(captured, CLOCKS + EARLIER);
+        Reading { feed, near: captured, from, found: false, begun: Instant::now() }
     }
 
-    /// The launch's feed, and how long a call may wait for it. One that forgot what is needed, as when a launch is repeated, begins anew.
-    fn feed(&self, launch: &OfLaunch, captured: Timestamp) -> (Feed, Duration) {
+    /// The launch's feed, from when on it is to read, and how long a call may wait for it. One that forgot what is needed, as when a launch is
+    /// repeated, begins anew.
+    fn feed(&self, launch: &OfLaunch, captured: Timestamp) -> (Feed, Timestamp, Duration) {
         let mut reading = launch.reading();
         let from = before(captured, CLOCKS);
         if reading.feed.complete_from() > from && reading.begun.elapsed() > ANEW {
             *reading = self.begin(captured);
         }
-        if from < reading.from {
+        let apart = captured.since(reading.near).max(reading.near.since(captured));
+        if from < reading.from || apart > EARLIER {
             reading.from = before(captured, CLOCKS + EARLIER);
             reading.found = false;
         }
-        (reading.feed.clone(), if reading.found { self.patience } else { self.patience.max(FIRST) })
+        reading.near = captured;
+        let feed = reading.feed.clone();
+        if reading.found { (feed, from, self.patience) } else { (feed, reading.from, self.patience.max(FIRST)) }
     }
 
     fn launches(&self) -> MutexGuard<'_, Aged<LaunchName, Arc<OfLaunch>>> {

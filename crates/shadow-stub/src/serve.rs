@@ -7,13 +7,12 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -23,10 +22,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::accept::accept;
 use crate::alias::Alias;
 use crate::engine::Answer;
+use crate::refused::{Refusals, Refused};
 use crate::request::Call;
 use crate::rules::Fault;
 
@@ -60,52 +61,30 @@ pub struct ServeLimits {
     pub body: usize,
 }
 
-/// Why calls or connections were refused, as counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// No handshake or no head in time, or neither TLS nor HTTP.
-    Malformed,
-    /// A handshake that failed: most often the shadow does not trust the authority.
-    Handshake,
-    /// TLS was asked for, and there is no authority.
-    NoCa,
-    /// The request names another host than the handshake or the tunnel did.
-    Misdirected,
-    /// A body beyond the limit, or one that ended early.
-    Body,
-    /// A request that names no host.
-    NoHost,
-}
-
-impl Refused {
-    /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::Malformed, Self::Handshake, Self::NoCa, Self::Misdirected, Self::Body, Self::NoHost];
-
-    /// As metrics spell it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::Handshake => "handshake",
-            Self::NoCa => "no_ca",
-            Self::Misdirected => "misdirected",
-            Self::Body => "body",
-            Self::NoHost => "no_host",
-        }
-    }
-}
-
 /// The server's parts that all connections share.
 pub struct Server<A> {
     answers: A,
     ca: Option<Ca>,
     aliases: Vec<Alias>,
     limits: ServeLimits,
-    refused: [AtomicU64; Refused::ALL.len()],
+    refusals: Refusals,
+}
+
+/// One connection, as its requests see it.
+#[derive(Clone, Default)]
+struct Link {
+    towards: Towards,
+    /// A request has begun.
+    begun: CancellationToken,
+    /// The connection is to be closed at once.
+    broken: CancellationToken,
+    /// The connection and its tunnels are over.
+    over: CancellationToken,
+    tunnels: TaskTracker,
 }
 
 /// Whom the connection was made to, as far as it is known before a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Towards {
     scheme: &'static str,
     /// From the handshake or the tunnel; requests must name the same.
@@ -124,18 +103,12 @@ pub enum Expects {
 
 impl<A: Answers> Server<A> {
     /// A server; `ca` where calls come with TLS, `aliases` where they come to the stub's own address.
-    pub fn new(answers: A, ca: Option<Ca>, aliases: Vec<Alias>, limits: ServeLimits) -> Arc<Self> {
-        Arc::new(Self { answers, ca, aliases, limits, refused: Default::default() })
-    }
-
-    /// How many were refused, by reason.
-    pub fn refused(&self) -> impl Iterator<Item = (Refused, u64)> {
-        Refused::ALL.into_iter().zip(self.refused.iter().map(|count| count.load(Ordering::Relaxed)))
+    pub fn new(answers: A, ca: Option<Ca>, aliases: Vec<Alias>, limits: ServeLimits, refusals: Refusals) -> Arc<Self> {
+        Arc::new(Self { answers, ca, aliases, limits, refusals })
     }
 
     fn refuse(&self, reason: Refused) {
-        let at = Refused::ALL.iter().position(|r| *r == reason).expect("every reason is among all");
-        self.refused[at].fetch_add(1, Ordering::Relaxed);
+        self.refusals.count(reason);
     }
 
     /// Serves a listener until `stop`, then waits for what is under way.
@@ -194,10 +167,14 @@ impl<A: Answers> Server<A> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         Box::pin(async move {
-            let broken = CancellationToken::new();
+            let link = Link { towards, ..Link::default() };
+            let _over = link.over.clone().drop_guard();
             let service = service_fn({
-                let (server, broken) = (self.clone(), broken.clone());
-                move |request| server.clone().request(request, towards.clone(), broken.clone())
+                let (server, link) = (self.clone(), link.clone());
+                move |request| {
+                    link.begun.cancel();
+                    server.clone().request(request, link.clone())
+                }
             });
             let mut builder = auto::Builder::new(TokioExecutor::new());
             builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD_BYTES);
@@ -215,21 +192,22 @@ impl<A: Answers> Server<A> {
                     }
                     tracing::debug!(%error, "connection ended");
                 },
-                () = broken.cancelled() => {}
+                () = link.broken.cancelled() => return,
+                // Telling HTTP/1 from HTTP/2 has no time limit of its own.
+                () = silent(&link.begun) => return self.refuse(Refused::Malformed),
             }
+            // A tunnel takes the place of the connection that it came by.
+            link.tunnels.close();
+            link.tunnels.wait().await;
         })
     }
 
-    async fn request(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        towards: Towards,
-        broken: CancellationToken,
-    ) -> Result<Response<Answered>, io::Error> {
+    async fn request(self: Arc<Self>, request: Request<Incoming>, link: Link) -> Result<Response<Answered>, io::Error> {
+        let Link { towards, broken, .. } = &link;
         if request.method() == Method::CONNECT {
-            return Ok(self.tunnel(request));
+            return Ok(self.tunnel(request, &link));
         }
-        let Some((scheme, host, port)) = destination(request.uri(), request.headers(), &towards) else {
+        let Some((scheme, host, port)) = destination(request.uri(), request.headers(), towards) else {
             self.refuse(Refused::NoHost);
             return Ok(told(StatusCode::BAD_REQUEST, "the request names no host"));
         };
@@ -238,13 +216,13 @@ impl<A: Answers> Server<A> {
             return Ok(told(StatusCode::MISDIRECTED_REQUEST, "the request is for another host than the connection"));
         }
         let (parts, body) = request.into_parts();
+        if body.size_hint().lower() > self.limits.body as u64 {
+            return Ok(self.too_long());
+        }
         let collected = timeout(BODY_PATIENCE, Limited::new(body, self.limits.body).collect()).await;
         let body = match collected {
             Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
-                self.refuse(Refused::Body);
-                return Ok(told(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than the stub takes"));
-            }
+            Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => return Ok(self.too_long()),
             Ok(Err(_)) | Err(_) => {
                 self.refuse(Refused::Body);
                 return Ok(told(StatusCode::BAD_REQUEST, "the body ended early"));
@@ -278,15 +256,20 @@ impl<A: Answers> Server<A> {
         }
     }
 
+    fn too_long(&self) -> Response<Answered> {
+        self.refuse(Refused::Body);
+        told(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than the stub takes")
+    }
+
     /// A tunnel leads back into the stub: with TLS inside, or without.
-    fn tunnel(self: Arc<Self>, request: Request<Incoming>) -> Response<Answered> {
+    fn tunnel(self: Arc<Self>, request: Request<Incoming>, link: &Link) -> Response<Answered> {
         let authority = request.uri().authority().cloned();
         let Some(authority) = authority.filter(|authority| !authority.host().is_empty()) else {
             self.refuse(Refused::NoHost);
             return told(StatusCode::BAD_REQUEST, "CONNECT names no host");
         };
         let (host, port) = (bare(authority.host()), authority.port_u16().unwrap_or(443));
-        tokio::spawn(async move {
+        let inside = async move {
             let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
             let mut stream = TokioIo::new(upgraded);
             let mut first = [0];
@@ -303,8 +286,19 @@ impl<A: Answers> Server<A> {
             } else {
                 self.http(stream, Towards { scheme: "http", host, port }).await;
             }
+        };
+        let over = link.over.clone();
+        link.tunnels.spawn(async move {
+            tokio::select! { () = over.cancelled() => {}, () = inside => {} }
         });
         Response::new(whole(Bytes::new()))
+    }
+}
+
+/// Resolves when no request has begun in time.
+async fn silent(begun: &CancellationToken) {
+    if timeout(HEAD_PATIENCE, begun.cancelled()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 

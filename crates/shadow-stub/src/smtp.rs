@@ -5,7 +5,6 @@
 //! whoever abuses the protocol is told so and cut off; a message is answered with 250 only after it was handed over.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::accept;
+use crate::refused::{Refusals, Refused};
 use crate::request::Call;
 use crate::serve::{Answers, ServeLimits};
 
@@ -29,6 +29,9 @@ const COMMANDS: usize = 1_000;
 const MISTAKES: usize = 10;
 /// Longest wait for the next line.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How much of what a connection still sends after it was cut off is taken in, and for how long.
+const LEFT: u64 = 4 << 20;
+const LINGER: Duration = Duration::from_secs(2);
 /// Longest attachment name that is told.
 const NAME: usize = 200;
 
@@ -38,7 +41,7 @@ pub struct Sink<A> {
     /// The host that calls are recorded under, such as `mail.example.com`.
     host: String,
     limits: ServeLimits,
-    abuse: AtomicU64,
+    refusals: Refusals,
 }
 
 /// What is known of the message being received.
@@ -59,13 +62,8 @@ enum Next {
 
 impl<A: Answers> Sink<A> {
     /// A sink whose messages are recorded as sent to `host`.
-    pub fn new(answers: Arc<A>, host: String, limits: ServeLimits) -> Arc<Self> {
-        Arc::new(Self { answers, host, limits, abuse: AtomicU64::new(0) })
-    }
-
-    /// Connections that were cut off.
-    pub fn abuse(&self) -> u64 {
-        self.abuse.load(Ordering::Relaxed)
+    pub fn new(answers: Arc<A>, host: String, limits: ServeLimits, refusals: Refusals) -> Arc<Self> {
+        Arc::new(Self { answers, host, limits, refusals })
     }
 
     /// Serves a listener until `stop`.
@@ -74,58 +72,58 @@ impl<A: Answers> Sink<A> {
         accept(listener, most, stop, |stream| {
             let sink = self.clone();
             async move {
-                if let Err(error) = sink.converse(stream).await {
-                    sink.abuse.fetch_add(1, Ordering::Relaxed);
+                let mut stream = BufReader::new(stream);
+                if let Err(error) = sink.converse(&mut stream).await {
+                    sink.refusals.count(Refused::Mail);
                     tracing::debug!(%error, "mail connection ended");
+                    // Whoever went away is not told.
+                    drop(cut_off(&mut stream, &error).await);
                 }
             }
         })
         .await;
     }
 
-    async fn converse<S>(&self, stream: S) -> std::io::Result<()>
+    async fn converse<S>(&self, stream: &mut BufReader<S>) -> std::io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut stream = BufReader::new(stream);
-        say(&mut stream, "220 shadowline stub: nothing is sent on").await?;
+        say(stream, "220 shadowline stub: nothing is sent on").await?;
         let mut envelope = Envelope::default();
         let mut mistakes = 0;
         for _ in 0..COMMANDS {
-            let Some(line) = line(&mut stream).await? else { return Ok(()) };
+            let Some(line) = line(stream).await? else { return Ok(()) };
             match self.command(&line, &mut envelope) {
-                Next::Say(reply) => say(&mut stream, reply).await?,
+                Next::Say(reply) => say(stream, reply).await?,
                 Next::Mistake(reply) => {
                     mistakes += 1;
-                    say(&mut stream, reply).await?;
+                    say(stream, reply).await?;
                     if mistakes >= MISTAKES {
-                        say(&mut stream, "421 too many mistakes").await?;
                         return Err(std::io::Error::other("too many mistakes"));
                     }
                 }
                 Next::Login => {
                     // Whatever is given is good; it is not looked at.
                     for prompt in ["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6"] {
-                        say(&mut stream, prompt).await?;
-                        if self::line(&mut stream).await?.is_none() {
+                        say(stream, prompt).await?;
+                        if self::line(stream).await?.is_none() {
                             return Ok(());
                         }
                     }
-                    say(&mut stream, "235 accepted").await?;
+                    say(stream, "235 accepted").await?;
                 }
                 Next::Data => {
-                    say(&mut stream, "354 go on").await?;
-                    let reply = match self.message(&mut stream).await? {
+                    say(stream, "354 go on").await?;
+                    let reply = match self.message(stream).await? {
                         Some(message) => self.take(std::mem::take(&mut envelope), &message).await,
                         None => "552 the message is longer than the stub takes",
                     };
                     envelope = Envelope::default();
-                    say(&mut stream, reply).await?;
+                    say(stream, reply).await?;
                 }
-                Next::Quit => return say(&mut stream, "221 bye").await,
+                Next::Quit => return say(stream, "221 bye").await,
             }
         }
-        say(&mut stream, "421 too many commands").await?;
         Err(std::io::Error::other("too many commands"))
     }
 
@@ -270,6 +268,22 @@ fn address(line: &str, keyword: &str) -> Option<String> {
     let rest = line.get(at + keyword.len()..)?.trim_start();
     let (address, _) = rest.strip_prefix('<')?.split_once('>')?;
     Some(address.to_owned())
+}
+
+/// Tells why the connection ends, and takes in what is on its way: a connection closed over it would be reset, and the reply lost.
+async fn cut_off<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut BufReader<S>,
+    why: &std::io::Error,
+) -> std::io::Result<()> {
+    match why.kind() {
+        std::io::ErrorKind::Other => say(stream, &format!("421 {why}")).await?,
+        std::io::ErrorKind::TimedOut => say(stream, "421 nothing came for a minute").await?,
+        _ => return Ok(()),
+    }
+    stream.get_mut().shutdown().await?;
+    let mut rest = stream.take(LEFT);
+    timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await??;
+    Ok(())
 }
 
 async fn line<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> std::io::Result<Option<String>> {

@@ -10,6 +10,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+mod mirrored;
+
 use shadow_control::{Change, ControlRecord, ControlWriter, Launch, Leg, Mark, TraceId, ensure_shared_topics};
 use shadow_devstack::{Devstack, KafkaChoice};
 use shadow_kafka::{Admin, KafkaConfig, Tail, TailEvent, TailFrom};
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         let stack = Devstack::builder().kafka(KafkaChoice::Apache).start().await.expect("the stack starts");
         every_call_is_answered_by_rule_and_recorded(stack.brokers()).await;
-        stack.stop().await;
+        mirrored::both_versions_see_the_same_world(stack).await;
     });
     ExitCode::SUCCESS
 }
@@ -45,14 +47,7 @@ fn free() -> SocketAddr {
 
 async fn every_call_is_answered_by_rule_and_recorded(brokers: &str) {
     let kafka = KafkaConfig::at(brokers);
-    ensure_shared_topics(&Admin::new(&kafka).unwrap()).await.unwrap();
-    let launch = Launch::of(
-        "v2".parse().unwrap(),
-        "checkout".parse().unwrap(),
-        "http://127.0.0.1:1".parse().unwrap(),
-        Change::by("test", "test"),
-    );
-    ControlWriter::new(&kafka).unwrap().put(&ControlRecord::Launch(Box::new(launch))).await.unwrap();
+    launch(&kafka, "v2", "checkout").await;
 
     let ca = NewCa::generate().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -63,6 +58,7 @@ async fn every_call_is_answered_by_rule_and_recorded(brokers: &str) {
     config.masking.key = Some(Secret::new(KEY));
     config.stub.http = free();
     config.stub.tls = Some(free());
+    config.stub.smtp = Some(free());
     config.stub.ca_key = Some(Secret::new(ca.key.clone()));
     config.stub.rules = vec![concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/stub/stripe.toml").into()];
     let alias = |host: Option<&str>, path: &str| Alias {
@@ -73,24 +69,24 @@ async fn every_call_is_answered_by_rule_and_recorded(brokers: &str) {
     config.stub.aliases = vec![alias(None, "/stripe"), alias(Some("localhost"), "")];
     let problems: Vec<_> = shadow_runtime::ServiceConfig::check(&config).iter().map(ToString::to_string).collect();
     assert!(problems.is_empty(), "{problems:?}");
-    let (http, tls) = (config.stub.http, config.stub.tls.unwrap());
+    let (http, tls, mail) = (config.stub.http, config.stub.tls.unwrap(), config.stub.smtp.unwrap());
     let stop = CancellationToken::new();
     let running = tokio::spawn(shadow_stub::run(config, stop.clone()));
 
-    let told = told(http).await;
+    let told = told(http, mail).await;
     let by_client = stripes_client(http, tls, &trusted);
     stop.cancel();
     running.await.unwrap().unwrap();
 
-    let (effects, bytes) = effects(&kafka).await;
+    let (effects, bytes) = effects(&kafka, "checkout").await;
     assert_eq!(effects.len(), told.len() + by_client, "every call has one record");
     let mut sequences: Vec<i64> = effects.iter().map(|effect| effect.sequence).collect();
     sequences.sort_unstable();
     assert_eq!(sequences, (0..effects.len() as i64).collect::<Vec<_>>());
-    for (request_id, by, side) in told {
+    for (request_id, by, side, send) in told {
         let own = effects.iter().find(|effect| effect.request_id == Some(request_id)).unwrap();
         assert_eq!((own.correlated_by, own.side, own.decision), (by, side, Decision::Unmatched));
-        assert_eq!(own.launch.as_ref().map(|launch| launch.as_str()), Some("v2"));
+        assert_eq!((own.launch.as_ref().map(|launch| launch.as_str()), own.send), (Some("v2"), send));
     }
     for secret in ["sk_test_none", "someone@example.com", "ann@example.com"] {
         let found = bytes.iter().any(|record| record.windows(secret.len()).any(|window| window == secret.as_bytes()));
@@ -107,8 +103,16 @@ async fn every_call_is_answered_by_rule_and_recorded(brokers: &str) {
     }
 }
 
-/// Calls that tell whose they are, each in its way, to a host without a rule.
-async fn told(stub: SocketAddr) -> Vec<(RequestId, CorrelatedBy, Side)> {
+/// Creates a launch.
+async fn launch(kafka: &KafkaConfig, name: &str, service: &str) {
+    ensure_shared_topics(&Admin::new(kafka).unwrap()).await.unwrap();
+    let (name, service, candidate) = (name.parse(), service.parse(), "http://127.0.0.1:1".parse());
+    let launch = Launch::of(name.unwrap(), service.unwrap(), candidate.unwrap(), Change::by("test", "test"));
+    ControlWriter::new(kafka).unwrap().put(&ControlRecord::Launch(Box::new(launch))).await.unwrap();
+}
+
+/// Calls that tell whose they are, each in its way, to a host without a rule; and the send that they tell.
+async fn told(stub: SocketAddr, mail_at: SocketAddr) -> Vec<(RequestId, CorrelatedBy, Side, Option<i64>)> {
     let masker = Masker::new(MaskKey::parse(KEY).unwrap(), Ruleset::default(), RouteTable::default());
     let launch: shadow_record::LaunchName = "v2".parse().unwrap();
     let mut told = Vec::new();
@@ -128,7 +132,26 @@ async fn told(stub: SocketAddr) -> Vec<(RequestId, CorrelatedBy, Side)> {
         };
         let answer = ask(stub, &header).await;
         assert!(answer.starts_with("HTTP/1.1 501"), "{answer}");
-        told.push((request_id, by, if leg == Leg::Control { Side::Control } else { Side::Candidate }));
+        let side = if leg == Leg::Control { Side::Control } else { Side::Candidate };
+        told.push((request_id, by, side, (by != CorrelatedBy::Trace).then_some(7)));
+    }
+    for in_tunnel in [true, false] {
+        let request_id = RequestId::generate();
+        let mark = Mark { launch: launch.clone(), request_id, attempt: 1, leg: Leg::Candidate, send: 8 };
+        let header = format!("shadowline-replay: {}", mark.sign(|body| masker.mark_tag(body)));
+        let (to, lines) = if in_tunnel {
+            let call = format!("POST /send HTTP/1.1\r\nhost: mail.example\r\nconnection: close\r\n{header}\r\n\r\n");
+            (stub, format!("CONNECT mail.example:80 HTTP/1.1\r\nhost: mail.example:80\r\n\r\n{call}"))
+        } else {
+            let mail = format!("{header}\r\nSubject: hello\r\n\r\nann@example.com\r\n.\r\nQUIT\r\n");
+            (mail_at, format!("HELO a\r\nMAIL FROM:<shop@example.com>\r\nRCPT TO:<ann@example.com>\r\nDATA\r\n{mail}"))
+        };
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        stream.write_all(lines.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains(if in_tunnel { "HTTP/1.1 501" } else { "250 kept" }), "{answer}");
+        told.push((request_id, CorrelatedBy::Mark, Side::Candidate, Some(8)));
     }
     told
 }
@@ -212,8 +235,8 @@ fn client_library() -> Option<PathBuf> {
 }
 
 /// Every record of the topic, and its bytes.
-async fn effects(kafka: &KafkaConfig) -> (Vec<SideEffect>, Vec<Vec<u8>>) {
-    let topic = topics::effects(&"checkout".parse().unwrap());
+async fn effects(kafka: &KafkaConfig, service: &str) -> (Vec<SideEffect>, Vec<Vec<u8>>) {
+    let topic = topics::effects(&service.parse().unwrap());
     let (mut effects, mut bytes) = (Vec::new(), Vec::new());
     let tail = Tail::open(kafka, &topic, TailFrom::Start).await.unwrap();
     while let TailEvent::Record(record) = tail.recv().await.unwrap() {
