@@ -46,7 +46,8 @@ impl World {
         let clickhouse_url: Url = stack.clickhouse_url().parse().map_err(|error| {
             Failure::usage(format!("SHADOW_CLICKHOUSE_URL is not a URL: {error}"), "write http://host:8123")
         })?;
-        let clickhouse = ClickHouseArgs { clickhouse_url, clickhouse_ca: None, clickhouse_database: DATABASE.to_owned() };
+        let clickhouse =
+            ClickHouseArgs { clickhouse_url, clickhouse_ca: None, clickhouse_database: DATABASE.to_owned() };
         let suffix = match stack.kafka_kind() {
             // Servers that others use too: every demo is a service of its own there.
             KafkaKind::External => format!("-{}", Timestamp::now().micros() / 1_000_000),
@@ -66,7 +67,7 @@ impl World {
         std::fs::write(world.masking_rules(), shadow_shop::MASKING_RULES).map_err(Failure::internal)?;
         std::fs::write(world.comparison_rules(), shadow_shop::COMPARISON_RULES).map_err(Failure::internal)?;
         std::fs::write(world.stub_rules(), shadow_shop::STUB_RULES).map_err(Failure::internal)?;
-        schema::apply(&world.sql).await?;
+        schema::apply(&world.sql, None).await?;
         world.create_topics(stack).await?;
         Ok(world)
     }
