@@ -5,9 +5,10 @@
 //! stops the old one in the same order.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use shadow_capture::{Account, Capture, EffectsSettings, Production, Settings};
+use shadow_capture::{Account, Calls, Capture, EffectsSettings, Production, Settings};
 use shadow_record::Source;
 use shadow_runtime::admin::{Admin, AdminHandle};
 use shadow_runtime::config::redacted;
@@ -44,9 +45,11 @@ impl Agent {
         // On the hot path: relay, and look on.
         let sharing = if config.listen.takeover.is_some() { Sharing::WithTheNext } else { Sharing::Alone };
         let egress = Egress::bind(&config.egress, sharing, observer.effects.as_ref())?;
+        let calls_here = observer.effects.as_ref().map(|effects| effects.calls().clone());
         let drain = shutdown.child_token();
         let proxy = Proxy::new(&config, observer, drain.clone())?;
-        let connections = Connections::new(config.listen.most_connections(), "listen.connections");
+        let connections =
+            Connections::new(config.listen.most_connections(config.egress.reserved()), "listen.connections");
         let offered = socket.try_clone()?;
         let threads = config.listen.proxy_threads();
         let patience =
@@ -80,7 +83,7 @@ impl Agent {
         }
         if let Some(path) = &config.listen.takeover {
             match Offer::bind(path, &offered).await {
-                Ok(offer) => drop(tokio::spawn(give_away(offer, admin_stop, admin.ended(), drain))),
+                Ok(offer) => drop(tokio::spawn(give_away(offer, admin_stop, admin.ended(), drain, calls_here))),
                 Err(error) => tracing::warn!(%error, "no other agent can take over from this one"),
             }
         }
@@ -137,14 +140,25 @@ async fn listen(config: &ListenSection) -> anyhow::Result<(TcpListener, Option<C
 }
 
 /// Lets the next agent take over the listening socket; this one drains then. Until this one drains it can be taken over from.
-async fn give_away(offer: Offer, admin: CancellationToken, admin_ended: CancellationToken, drain: CancellationToken) {
+async fn give_away(
+    offer: Offer,
+    admin: CancellationToken,
+    admin_ended: CancellationToken,
+    drain: CancellationToken,
+    calls: Option<Arc<Calls>>,
+) {
     let make_way = || {
         admin.cancel();
         admin_ended.cancelled()
     };
     tokio::select! {
         () = drain.cancelled() => {}
-        () = offer.handed_over(make_way) => drain.cancel(),
+        () = offer.handed_over(make_way) => {
+            if let Some(calls) = calls {
+                calls.share();
+            }
+            drain.cancel();
+        }
     }
 }
 

@@ -41,11 +41,11 @@ pub(crate) fn raise_open_files() -> Option<u64> {
     }
 }
 
-/// The connections that this many open files allow.
-pub(crate) fn connections_for(open_files: Option<u64>) -> usize {
+/// The connections that this many open files allow besides `others`.
+pub(crate) fn connections_for(open_files: Option<u64>, others: usize) -> usize {
     let fit = open_files.map(|files| files.saturating_sub(RESERVED) / PER_CONNECTION);
     let fit = fit.map_or(MOST, |fit| usize::try_from(fit).unwrap_or(MOST));
-    fit.clamp(LEAST, MOST)
+    fit.saturating_sub(others).clamp(LEAST, MOST)
 }
 
 /// The places for connections, shared by all who accept.

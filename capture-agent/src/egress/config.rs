@@ -138,6 +138,11 @@ pub(crate) struct Trust {
 }
 
 impl EgressSection {
+    /// Connections that it may have.
+    pub(crate) fn reserved(&self) -> usize {
+        self.listen.map_or(0, |_| self.connections)
+    }
+
     /// Whether a host may call.
     pub(crate) fn allows(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();

@@ -35,7 +35,8 @@ impl Rehearsed {
                     for call in String::from_utf8(request.body).unwrap().lines() {
                         let address = known.lock().unwrap().expect("the agent runs");
                         if let Some(to) = call.strip_prefix("CONNECT ") {
-                            heard.lock().unwrap().push(through_a_tunnel(address, to).await);
+                            let answer = through_a_tunnel(address, to).await;
+                            heard.lock().unwrap().push(answer);
                             continue;
                         }
                         let (line, body) = call.split_once(" <- ").unwrap_or((call, ""));

@@ -17,7 +17,7 @@ mod seal;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use http::HeaderName;
@@ -178,12 +178,19 @@ pub struct Calls {
     ledger: Arc<Ledger>,
     told: [AtomicU64; TOLD_BY.len()],
     unseen: AtomicU64,
+    /// Another agent takes calls too.
+    shared: AtomicBool,
 }
 
 impl Calls {
     /// An empty one, in memory.
     pub(crate) fn open() -> Arc<Self> {
-        Arc::new(Self { ledger: Ledger::open(), told: Default::default(), unseen: AtomicU64::new(0) })
+        Arc::new(Self {
+            ledger: Ledger::open(),
+            told: Default::default(),
+            unseen: AtomicU64::new(0),
+            shared: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
@@ -195,6 +202,11 @@ impl Calls {
         self.unseen.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// From here on another agent takes calls of this one's requests: they are recorded there, and whose they are is not known.
+    pub fn share(&self) {
+        self.shared.store(true, Ordering::Relaxed);
+    }
+
     /// The account now.
     pub fn account(&self) -> Account {
         self.ledger.account()
@@ -202,6 +214,9 @@ impl Calls {
 
     /// Grows whenever something was not recorded that should have been.
     pub(crate) fn unrecorded(&self) -> u64 {
+        if self.shared.load(Ordering::Relaxed) {
+            self.passed_unseen();
+        }
         self.ledger.unrecorded() + self.unseen.load(Ordering::Relaxed)
     }
 

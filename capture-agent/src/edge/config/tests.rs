@@ -114,6 +114,6 @@ fn http2_is_offered_only_when_the_primary_speaks_it() {
 fn there_is_always_a_thread_and_a_connection() {
     assert!(ListenSection::default().proxy_threads() >= 1);
     assert_eq!(ListenSection { threads: Some(3), ..ListenSection::default() }.proxy_threads(), 3);
-    assert!(ListenSection::default().most_connections() >= 64);
-    assert_eq!(ListenSection { connections: Some(7), ..ListenSection::default() }.most_connections(), 7);
+    assert!(ListenSection::default().most_connections(0) >= 64);
+    assert_eq!(ListenSection { connections: Some(7), ..ListenSection::default() }.most_connections(0), 7);
 }

@@ -11,7 +11,7 @@ fn connections_follow_the_open_files() {
     for (files, connections) in
         [(None, MOST), (Some(0), LEAST), (Some(1024), 256), (Some(65_536), 32_512), (Some(u64::MAX), MOST)]
     {
-        assert_eq!(connections_for(files), connections, "{files:?}");
+        assert_eq!(connections_for(files, 0), connections, "{files:?}");
     }
 }
 

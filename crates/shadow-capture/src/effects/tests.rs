@@ -113,6 +113,9 @@ fn whatever_is_not_recorded_makes_the_count_grow() {
     assert_eq!(calls.unrecorded(), 4, "it was not made");
     drop(bench.queue);
     assert_eq!((bench.effects.calls.unrecorded(), bench.budget.used()), (5, 0), "what waited is lost");
+    bench.effects.calls.share();
+    let calls = &bench.effects.calls;
+    assert_ne!(calls.unrecorded(), calls.unrecorded(), "another agent records some");
 }
 
 #[test]
