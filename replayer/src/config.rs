@@ -101,6 +101,7 @@ impl ServiceConfig for Config {
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = self.masking.masker().err().unwrap_or_default();
+        problems.extend(self.kafka.problems());
         if self.kafka.brokers.trim().is_empty() {
             problems.push(Problem::key("kafka.brokers", "is empty", "name at least one host:port"));
         }

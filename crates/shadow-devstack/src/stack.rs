@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::clickhouse::users::ClickHouseUser;
+use crate::clickhouse::users::{ClickHouseCluster, ClickHouseUser};
 use crate::kafka::security::{KafkaSecurity, SecureBrokers};
 use crate::kafka::{self, KafkaChoice, KafkaKind, mock::MockBroker, topics};
 use crate::launcher::{LAUNCHER_ARG, STARTED_AS_LAUNCHER};
@@ -135,6 +135,8 @@ pub struct DevstackBuilder {
     clickhouse_port: u16,
     kafka_port: u16,
     clickhouse_users: Vec<ClickHouseUser>,
+    clickhouse_cluster: Option<ClickHouseCluster>,
+    clickhouse_native_port: u16,
     kafka_security: Option<KafkaSecurity>,
     progress: Progress,
     deadline: Option<Duration>,
@@ -178,6 +180,18 @@ impl DevstackBuilder {
     pub fn clickhouse_user(mut self, name: &str, password: &str, grants: &[&str]) -> Self {
         let grants = grants.iter().map(|grant| (*grant).to_owned()).collect();
         self.clickhouse_users.push(ClickHouseUser { name: name.into(), password: password.into(), grants });
+        self
+    }
+
+    /// ClickHouse's native port; 0, the default, takes any free one.
+    pub fn clickhouse_native_port(mut self, port: u16) -> Self {
+        self.clickhouse_native_port = port;
+        self
+    }
+
+    /// Makes ClickHouse a node of a cluster whose shards, itself among them, have these native ports of this machine.
+    pub fn clickhouse_cluster(mut self, name: &str, shards: &[u16]) -> Self {
+        self.clickhouse_cluster = Some(ClickHouseCluster { name: name.to_owned(), shards: shards.to_vec() });
         self
     }
 
@@ -226,7 +240,12 @@ impl DevstackBuilder {
         let step = self.progress.step("starting Kafka and ClickHouse");
         let (kafka, clickhouse) = tokio::try_join!(
             place.start_kafka(kafka_source, self.kafka_port, self.kafka_security.as_ref()),
-            place.start_clickhouse(clickhouse_source, self.clickhouse_port, &self.clickhouse_users)
+            place.start_clickhouse(
+                clickhouse_source,
+                (self.clickhouse_port, self.clickhouse_native_port),
+                &self.clickhouse_users,
+                self.clickhouse_cluster.as_ref()
+            )
         )?;
         drop(step);
         Ok(Devstack { kafka, clickhouse, _lock: lock, _temporary: temporary })
@@ -349,8 +368,9 @@ impl Place {
     async fn start_clickhouse(
         &self,
         source: ClickHouseSource,
-        port: u16,
+        (http, native): (u16, u16),
         users: &[ClickHouseUser],
+        cluster: Option<&ClickHouseCluster>,
     ) -> Result<ClickHouse, DevstackError> {
         let program = match source {
             ClickHouseSource::External(url) => {
@@ -358,12 +378,12 @@ impl Place {
             }
             ClickHouseSource::Program(program) => program,
         };
-        let ports = [Port::claim(port, clickhouse::NAME)?, Port::claim(0, clickhouse::NAME)?];
+        let ports = [Port::claim(http, clickhouse::NAME)?, Port::claim(native, clickhouse::NAME)?];
         let [http, native] = ports.each_ref().map(Port::number);
         let dir = self.root.join("clickhouse");
         let data = dir.join("data");
         process::create_dir(&data)?;
-        let config = clickhouse::users::write(&dir, users)?;
+        let config = clickhouse::users::write(&dir, users, cluster)?;
         let command = program.command(&self.launcher, &config, &data, (http, native));
         let spec = self.spec(clickhouse::NAME, dir, command, Probe::ClickHousePing(http));
         let process = ServerProcess::start(spec).await?;

@@ -65,7 +65,10 @@ impl Sql {
             .with_url(url.as_str())
             // Numbers as numbers, and no half an answer when a query fails on its way.
             .with_setting("output_format_json_quote_64bit_integers", "0")
-            .with_setting("wait_end_of_query", "1");
+            .with_setting("wait_end_of_query", "1")
+            // On a cluster: views join tables that are spread over shards, and what was inserted is there.
+            .with_setting("distributed_product_mode", "global")
+            .with_setting("distributed_foreground_insert", "1");
         let user = credential("SHADOW_CLICKHOUSE_USER")?;
         if let Some(user) = &user {
             client = client.with_user(user);

@@ -1,4 +1,4 @@
-//! ClickHouse's users. `clickhouse local` has no `CREATE USER`, but it reads users from a file as the server does.
+//! ClickHouse's users, and its cluster. `clickhouse local` has no `CREATE USER`, but it reads both from a file as the server does.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,15 +20,36 @@ impl std::fmt::Debug for ClickHouseUser {
     }
 }
 
+/// A cluster of which the server is a shard.
+#[derive(Clone, Debug)]
+pub(crate) struct ClickHouseCluster {
+    pub(crate) name: String,
+    /// Native ports of all shards.
+    pub(crate) shards: Vec<u16>,
+}
+
+impl ClickHouseCluster {
+    fn xml(&self) -> String {
+        let shard = |port| format!("<shard><replica><host>127.0.0.1</host><port>{port}</port></replica></shard>");
+        let (name, shards) = (escaped(&self.name), self.shards.iter().map(shard).collect::<String>());
+        format!("<remote_servers><{name}>{shards}</{name}></remote_servers>")
+    }
+}
+
 /// Writes the configuration with its users into `dir` and gives the path to start with.
-pub(crate) fn write(dir: &Path, users: &[ClickHouseUser]) -> Result<PathBuf, DevstackError> {
+pub(crate) fn write(
+    dir: &Path,
+    users: &[ClickHouseUser],
+    cluster: Option<&ClickHouseCluster>,
+) -> Result<PathBuf, DevstackError> {
     let write = |name: &str, text: String| {
         let path = dir.join(name);
         fs::write(&path, text).map(|()| path.clone()).map_err(|error| DevstackError::io("write", &path, error))
     };
     let users = write("users.xml", users_xml(users))?;
     let users = escaped(&users.display().to_string());
-    write("config.xml", format!("<clickhouse><users_config>{users}</users_config></clickhouse>\n"))
+    let cluster = cluster.map(ClickHouseCluster::xml).unwrap_or_default();
+    write("config.xml", format!("<clickhouse><users_config>{users}</users_config>{cluster}</clickhouse>\n"))
 }
 
 fn users_xml(users: &[ClickHouseUser]) -> String {
