@@ -138,7 +138,7 @@ async fn dashboards_and_alerts_ask_for_what_services_at_work_show() {
     for query in dashboards::promql().iter().chain(&alerts::promql()) {
         check(query, &shown, &registered, &mut unseen);
     }
-    // These need a fault of the control, a restart or a certificate to have a series. Everything else is there.
+    // These need a fault of the control, a restart, a certificate or a call of a known request to have a series. Everything else is there.
     let rare = [
         "shadow_compare_repeated_total",
         "shadow_compare_unusable_total",
@@ -146,6 +146,7 @@ async fn dashboards_and_alerts_ask_for_what_services_at_work_show() {
         "shadow_edge_primary_certificate_refused",
         "shadow_replay_breaker_transitions_total",
         "shadow_replay_control_failed_total",
+        "shadow_stub_mirrored_total",
     ];
     let unexpected: Vec<_> = unseen.iter().filter(|name| !rare.contains(&name.as_str())).collect();
     assert!(unexpected.is_empty(), "no service at work shows {unexpected:?}");

@@ -56,7 +56,32 @@ pub(crate) struct CaArgs {
 }
 
 pub(crate) fn run(command: StubCommand) -> Result<(), Failure> {
-    let StubCommand::Ca(CaArgs { certificate, key, egress }) = command;
+    match command {
+        StubCommand::Ca(args) => make(args),
+        StubCommand::Routes(RoutesArgs { rules, output }) => output.show(&routes_of(&rules)?, egress_section),
+    }
+}
+
+/// The routes that these files of rules name, in their order.
+fn routes_of(files: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    let mut rules = Rules::none();
+    for file in files {
+        let refused = |cause: String| {
+            Failure::usage(format!("{}: {cause}", file.display()), "name the files that stub.rules of the stub names")
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| refused(error.to_string()))?;
+        rules.read(&text).map_err(|error| refused(error.to_string()))?;
+    }
+    Ok(rules.routes())
+}
+
+/// As it stands in the agent's configuration.
+fn egress_section(routes: &Vec<String>) -> String {
+    let lines: String = routes.iter().map(|route| format!("    {route:?},\n")).collect();
+    format!("[egress]\nroutes = [\n{lines}]")
+}
+
+fn make(CaArgs { certificate, key, egress }: CaArgs) -> Result<(), Failure> {
     let ca = if egress { NewCa::for_egress() } else { NewCa::generate() };
     let ca = ca.map_err(Failure::internal)?;
     let (truster, setting) = if egress { ("primary", "egress.ca_key") } else { ("shadow", "stub.ca_key") };
@@ -87,6 +112,18 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn the_routes_of_the_shipped_rules_are_a_section_of_the_agents_configuration() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/stub/stripe.toml");
+        let routes = routes_of(&[shipped]).unwrap();
+        let section: toml::Table = egress_section(&routes).parse().unwrap();
+        let told: Vec<&str> =
+            section["egress"]["routes"].as_array().unwrap().iter().filter_map(|r| r.as_str()).collect();
+        assert_eq!(told, routes);
+        assert!(told.contains(&"POST /v1/charges"), "{told:?}");
+        assert!(routes_of(&[PathBuf::from("no-such-file")]).unwrap_err().cause.contains("no-such-file"));
+    }
 
     #[test]
     fn an_authority_is_made_once_and_its_key_is_its_owners() {
