@@ -242,7 +242,7 @@ pub(super) async fn a_frozen_broker_delays_no_call_and_loses_none(stack: &mut De
 
 pub(super) async fn a_broker_that_dies_breaks_no_call_and_every_one_is_accounted_for(stack: &mut Devstack) {
     let (partner, asked) = Origin::canned(CHARGED).await;
-    let rehearsed = Rehearsed::start(stack, "dead-calls", &["capture.delivery = \"1s\""]).await;
+    let rehearsed = Rehearsed::start(stack, "dead-calls", &["capture.delivery = \"2s\""]).await;
     let call = format!("POST http://{}/charge <- {{}}\n", partner.address);
     rehearsed.order("", &call).await;
     until(&rehearsed.running, |account| account.acknowledged == 1).await;
@@ -250,15 +250,15 @@ pub(super) async fn a_broker_that_dies_breaks_no_call_and_every_one_is_accounted
     for _ in 1..20 {
         rehearsed.order("", &call).await;
     }
-    assert_eq!(asked.lock().unwrap().len(), 20);
+    assert_eq!(asked.lock().unwrap().len(), 20, "while the broker was dead");
+    stack.kafka().restart().await.unwrap();
     let settled = |calls: &Account| calls.acknowledged + calls.in_doubt + calls.dropped_total();
     while settled(&rehearsed.running.agent.calls().unwrap()) < 20 {
         tokio::task::yield_now().await;
     }
     let calls = rehearsed.running.agent.calls().unwrap();
-    assert!(calls.acknowledged >= 1 && calls.balances(), "{calls:?}");
+    assert!(calls.acknowledged >= 1 && calls.seen == 20 && calls.balances(), "{calls:?}");
     rehearsed.running.stop().await;
-    stack.kafka().restart().await.unwrap();
     let written = effects(stack, "dead-calls").await.len() as i64;
     assert!((calls.acknowledged..=calls.acknowledged + calls.in_doubt).contains(&written), "{calls:?}");
 }

@@ -172,6 +172,35 @@ impl Effects {
     }
 }
 
+/// What was lost while a request was under way.
+#[derive(Debug)]
+pub(crate) struct Meanwhile {
+    calls: Arc<Calls>,
+    /// When it began.
+    dropped: u64,
+    unseen: u64,
+    /// When it had ended.
+    unseen_by_then: u64,
+}
+
+impl Meanwhile {
+    /// The request begins.
+    pub(crate) fn begin(calls: &Arc<Calls>) -> Self {
+        let (dropped, unseen) = (calls.ledger.unrecorded(), calls.unseen());
+        Self { calls: calls.clone(), dropped, unseen, unseen_by_then: unseen }
+    }
+
+    /// It has ended.
+    pub(crate) fn end(&mut self) {
+        self.unseen_by_then = self.calls.unseen();
+    }
+
+    /// Whether, as far as is known by now, every call was recorded. Its own may be dropped after it has ended, while they wait.
+    pub(crate) fn all_recorded(&self) -> bool {
+        self.unseen == self.unseen_by_then && self.dropped == self.calls.ledger.unrecorded()
+    }
+}
+
 /// The account of every call.
 #[derive(Debug)]
 pub struct Calls {
@@ -212,12 +241,12 @@ impl Calls {
         self.ledger.account()
     }
 
-    /// Grows whenever something was not recorded that should have been.
-    pub(crate) fn unrecorded(&self) -> u64 {
+    /// How often something passed that cannot be recorded. While another agent takes calls too, never the same twice.
+    fn unseen(&self) -> u64 {
         if self.shared.load(Ordering::Relaxed) {
             self.passed_unseen();
         }
-        self.ledger.unrecorded() + self.unseen.load(Ordering::Relaxed)
+        self.unseen.load(Ordering::Relaxed)
     }
 
     fn told(&self, by: CorrelatedBy) {

@@ -175,7 +175,7 @@ impl Ledger {
         }
     }
 
-    /// Requests that should have been recorded and are not known to be. Never falls.
+    /// What should have been recorded and is not known to be. Never falls.
     pub(crate) fn unrecorded(&self) -> u64 {
         let paused = [Exclusion::Paused, Exclusion::Overload].into_iter().map(Settlement::Excluded);
         let dropped = DropReason::ALL.iter().map(|&why| Settlement::Dropped(why));

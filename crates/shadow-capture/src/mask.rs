@@ -13,7 +13,7 @@ use shadow_mask::{Masker, RawBody, RawRequest, RawResponse};
 use shadow_record::{CaptureError, CapturedExchange, RequestId, ServiceName, Source, Timestamp, Withheld, encode};
 use shadow_runtime::telemetry::traces;
 
-use crate::effects::Calls;
+use crate::effects::Meanwhile;
 use crate::head::OpenHead;
 use crate::ledger::DropReason;
 use crate::observe::{RawAnswer, RawExchange, RawHead};
@@ -44,8 +44,6 @@ pub(crate) struct Mask {
     pub(crate) source: Source,
     /// `http` or `https`, as clients use it; unless an exchange says it itself.
     pub(crate) scheme: &'static str,
-    /// The account of the primary's calls, where they are seen.
-    pub(crate) calls: Option<Arc<Calls>>,
 }
 
 /// A record ready to be produced.
@@ -117,7 +115,7 @@ impl Mask {
         let opened = "a copied head was parsed when it was seen";
         let OpenHead { method, authority, path, query, headers } = raw.head.copy.open().expect(opened);
         let response = raw.response.map(|answer| raw_answer(masker, answer));
-        let now = self.calls.as_ref().map(|calls| calls.unrecorded());
+        let effects_recorded = raw.head.meanwhile.as_ref().is_some_and(Meanwhile::all_recorded);
         let (scheme, body) = (self.scheme.to_owned(), raw_body(masker, &raw.request_body));
         Open {
             id: raw.head.id,
@@ -128,7 +126,7 @@ impl Mask {
             error: raw.error,
             first_byte: raw.first_byte,
             total: raw.total,
-            effects_recorded: now.is_some() && now == raw.head.unrecorded,
+            effects_recorded,
         }
     }
 

@@ -15,7 +15,7 @@ use http::HeaderName;
 use shadow_control::{Mark, in_baggage};
 use shadow_record::{CaptureError, RequestId, Timestamp};
 
-use crate::effects::{Effects, Outbound, UnderWay};
+use crate::effects::{Effects, Meanwhile, Outbound, UnderWay};
 use crate::handover::Handover;
 use crate::head::{LinesCopy, RequestCopy, RequestHead, ResponseHead};
 use crate::latency::Latency;
@@ -113,8 +113,8 @@ impl Observer {
         };
         let mut lease = self.limits.budget.lease();
         lease.grow(head.size()).map_err(|_| Settlement::Dropped(DropReason::Budget))?;
-        let unrecorded = self.effects.as_ref().map(|effects| effects.calls().unrecorded());
-        Ok(RawHead { id, session, copy: head.copy(), outbound: None, unrecorded, _lease: lease })
+        let meanwhile = self.effects.as_ref().map(|effects| Meanwhile::begin(effects.calls()));
+        Ok(RawHead { id, session, copy: head.copy(), outbound: None, meanwhile, _lease: lease })
     }
 
     fn is_signed(&self, mark: &str) -> bool {
@@ -133,15 +133,15 @@ pub struct RawHead {
     pub copy: RequestCopy,
     /// What else is known of a call that the primary made.
     pub(crate) outbound: Option<Box<Outbound>>,
-    /// How many of those had not been recorded by then, where they are seen.
-    pub(crate) unrecorded: Option<u64>,
+    /// What was lost of those, where they are seen.
+    pub(crate) meanwhile: Option<Meanwhile>,
     _lease: Lease,
 }
 
 impl RawHead {
     /// Of a call that the primary made.
     pub(crate) fn of_call(id: RequestId, copy: RequestCopy, outbound: Box<Outbound>, lease: Lease) -> Self {
-        Self { id, session: None, copy, outbound: Some(outbound), unrecorded: None, _lease: lease }
+        Self { id, session: None, copy, outbound: Some(outbound), meanwhile: None, _lease: lease }
     }
 }
 
@@ -175,7 +175,7 @@ impl RawExchange {
             session: None,
             copy: RequestCopy::Wire(format!("GET {path} HTTP/1.1\r\n\r\n").into_bytes().into()),
             outbound: None,
-            unrecorded: None,
+            meanwhile: None,
             _lease: crate::tee::Budget::of(0).lease(),
         };
         Self {
@@ -275,7 +275,10 @@ impl Observation {
         let _ = self.ended.set(self.started.elapsed());
     }
 
-    fn assemble(&mut self, head: RawHead) -> Result<Unsettled, Exhausted> {
+    fn assemble(&mut self, mut head: RawHead) -> Result<Unsettled, Exhausted> {
+        if let Some(meanwhile) = &mut head.meanwhile {
+            meanwhile.end();
+        }
         let answer = self.answer.take();
         // Nobody said how it ended: the handler was dropped because the client went away.
         let error = self.error.take().or_else(|| answer.is_none().then_some(CaptureError::ClientAborted));

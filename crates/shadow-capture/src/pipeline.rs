@@ -179,7 +179,6 @@ impl Capture {
             sampling_rate,
             source,
             scheme,
-            calls: effects.as_ref().map(|effects| effects.calls.clone()),
         };
         let seal: Seal = Arc::new(move |raw| mask.seal(raw));
         let workers = beside.run(|| Workers::start("mask", capture.threads, &queue, seal, &publisher))?;

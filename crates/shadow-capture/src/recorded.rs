@@ -68,7 +68,7 @@ impl Sealer {
         let ledger = Ledger::open();
         let epoch = ledger.epoch();
         let (source, scheme, sampling_rate) = (Source::Import, "http", 1.0);
-        let mask = Mask { masker, service, instance, epoch, sampling_rate, source, scheme, calls: None };
+        let mask = Mask { masker, service, instance, epoch, sampling_rate, source, scheme };
         Self { mask, sampler, body_limit, ledger }
     }
 

@@ -91,31 +91,36 @@ fn the_mark_is_found_wherever_it_is_and_only_a_signed_one_rings() {
     assert_eq!(bench.effects.check(&head(&[(MARK_HEADER, &signed)])), Err(Marked));
     assert_eq!(bench.effects.check(&head(&[("baggage", "a=b")])), Ok(()));
     assert_eq!((bench.account().excluded_for(Exclusion::Replayed), bench.account().seen), (6, 6));
-    assert_eq!(bench.effects.calls.unrecorded(), 0, "it was not made");
 }
 
 #[test]
-fn whatever_is_not_recorded_makes_the_count_grow() {
+fn a_request_knows_when_something_was_lost_in_its_time() {
     let bench = Bench::with(1, 100);
-    let calls = &bench.effects.calls;
-    drop(bench.see(&[]));
-    assert_eq!(calls.unrecorded(), 0);
-    drop(bench.see(&[]));
-    assert_eq!((calls.unrecorded(), bench.account().dropped_for(DropReason::QueueFull)), (1, 1));
-    assert!(bench.see(&[("x", &"a".repeat(100))]).unwrap().is_none());
-    assert_eq!((calls.unrecorded(), bench.account().dropped_for(DropReason::Budget)), (2, 1));
+    let calls = bench.effects.calls.clone();
+    let complete = |lose: &dyn Fn()| {
+        let mut meanwhile = Meanwhile::begin(&calls);
+        lose();
+        meanwhile.end();
+        meanwhile.all_recorded()
+    };
+    assert!(complete(&|| drop(bench.see(&[]))), "it waits");
+    assert!(!complete(&|| drop(bench.see(&[]))), "there is no room in the queue");
+    assert!(!complete(&|| drop(bench.see(&[("x", &"a".repeat(100))]))), "nor in the budget");
+    assert!(!complete(&|| calls.passed_unseen()));
+    assert!(complete(&|| bench.effects.see_refused()), "it was not made");
     bench.effects.pause.set_by_operator(true);
-    assert!(bench.see(&[]).unwrap().is_none());
-    assert_eq!(calls.unrecorded(), 3);
+    assert!(!complete(&|| drop(bench.see(&[]))));
+
+    let mut before = Meanwhile::begin(&calls);
+    before.end();
     calls.passed_unseen();
-    assert_eq!(calls.unrecorded(), 4);
-    bench.effects.see_refused();
-    assert_eq!(calls.unrecorded(), 4, "it was not made");
-    drop(bench.queue);
-    assert_eq!((bench.effects.calls.unrecorded(), bench.budget.used()), (5, 0), "what waited is lost");
-    bench.effects.calls.share();
-    let calls = &bench.effects.calls;
-    assert_ne!(calls.unrecorded(), calls.unrecorded(), "another agent records some");
+    assert!(before.all_recorded(), "it had ended");
+    bench.queue.try_iter().for_each(drop);
+    assert!(!before.all_recorded(), "what waited was lost, and may have been its own");
+    assert_eq!(bench.budget.used(), 0);
+    assert!(complete(&|| {}));
+    calls.share();
+    assert!(!complete(&|| {}), "another agent records some");
 }
 
 #[test]
@@ -124,7 +129,8 @@ fn calls_of_a_request_that_is_not_captured_are_left_out() {
     let trace = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     let _under_way = bench.effects.begin(&head(&[trace]), None);
     assert!(bench.see(&[trace]).unwrap().is_none());
-    assert_eq!((bench.account().sampled_out, bench.effects.calls.unrecorded()), (1, 0));
+    assert_eq!(bench.account().sampled_out, 1);
+    assert!(Meanwhile::begin(&bench.effects.calls).all_recorded());
 }
 
 #[test]
