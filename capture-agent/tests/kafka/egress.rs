@@ -245,7 +245,9 @@ pub(super) async fn a_broker_that_dies_breaks_no_call_and_every_one_is_accounted
     let rehearsed = Rehearsed::start(stack, "dead-calls", &["capture.delivery = \"2s\""]).await;
     let call = format!("POST http://{}/charge <- {{}}\n", partner.address);
     rehearsed.order("", &call).await;
-    until(&rehearsed.running, |account| account.acknowledged == 1).await;
+    while rehearsed.running.agent.calls().unwrap().acknowledged < 1 {
+        tokio::task::yield_now().await;
+    }
     stack.kafka().kill().unwrap();
     for _ in 1..20 {
         rehearsed.order("", &call).await;
