@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, SanType, SerialNumber,
 };
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use uuid::Uuid;
 
 /// Most names for which certificates are kept; beyond it all are forgotten and issued again.
 const NAMES: usize = 1_000;
@@ -154,6 +155,8 @@ impl Ca {
         let mut params = CertificateParams::default();
         // The common name has at most 64 characters; clients look at the alternative names.
         params.distinguished_name = named("shadowline");
+        // All have one key, which a serial number would be made of: some clients refuse two certificates with one number.
+        params.serial_number = Some(SerialNumber::from_slice(Uuid::now_v7().as_bytes()));
         params.subject_alt_names = vec![match name.parse::<IpAddr>() {
             Ok(address) => SanType::IpAddress(address),
             Err(_) => SanType::DnsName(name.try_into().map_err(|e: rcgen::Error| refused(e.to_string()))?),

@@ -103,6 +103,11 @@ impl KafkaConfig {
             let remedy = "set kafka.user, and kafka.password as { file = \"...\" } or SHADOW_KAFKA_PASSWORD";
             problems.push(Problem::key("kafka.user", "a user and a password belong together", remedy));
         }
+        let protocol = self.properties.get("security.protocol").map(|protocol| protocol.to_ascii_uppercase());
+        if self.user.is_some() && protocol.is_some_and(|protocol| !protocol.ends_with("SSL")) {
+            let cause = "would send the password of kafka.user without TLS";
+            problems.push(Problem::key("kafka.properties", cause, "leave security.protocol out"));
+        }
         let files = [("kafka.ca", &self.ca), ("kafka.certificate", &self.certificate), ("kafka.key", &self.key)];
         for (key, path) in files {
             if let Some(path) = path
@@ -176,5 +181,33 @@ impl rdkafka::ClientContext for LogContext {
 
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
         tracing::debug!(%error, "{reason}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_sent_without_tls_and_halves_are_refused() {
+        let known = KafkaConfig {
+            user: Some("u".to_owned()),
+            password: Some(Secret::new("hidden")),
+            ..KafkaConfig::at("localhost:9093")
+        };
+        assert!(known.problems().is_empty());
+        assert_eq!(known.client(&[]).get("security.protocol"), Some("SASL_SSL"));
+        assert!(!format!("{known:?}").contains("hidden"));
+        let plain = BTreeMap::from([("security.protocol".to_owned(), "sasl_plaintext".to_owned())]);
+        let refused = [
+            KafkaConfig { properties: plain, ..known.clone() },
+            KafkaConfig { password: None, ..known.clone() },
+            KafkaConfig { key: Some("/nowhere".into()), ..KafkaConfig::default() },
+            KafkaConfig { ca: Some("/nowhere/ca.pem".into()), ..KafkaConfig::default() },
+        ];
+        for config in refused {
+            assert!(!config.problems().is_empty(), "{config:?}");
+        }
+        assert_eq!(KafkaConfig::default().client(&[]).get("security.protocol"), None);
     }
 }
