@@ -26,7 +26,7 @@ async fn the_demo_finds_exactly_what_was_seeded() {
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let (ledger, effects) = (&report["report"]["ledger"], &report["report"]["effects"]);
     let nobody = [&effects["uncorrelated"], &effects["unmatched"], &report["outcome"]["partners"]["by_shadow"]];
-    assert_eq!(nobody, [&0.into(); 3], "{effects}");
+    assert_eq!(nobody, [&serde_json::json!(0); 3], "{effects}");
     assert_eq!(effects["incomparable"], serde_json::json!({}), "every checkout's calls were compared");
     assert_eq!((&report["as_expected"], &report["load"]["succeeded"]), (&true.into(), &2000.into()));
     assert_eq!((&ledger["captured"], &ledger["pending"], &ledger["balanced"]), (&2000.into(), &0.into(), &1.into()));
