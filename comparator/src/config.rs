@@ -56,30 +56,17 @@ pub struct ComparatorSection {
     pub batch_rows: usize,
     /// How much of each side's body is kept with a differing row; 0 keeps none.
     pub body: ByteSize,
-    /// How outbound calls are compared.
-    pub effects: EffectsSection,
-}
-
-/// `[comparator.effects]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EffectsSection {
-    /// How long after an exchange its calls may be recorded; 0 compares none.
-    pub settle: HumanDuration,
-    /// Calls held in memory, per launch.
-    pub memory: ByteSize,
-}
-
-impl Default for EffectsSection {
-    fn default() -> Self {
-        Self { settle: HumanDuration::from_millis(5_000), memory: ByteSize::mib(128) }
-    }
+    /// How long after an exchange its outbound calls may be recorded; 0 compares none.
+    pub effects_settle: HumanDuration,
+    /// Outbound calls held in memory, per launch.
+    pub effects_memory: ByteSize,
 }
 
 impl Default for ComparatorSection {
     fn default() -> Self {
         let (flush, body) = (HumanDuration::from_millis(500), ByteSize::kib(16));
-        Self { flush, batch_rows: 5_000, body, effects: EffectsSection::default() }
+        let (effects_settle, effects_memory) = (HumanDuration::from_millis(5_000), ByteSize::mib(128));
+        Self { flush, batch_rows: 5_000, body, effects_settle, effects_memory }
     }
 }
 
@@ -146,12 +133,11 @@ impl ServiceConfig for Config {
         if comparator.body > ByteSize::mib(1) {
             problems.push(Problem::key("comparator.body", "is out of range", "use 0 to 1MiB"));
         }
-        let EffectsSection { settle, memory } = &comparator.effects;
-        if settle.get() > Duration::from_secs(300) {
-            problems.push(Problem::key("comparator.effects.settle", "is out of range", "use 0s to 5m"));
+        if comparator.effects_settle.get() > Duration::from_secs(300) {
+            problems.push(Problem::key("comparator.effects_settle", "is out of range", "use 0s to 5m"));
         }
-        if !(ByteSize::mib(1)..=ByteSize::mib(16 << 10)).contains(memory) {
-            problems.push(Problem::key("comparator.effects.memory", "is out of range", "use 1MiB to 16GiB"));
+        if !(ByteSize::mib(1)..=ByteSize::mib(16 << 10)).contains(&comparator.effects_memory) {
+            problems.push(Problem::key("comparator.effects_memory", "is out of range", "use 1MiB to 16GiB"));
         }
         problems
     }

@@ -196,7 +196,7 @@ impl Scene {
 
     fn comparator(&self) -> Service {
         let config = format!(
-            "[service]\ninstance = \"c1\"\n[kafka]\nbrokers = \"{}\"\n[clickhouse]\nurl = \"{}\"\n[comparator.effects]\nsettle = \"10s\"\n",
+            "[service]\ninstance = \"c1\"\n[kafka]\nbrokers = \"{}\"\n[clickhouse]\nurl = \"{}\"\n[comparator]\neffects_settle = \"10s\"\n",
             self.rig.kafka.brokers,
             self.rig.stack.clickhouse_url()
         );

@@ -41,7 +41,7 @@ pub(super) struct Effects {
 impl Effects {
     /// Of a launch; `None` where effects are not compared. Reads nothing yet, and as long as there is somebody to ask: a drain still does.
     pub(super) fn of(shared: &Shared, launch: &Launch, rules: &Arc<Rules>) -> Option<Self> {
-        let settle = shared.settings.effects.settle.get();
+        let settle = shared.settings.effects_settle.get();
         if settle.is_zero() || launch.comparison == Comparison::Off {
             return None;
         }
@@ -54,7 +54,7 @@ impl Effects {
             effect.response = None;
             effect.side != Side::Primary && effect.launch.as_ref().is_none_or(|launch| *launch == name)
         };
-        let bytes = shared.settings.effects.memory.as_len() / 2;
+        let bytes = shared.settings.effects_memory.as_len() / 2;
         let never = CancellationToken::new();
         Some(Self {
             primary: Feed::spawn(shared.kafka.clone(), &launch.service, primary, bytes, never.clone()),

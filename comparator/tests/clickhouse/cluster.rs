@@ -70,7 +70,7 @@ pub(crate) async fn every_view_says_of_two_shards_what_it_says_of_one_server(pla
         let rows: u64 = client.query("SELECT count() FROM exchanges_local").fetch_one().await.unwrap();
         assert!(rows > 100, "{rows} rows on one of the shards");
     }
-    let mut silent = Vec::new();
+    let mut silent: Vec<&str> = Vec::new();
     for view in VIEWS {
         let query = format!("SELECT * FROM {view} ORDER BY ALL");
         let (spread, whole) = (ask(&query).await, place.query(&query).await);

@@ -83,7 +83,7 @@ impl Calls {
 
     fn start(&self, place: &Place, instance: &str, settle: Duration) -> Running {
         let mut config = self.line.config(place, instance);
-        config.comparator.effects.settle = HumanDuration::from_millis(settle.as_millis() as u64);
+        config.comparator.effects_settle = HumanDuration::from_millis(settle.as_millis() as u64);
         Running::of(config)
     }
 
@@ -396,7 +396,7 @@ pub(crate) async fn what_catching_up_with_calls_takes(place: Place) {
         let begun = std::time::Instant::now();
         let mut config = calls.line.config(&place, what.split(' ').next().unwrap());
         config.comparator.batch_rows = 1_000;
-        config.comparator.effects.settle = HumanDuration::from_millis(settle * 1_000);
+        config.comparator.effects_settle = HumanDuration::from_millis(settle * 1_000);
         let running = Running::of(config);
         until(&place, &stored(EXCHANGES), "1").await;
         let took = begun.elapsed();

@@ -235,12 +235,12 @@ fn replayer(world: &World, key: &str) -> Result<replayer::config::Config, Failur
 }
 
 fn comparator(world: &World) -> Result<comparator::config::Config, Failure> {
-    use comparator::config::{ClickHouseConfig, ComparatorSection, Config, EffectsSection, ServiceSection};
+    use comparator::config::{ClickHouseConfig, ComparatorSection, Config, ServiceSection};
     let defaults = ClickHouseConfig::default();
     Ok(Config {
         service: ServiceSection { instance: instance(world, "comparator")? },
         comparator: ComparatorSection {
-            effects: EffectsSection { settle: SETTLE.into(), ..EffectsSection::default() },
+            effects_settle: SETTLE.into(),
             ..ComparatorSection::default()
         },
         clickhouse: ClickHouseConfig {
