@@ -20,7 +20,9 @@ mod quantile;
 mod ranks;
 mod spending;
 
-pub use evidence::{ClassCounts, ControlEvidence, EffectEvidence, Evidence, Latencies, Pairs, Reference, ScopeEvidence, Scores, State};
+pub use evidence::{
+    ClassCounts, ControlEvidence, EffectEvidence, Evidence, Latencies, Pairs, Reference, ScopeEvidence, Scores, State,
+};
 pub use gates::{ErrorRate, Gates, GatesError, LatencyGate, Limit, ScopeGates};
 pub use interval::Interval;
 pub use judge::{Asked, Decision, GateResult, Lacking, Measure, Needed, Unit, Verdict, judge};

@@ -239,10 +239,7 @@ fn comparator(world: &World) -> Result<comparator::config::Config, Failure> {
     let defaults = ClickHouseConfig::default();
     Ok(Config {
         service: ServiceSection { instance: instance(world, "comparator")? },
-        comparator: ComparatorSection {
-            effects_settle: SETTLE.into(),
-            ..ComparatorSection::default()
-        },
+        comparator: ComparatorSection { effects_settle: SETTLE.into(), ..ComparatorSection::default() },
         clickhouse: ClickHouseConfig {
             url: world.clickhouse.clickhouse_url.clone(),
             database: world.clickhouse.clickhouse_database.clone(),
