@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use shadow_control::{ControlState, Leg};
 use shadow_mask::Masker;
-use shadow_record::{CorrelatedBy, Request, Timestamp, encode};
+use shadow_record::{CorrelatedBy, Request, Timestamp};
 use tokio::sync::watch;
 
 use crate::correlate::{Caller, correlate};
@@ -68,7 +68,7 @@ impl Answers for Arc<Answering> {
             let request = request.unwrap_or_else(|| masked(&own.masker, &call));
             let told = (decision, route, answered);
             let record = own.recorder.record(&own.masker, sequence, (call, request), caller, told, times);
-            own.publisher.publish(key, encode(&record), place);
+            own.publisher.publish(key, record, place);
         });
         answer
     }

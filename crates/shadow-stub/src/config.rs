@@ -35,6 +35,9 @@ key = { file = "/run/secrets/shadowline-key" }
 /// Longest wait for the primary's effects that may be asked for.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Longest body that may be allowed: longer ones than a few MiB are in no record, only their length and digest.
+const LONGEST_BODY: ByteSize = ByteSize::mib(64);
+
 /// All sections.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -176,6 +179,10 @@ impl ServiceConfig for Config {
         if self.stub.partitions < 1 {
             problems.push(Problem::key("stub.partitions", "is below 1", "use at least 1"));
         }
+        if self.stub.max_body > LONGEST_BODY {
+            let cause = "is more than 64MiB, of which a record would hold nothing but length and digest";
+            problems.push(Problem::key("stub.max_body", cause, "use at most 64MiB"));
+        }
         if self.stub.mirror_patience.get() > LONGEST_PATIENCE {
             let cause = "is more than 10s: the shadow's own time-outs end sooner";
             problems.push(Problem::key("stub.mirror_patience", cause, "use the default of 250ms, or a few seconds"));
@@ -192,5 +199,20 @@ impl ServiceConfig for Config {
         }
         problems.extend(self.admin.problem());
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_may_not_be_longer_than_memory_bears() {
+        let named = |mib| {
+            let stub = StubConfig { max_body: ByteSize::mib(mib), ..StubConfig::default() };
+            let config = Config { stub, ..Config::default() };
+            config.check().iter().any(|problem| problem.to_string().contains("stub.max_body"))
+        };
+        assert_eq!((named(64), named(65)), (false, true));
     }
 }

@@ -10,7 +10,7 @@
 //!   -> mirror      as the primary's call was answered, where that is known; otherwise
 //!   -> engine      the first of the `rules` that matches; what earlier calls created (`state`); 501 where none does
 //!   -> effect      masked
-//!   -> publish     until the broker has it
+//!   -> publish     until the broker has it, in a record that it takes (`fitting`)
 //! shadow.effects.<service>
 //! ```
 //!
@@ -42,6 +42,7 @@ pub mod config;
 pub mod correlate;
 mod effect;
 mod engine;
+mod fitting;
 mod metrics;
 mod mirror;
 mod place;

@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     seconds: Arc<Histogram>,
     waiting: Gauge,
     recorded: Counter,
+    given_up: Counter,
     again: Counter,
 }
 
@@ -61,9 +62,11 @@ impl Metrics {
             seconds: Arc::new(Histogram::new(SECONDS)),
             waiting: Gauge::default(),
             recorded: Counter::default(),
+            given_up: Counter::default(),
             again: Counter::default(),
         };
-        let Self { refusals, calls, correlated, mirrored, seconds, waiting, recorded, again } = metrics.clone();
+        let Self { refusals, calls, correlated, mirrored, seconds, waiting, recorded, given_up, again } =
+            metrics.clone();
         registry.register(
             "stub_refused",
             "Connections and requests that were refused before they were calls",
@@ -84,6 +87,7 @@ impl Metrics {
         );
         registry.register("stub_effects_waiting", "Effects that Kafka has not acknowledged yet", waiting);
         registry.register("stub_effects_recorded", "Effects that Kafka has acknowledged", recorded);
+        registry.register("stub_effects_given_up", "Effects that are in no record: too large for the topic", given_up);
         registry.register("stub_publish_retries", "Effects published again because they were not acknowledged", again);
         metrics
     }
@@ -104,6 +108,11 @@ impl Metrics {
         self.recorded.inc();
     }
 
+    pub(crate) fn given_up(&self) {
+        self.waiting.dec();
+        self.given_up.inc();
+    }
+
     pub(crate) fn published_again(&self) {
         self.again.inc();
     }
@@ -119,8 +128,19 @@ impl Metrics {
         let others = [
             ("uncorrelated".to_owned(), none),
             ("recorded".to_owned(), self.recorded.get() as i64),
+            ("given_up".to_owned(), self.given_up.get() as i64),
             ("refused".to_owned(), self.refusals.all() as i64),
         ];
         calls.into_iter().chain(others).collect()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Those of a test.
+    pub(crate) fn metrics() -> Metrics {
+        Metrics::register(&mut Registry::default(), Refusals::default())
     }
 }
