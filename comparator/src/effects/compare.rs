@@ -10,7 +10,7 @@ use shadow_diff::{Difference, DifferenceKind, MAX_DIFFERENCES, Rules, Signature}
 use shadow_record::{SideEffect, Timestamp};
 
 use super::order::{Together, reversed};
-use super::pair_calls::{Found, Paired, pair};
+use super::pair_calls::{Budget, Found, Paired, pair};
 
 /// Most characters of a call's body in an excerpt.
 const EXCERPT: usize = 160;
@@ -56,10 +56,22 @@ pub(super) struct Single<'a> {
     pub(super) added: Vec<To<'a>>,
 }
 
+impl Single<'_> {
+    pub(super) fn is_nothing(&self) -> bool {
+        self.missing.is_empty() && self.added.is_empty()
+    }
+}
+
 /// Compares the intents of the primary with those of another version. `route` is the exchange's; `at` says whether expected changes hold, as in
-/// [`shadow_diff::compare_masked`].
-pub fn compare(route: &str, primary: &[&SideEffect], other: &[&SideEffect], rules: &Rules, at: Timestamp) -> Compared {
-    compare_singling(route, primary, other, rules, at).0
+/// [`shadow_diff::compare_masked`]. `None` when the calls are too large and differ in too much.
+pub fn compare(
+    route: &str,
+    primary: &[&SideEffect],
+    other: &[&SideEffect],
+    rules: &Rules,
+    at: Timestamp,
+) -> Option<Compared> {
+    Some(compare_singling(route, primary, other, rules, at)?.0)
 }
 
 pub(super) fn compare_singling<'a>(
@@ -68,7 +80,7 @@ pub(super) fn compare_singling<'a>(
     other: &[&'a SideEffect],
     rules: &Rules,
     at: Timestamp,
-) -> (Compared, Single<'a>) {
+) -> Option<(Compared, Single<'a>)> {
     let mut groups: BTreeMap<To<'a>, (Vec<&SideEffect>, Vec<&SideEffect>)> = BTreeMap::new();
     for call in primary {
         groups.entry(To::of(call)).or_default().0.push(call);
@@ -77,9 +89,10 @@ pub(super) fn compare_singling<'a>(
         groups.entry(To::of(call)).or_default().1.push(call);
     }
     let (mut findings, mut single, mut together) = (Findings::new(route, rules, at), Single::default(), Vec::new());
+    let mut budget = Budget::whole();
     for (to, (ours, theirs)) in groups {
         let counts = (ours.len(), theirs.len());
-        let (pairs, missing, added) = pair(&to.scope(), ours, theirs, rules, at);
+        let (pairs, missing, added) = pair(&to.scope(), ours, theirs, rules, at, &mut budget)?;
         for Paired { primary, other, found, certain } in pairs {
             together.extend(certain.then_some((primary, other)));
             findings.pair(to, found);
@@ -96,7 +109,7 @@ pub(super) fn compare_singling<'a>(
     for (first, second) in reversed(&together) {
         findings.order(first, second);
     }
-    (findings.compared, single)
+    Some((findings.compared, single))
 }
 
 /// Collects differences, one for each signature.

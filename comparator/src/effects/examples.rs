@@ -114,11 +114,11 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    /// These, each appended when it was made.
+    /// These, recorded one after another, each appended when it was made.
     pub(crate) fn of(calls: impl IntoIterator<Item = SideEffect>) -> Self {
-        calls.into_iter().fold(Self::default(), |effects, call| {
+        (0..).zip(calls).fold(Self::default(), |effects, (sequence, call)| {
             let at = call.at.micros();
-            effects.and(call, at)
+            effects.and(SideEffect { sequence, ..call }, at)
         })
     }
 

@@ -38,6 +38,10 @@ fn join_candidate(row: &mut ExchangeRow, candidate: Leg) {
     row.candidate_effects = count(calls);
     (row.effects_result, row.effects_reason) = (result.as_str(), result.reason());
     row.result = joined(row.result, result);
+    // Where all that differs turns out to be noise, what could not be looked at is still no agreement.
+    if compared.unseen {
+        row.result_without_differences = INCOMPARABLE;
+    }
     row.differences_omitted = row.differences_omitted.saturating_add(compared.omitted);
     use_rules(row, compared.rules_used);
     compared.differences.into_iter().for_each(|difference| push_difference(row, difference));

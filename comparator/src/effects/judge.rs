@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shadow_diff::Rules;
-use shadow_record::{LaunchName, Side, SideEffect, Timestamp};
+use shadow_effects::Kept;
+use shadow_record::{LaunchName, Side, SideEffect};
 
 use super::compare::{Compared, Single, To, compare_singling};
-use super::intents::{MOST_CALLS, intents};
-use super::own::{Calls, Held, Owner};
+use super::intents::{MOST_CALLS, intents, is_comparable};
+use super::own::{Calls, Held, Owner, Told};
 use super::{Sent, Served};
 
 /// Why the calls of an exchange were not compared.
@@ -115,12 +116,14 @@ impl Judge {
             return Judged { primary_calls: ours.len(), candidate: None, control: None };
         };
         let own = self.owner.alone(sent, shadow);
+        let mut strangers = self.owner.untold(sent, shadow);
+        strangers.retain(|kept| is_comparable(&kept.effect) && !own.iter().any(|own| Arc::ptr_eq(own, kept)));
+        let exchange = Exchange { judge: self, served, sent, ours: &ours, own: &own, strangers: &strangers };
         let told = |side, span| self.owner.leg(served, sent, side, span, shadow);
-        let exchange = Exchange { judge: self, served, sent, ours: &ours, own: &own };
         let mut theirs = told(Side::Candidate, sent.candidate);
-        theirs.extend(own.iter().cloned());
-        let candidate = exchange.leg(&theirs, primary, shadow);
-        let control = sent.control.map(|span| exchange.leg(&told(Side::Control, span), primary, shadow));
+        theirs.numbered.extend(own.iter().cloned());
+        let candidate = exchange.leg(theirs, primary, shadow);
+        let control = sent.control.map(|span| exchange.leg(told(Side::Control, span), primary, shadow));
         Judged { primary_calls: ours.len(), candidate: Some(candidate), control }
     }
 }
@@ -133,52 +136,95 @@ struct Exchange<'a> {
     ours: &'a Calls,
     /// Calls that did not tell, and are the candidate's all the same.
     own: &'a Calls,
+    /// Calls of the shadow that did not tell, and may be of this exchange.
+    strangers: &'a Calls,
 }
 
+/// What comparing came to, with the calls of one version only; or why nothing was compared.
+type Comparing<'a> = Result<(Compared, Single<'a>), EffectsResult>;
+
+const UNCORRELATED: EffectsResult = EffectsResult::Incomparable(Reason::Uncorrelated);
+
 impl Exchange<'_> {
-    fn leg(&self, theirs: &Calls, primary: &impl Held, shadow: &impl Held) -> Leg {
-        let (result, compared) = match self.compare(theirs, primary, shadow) {
-            Ok(compared) => (result_of(&compared), compared),
-            Err(result) => (result, Compared::default()),
+    fn leg(&self, told: Told, primary: &impl Held, shadow: &impl Held) -> Leg {
+        let theirs = [told.numbered.as_slice(), &told.in_time].concat();
+        let everything = [theirs.as_slice(), &told.apart].concat();
+        let (calls, comparing) = match self.not_known(primary, shadow) {
+            Some(reason) => (theirs.len(), Err(EffectsResult::Incomparable(reason))),
+            None => self.of_send(&told, &theirs, &everything),
         };
-        Leg { calls: theirs.len(), result, compared }
+        let compared = match comparing {
+            Ok((_, single)) if self.may_be_strange(&single, primary) => Err(UNCORRELATED),
+            other => other.map(|(compared, _)| compared),
+        };
+        let result = compared.as_ref().map_or_else(|result| *result, result_of);
+        if self.is_unsure(result) {
+            return Leg { calls, result: UNCORRELATED, compared: Compared::default() };
+        }
+        Leg { calls, result, compared: compared.unwrap_or_default() }
     }
 
-    fn compare(&self, theirs: &Calls, primary: &impl Held, shadow: &impl Held) -> Result<Compared, EffectsResult> {
-        let Self { judge: Judge { owner, rules }, served, sent, ours, .. } = self;
-        let incomparable = |reason| Err(EffectsResult::Incomparable(reason));
+    /// Compares the calls of this send, as far as they can be told from another's. Returns how many they are, too.
+    fn of_send<'a>(&'a self, told: &Told, theirs: &'a Calls, everything: &'a Calls) -> (usize, Comparing<'a>) {
+        let comparing = self.compare(theirs);
+        let Ok((_, Single { missing, added })) = &comparing else { return (theirs.len(), comparing) };
+        if any_to(missing, &told.apart) {
+            // Whichever send made which: together they are what the primary made, or there is no telling.
+            return match self.compare(everything) {
+                Ok((compared, single)) if single.is_nothing() => (everything.len(), Ok((compared, single))),
+                _ => (theirs.len(), Err(UNCORRELATED)),
+            };
+        }
+        let mixed = (told.resent || !told.apart.is_empty()) && any_to(added, &told.in_time);
+        (theirs.len(), if mixed { Err(UNCORRELATED) } else { comparing })
+    }
+
+    /// Whether what only one version made may be, or have been made by, calls of others.
+    fn may_be_strange(&self, Single { missing, added }: &Single<'_>, primary: &impl Held) -> bool {
+        let early = |kept: &&Arc<Kept>| self.sent.may_be_of_the_one_before(&kept.effect);
+        any_to(missing, self.strangers)
+            || self.own.iter().filter(early).any(|kept| added.contains(&To::of(&kept.effect)))
+            || !added.is_empty() && any_to(added, &self.judge.owner.untold_of_primary(self.served, primary))
+    }
+
+    /// Whether a call that may be one of this exchange leaves nothing to be told: only that it differs would stand. A request that was alone has
+    /// its own calls; what was called outside of its time is more likely the next one's.
+    fn is_unsure(&self, result: EffectsResult) -> bool {
+        use EffectsResult::{Expected, Matched, Nothing};
+        matches!(result, Nothing | Matched | Expected) && !self.sent.is_lone() && !self.strangers.is_empty()
+    }
+
+    /// Why not all calls are known.
+    fn not_known(&self, primary: &impl Held, shadow: &impl Held) -> Option<Reason> {
+        let Self { judge: Judge { owner, .. }, served, sent, .. } = self;
         if !served.recorded {
-            return incomparable(Reason::NotRecorded);
+            return Some(Reason::NotRecorded);
         }
-        let complete = |held: Timestamp, needed: Timestamp| held <= needed;
-        if !complete(primary.complete_from(), served.primary_window(owner.settle).from)
-            || !complete(shadow.complete_from(), sent.window(owner.settle).from)
-        {
-            return incomparable(Reason::Forgotten);
-        }
+        let complete = primary.complete_from() <= served.primary_window(owner.settle).from
+            && shadow.complete_from() <= sent.window(owner.settle).from;
+        (!complete).then_some(Reason::Forgotten)
+    }
+
+    fn compare<'a>(&'a self, theirs: &'a Calls) -> Comparing<'a> {
+        let Self { judge: Judge { rules, .. }, served, sent, ours, .. } = self;
         if theirs.is_empty() && (sent.dry_run || ours.is_empty()) {
             return Err(EffectsResult::Nothing);
         }
-        let (ours, theirs) = (intents(effects(ours)), intents(effects(theirs)));
+        let (ours, theirs) = intents(effects(ours), effects(theirs));
         if ours.is_empty() && theirs.is_empty() {
             return Err(EffectsResult::Nothing);
         }
+        let too_many = EffectsResult::Incomparable(Reason::TooMany);
         if ours.len().max(theirs.len()) > MOST_CALLS {
-            return incomparable(Reason::TooMany);
+            return Err(too_many);
         }
-        let at = sent.candidate.from;
-        let (compared, Single { missing, added }) = compare_singling(&served.route, &ours, &theirs, rules, at);
-        let among = |calls: Calls, wanted: &[To<'_>]| {
-            let untold = calls.iter().filter(|kept| !self.own.iter().any(|own| Arc::ptr_eq(own, kept)));
-            untold.into_iter().any(|kept| wanted.contains(&To::of(&kept.effect)))
-        };
-        if !missing.is_empty() && among(owner.untold(sent, shadow), &missing)
-            || !added.is_empty() && among(owner.untold_of_primary(served, primary), &added)
-        {
-            return incomparable(Reason::Uncorrelated);
-        }
-        Ok(compared)
+        compare_singling(&served.route, &ours, &theirs, rules, sent.candidate.from).ok_or(too_many)
     }
+}
+
+/// Whether any of these calls goes to one of these places.
+fn any_to(places: &[To<'_>], calls: &Calls) -> bool {
+    !places.is_empty() && calls.iter().any(|kept| places.contains(&To::of(&kept.effect)))
 }
 
 fn effects(calls: &Calls) -> impl Iterator<Item = &SideEffect> {

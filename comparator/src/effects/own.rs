@@ -1,5 +1,6 @@
 //! Which calls are an exchange's. Pure.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::{Sent, Served, Span};
 const CLOCKS: Duration = Duration::from_secs(5);
 /// How long a record may have been on its way to the broker. Older times are not those of a service but of a recording that was imported, say.
 const LAG: Duration = Duration::from_secs(300);
-/// By how much a call may seem to precede the request that it was made for, where times must tell sends of one request apart.
+/// By how much a call may seem to precede the request that it was made for, or to follow an earlier one that it was made for, where times must tell.
 const SKEW: Duration = Duration::from_millis(500);
 
 /// Effects as a feed holds them.
@@ -88,6 +89,16 @@ impl Sent {
         Window::around(self.both(), self.replayed_at, settle)
     }
 
+    /// Whether nobody but the candidate was at work for anybody.
+    pub(super) fn is_lone(&self) -> bool {
+        self.alone && !self.to_control
+    }
+
+    /// Whether a call was made so early that it may be one of the request before, made after that was answered.
+    pub(super) fn may_be_of_the_one_before(&self, effect: &SideEffect) -> bool {
+        effect.at <= self.candidate.from.plus(SKEW)
+    }
+
     /// While any of them served it.
     fn both(&self) -> Span {
         let Span { from, until } = self.candidate;
@@ -98,6 +109,29 @@ impl Sent {
 
 /// Calls as they stand in a store.
 pub(super) type Calls = Vec<Arc<Kept>>;
+
+/// The calls of one leg that told the request of an exchange.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Those that have the number of its send.
+    pub(super) numbered: Calls,
+    /// Those that have no number, made while it was served or soon after.
+    pub(super) in_time: Calls,
+    /// Those that have no number, of which their time says that they are another send's.
+    pub(super) apart: Calls,
+    /// Whether there are calls of another send.
+    pub(super) resent: bool,
+}
+
+/// Each recorded call once: a record whose delivery was in doubt is published again, and the first one appended counts.
+fn once(calls: Calls) -> Calls {
+    let mut known = HashSet::new();
+    let first = calls.iter().filter(|kept| {
+        let SideEffect { side, instance, epoch, sequence, .. } = &kept.effect;
+        known.insert((side.as_str(), instance.as_str(), *epoch, *sequence))
+    });
+    first.cloned().collect()
+}
 
 /// Looks calls up for one launch.
 #[derive(Clone, Debug)]
@@ -112,29 +146,38 @@ impl Owner {
         let window = served.primary_window(self.settle);
         let mut calls = held.of(served.request_id);
         calls.retain(|kept| kept.effect.side == Side::Primary && window.has(kept));
-        calls
+        once(calls)
     }
 
-    /// The calls of one leg for this send. Those of other sends of the same request are not its own; where a call only has the request, its time
-    /// must tell.
-    pub(super) fn leg(&self, served: &Served, sent: &Sent, side: Side, span: Span, held: &impl Held) -> Calls {
+    /// The calls of one leg that told this request. Those of other sends of it are not its own; where a call does not have the number of its
+    /// send, its time must tell.
+    pub(super) fn leg(&self, served: &Served, sent: &Sent, side: Side, span: Span, held: &impl Held) -> Told {
         let window = sent.window(self.settle);
         let mut calls = held.of(served.request_id);
         calls.retain(|kept| {
             let effect = &kept.effect;
-            let of_send = match (effect.send, sent.send) {
-                (Some(one), Some(other)) => one == other,
-                _ => self.may_be_of(effect, span, SKEW),
-            };
-            effect.side == side && effect.launch.as_ref() == Some(&self.launch) && of_send && window.has(kept)
+            effect.side == side && effect.launch.as_ref() == Some(&self.launch) && window.has(kept)
         });
-        calls
+        let mut told = Told::default();
+        for kept in once(calls) {
+            match (kept.effect.send, sent.send) {
+                (Some(one), Some(other)) if one == other => told.numbered.push(kept),
+                (Some(_), Some(_)) => told.resent = true,
+                _ if self.may_be_of(&kept.effect, span, SKEW) => told.in_time.push(kept),
+                _ => told.apart.push(kept),
+            }
+        }
+        // One send whose calls all seem to be of another time: clocks are apart.
+        if !told.resent && told.in_time.is_empty() {
+            told.in_time.append(&mut told.apart);
+        }
+        told
     }
 
     /// Calls that told of no request, where nobody but the candidate can have made them: no other request was under way, and this one went
     /// nowhere else.
     pub(super) fn alone(&self, sent: &Sent, held: &impl Held) -> Calls {
-        if !sent.alone || sent.to_control {
+        if !sent.is_lone() {
             return Vec::new();
         }
         let Span { from, until } = sent.candidate;
@@ -152,7 +195,7 @@ impl Owner {
             let of_launch = effect.launch.as_ref().is_none_or(|launch| *launch == self.launch);
             effect.side != Side::Primary && of_launch && window.has(kept) && self.may_be_of(effect, sent.both(), SKEW)
         });
-        calls
+        once(calls)
     }
 
     /// Calls of the primary that told of no request, and may be of this one.
@@ -163,7 +206,7 @@ impl Owner {
             let effect = &kept.effect;
             effect.side == Side::Primary && window.has(kept) && self.may_be_of(effect, served.primary, SKEW)
         });
-        calls
+        once(calls)
     }
 
     /// Whether the call was made while the request was served, or soon after.

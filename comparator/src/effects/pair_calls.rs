@@ -10,6 +10,33 @@ use super::intents::Asked;
 
 /// Pairs of unequal calls to one place that are tried against each other; more are paired in the order in which they were made.
 const MOST_TRIALS: usize = 256;
+/// What comparing the calls of one version may cost for one exchange, in bytes of what is compared; some tenths of a second at most.
+const MOST_WORK: usize = 16 << 20;
+/// What comparing two calls costs beside that.
+const TRIAL: usize = 2 << 10;
+
+/// What may still be compared for one exchange.
+pub(super) struct Budget(usize);
+
+impl Budget {
+    pub(super) fn whole() -> Self {
+        Self(MOST_WORK)
+    }
+
+    /// `None` when it is used up.
+    fn take(&mut self, one: &SideEffect, other: &SideEffect) -> Option<()> {
+        let weight = |call: &SideEffect| {
+            let request = &call.request;
+            let body = request.body.content.as_ref().map_or(0, |content| content.len());
+            body + request.query.as_ref().map_or(0, String::len) + request.path.len()
+        };
+        self.0 = self.0.checked_sub(TRIAL + weight(one) + weight(other))?;
+        Some(())
+    }
+}
+
+/// Calls that belong together, and what is left on each side.
+pub(super) type Pairing<'a> = (Vec<Paired<'a>>, Vec<&'a SideEffect>, Vec<&'a SideEffect>);
 
 /// Two calls that belong together, and where they differ.
 pub(super) struct Paired<'a> {
@@ -33,20 +60,24 @@ pub(super) struct Found {
 }
 
 /// Pairs the calls to one place, equal ones first, then those that differ least, then in the order in which they were made. Returns the pairs
-/// and what is left on each side.
+/// and what is left on each side; `None` when that is more work than is left.
 pub(super) fn pair<'a>(
     scope: &str,
     primary: Vec<&'a SideEffect>,
     other: Vec<&'a SideEffect>,
     rules: &Rules,
     at: Timestamp,
-) -> (Vec<Paired<'a>>, Vec<&'a SideEffect>, Vec<&'a SideEffect>) {
+    budget: &mut Budget,
+) -> Option<Pairing<'a>> {
     let only = primary.len() == 1 && other.len() == 1;
     let (mut pairs, mine, theirs) = pair_equal(primary, other);
     let (mut trials, tried) = (Vec::new(), mine.len() * theirs.len() <= MOST_TRIALS);
     for (i, one) in mine.iter().enumerate() {
         let with = if tried { 0..theirs.len() } else { i..theirs.len().min(i + 1) };
-        trials.extend(with.map(|j| (i, j, differ(scope, one, theirs[j], rules, at))));
+        for j in with {
+            budget.take(one, theirs[j])?;
+            trials.push((i, j, differ(scope, one, theirs[j], rules, at)));
+        }
     }
     // By the first, then by the second call: how many others it equals under the rules.
     let (mut equals, mut equalled) = (vec![0; mine.len()], vec![0; theirs.len()]);
@@ -62,14 +93,11 @@ pub(super) fn pair<'a>(
             pairs.push(Paired { primary, other, found, certain });
         }
     }
-    (pairs, mine.into_iter().flatten().collect(), theirs.into_iter().flatten().collect())
+    Some((pairs, mine.into_iter().flatten().collect(), theirs.into_iter().flatten().collect()))
 }
 
 /// Pairs calls that are equal to the byte, and returns the rest. Where one version made more of them, which is whose cannot be told.
-fn pair_equal<'a>(
-    primary: Vec<&'a SideEffect>,
-    other: Vec<&'a SideEffect>,
-) -> (Vec<Paired<'a>>, Vec<&'a SideEffect>, Vec<&'a SideEffect>) {
+fn pair_equal<'a>(primary: Vec<&'a SideEffect>, other: Vec<&'a SideEffect>) -> Pairing<'a> {
     let mut equal: HashMap<Asked<'a>, (i64, VecDeque<usize>)> = HashMap::new();
     for call in &primary {
         equal.entry(Asked::of(call)).or_default().0 += 1;

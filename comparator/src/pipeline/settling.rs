@@ -4,7 +4,7 @@
 //! up means, nothing waits but for the broker. Where the service has no effects, nothing waits at all.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shadow_control::{Comparison, Launch};
 use shadow_diff::Rules;
@@ -19,8 +19,8 @@ use crate::store::ExchangeRow;
 
 /// Rows captured within this time are settled together, so that what is held at a time does not grow with how far partitions are apart.
 const TOGETHER: Duration = Duration::from_secs(30);
-/// Rows judged before others get their turn.
-const TURN: usize = 64;
+/// How long rows are judged before others get their turn.
+const TURN: Duration = Duration::from_millis(20);
 /// How long a batch whose window has not passed still tries when the pipeline stops: as long as it takes to learn that there are no effects.
 const HURRY: Duration = Duration::from_millis(500);
 
@@ -113,11 +113,13 @@ impl Effects {
                 (Reached::NoTopic, _) | (_, Reached::NoTopic) => return true,
                 (Reached::Complete, Reached::Complete) => {}
             }
-            for turn in together.chunks(TURN) {
-                for (_, row, served) in turn {
-                    self.settle_one(&mut rows[*row], served);
+            let mut turn = Instant::now();
+            for (_, row, served) in together {
+                self.settle_one(&mut rows[*row], served);
+                if turn.elapsed() >= TURN {
+                    tokio::task::yield_now().await;
+                    turn = Instant::now();
                 }
-                tokio::task::yield_now().await;
             }
             self.primary.forget_before(first.from);
             if let Some(window) = shadow {

@@ -1,5 +1,6 @@
 //! Outbound calls in the rows of their exchanges, from topics to ClickHouse.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -71,6 +72,8 @@ fn charge(n: i64, amount: i64) -> SideEffect {
 /// The line of one service with outbound calls.
 struct Calls {
     line: Line,
+    /// Calls published so far.
+    recorded: AtomicI64,
 }
 
 impl Calls {
@@ -78,7 +81,7 @@ impl Calls {
         let line = Line::lay(place, name, 1).await;
         let admin = Admin::new(&line.kafka).unwrap();
         admin.ensure_topic(&TopicSpec::deleting(topics::effects(&line.launch.service), 3)).await.unwrap();
-        Self { line }
+        Self { line, recorded: AtomicI64::new(0) }
     }
 
     fn start(&self, place: &Place, instance: &str, settle: Duration) -> Running {
@@ -91,6 +94,7 @@ impl Calls {
     fn call(&self, mut effect: SideEffect) {
         effect.service = self.line.launch.service.clone();
         let partition = (effect.sequence % 3) as i32;
+        effect.sequence = self.recorded.fetch_add(1, Ordering::Relaxed);
         self.line.publish(&topics::effects(&self.line.launch.service), partition, &encode(&effect));
     }
 
@@ -334,7 +338,7 @@ pub(crate) async fn dying_while_calls_settle_changes_no_row(place: Place) {
 
 pub(crate) async fn a_service_without_calls_waits_for_none(place: Place) {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let calls = Calls { line: Line::lay(&place, "silent", 1).await };
+    let calls = Calls { line: Line::lay(&place, "silent", 1).await, recorded: AtomicI64::new(0) };
     let running = calls.start(&place, "c1", Duration::from_secs(300));
     calls.exchange(0, true, |_| {});
     // This is less patient than the window.
@@ -345,7 +349,7 @@ pub(crate) async fn a_service_without_calls_waits_for_none(place: Place) {
 
 pub(crate) async fn a_stop_stores_what_has_no_calls_to_wait_for(place: Place) {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let calls = Calls { line: Line::lay(&place, "quiet", 1).await };
+    let calls = Calls { line: Line::lay(&place, "quiet", 1).await, recorded: AtomicI64::new(0) };
     let mut config = calls.line.config(&place, "c1");
     // No batch is stored before the stop.
     config.comparator.flush = HumanDuration::from_millis(600_000);

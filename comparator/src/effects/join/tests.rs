@@ -93,3 +93,15 @@ fn what_was_compared_with_one_leg_only_is_no_evidence_of_noise() {
     let row = joined_to(MATCHED, EffectsResult::Matched, Some(unseen));
     assert_eq!(row.control_result, MATCHED);
 }
+
+#[test]
+fn a_body_that_could_not_be_looked_at_is_no_agreement_beside_other_differences() {
+    let without_differences = |unseen| {
+        let mut row = ExchangeRow { result_without_differences: MATCHED, ..row(MATCHED) };
+        let mut candidate = leg(EffectsResult::Differing);
+        candidate.compared.unseen = unseen;
+        join(&mut row, Judged { primary_calls: 1, candidate: Some(candidate), control: None });
+        row.result_without_differences
+    };
+    assert_eq!([true, false].map(without_differences), [INCOMPARABLE, MATCHED]);
+}

@@ -81,15 +81,52 @@ fn calls_of_another_send_of_another_launch_or_of_the_other_leg_are_not_its_own()
 }
 
 #[test]
-fn where_the_trace_alone_told_the_time_tells_sends_apart() {
-    let at = |at: i64| SideEffect { send: None, at: Timestamp(at), ..of_candidate(charge()) };
+fn a_call_that_was_published_twice_is_one_call() {
+    let twice = |call: SideEffect, at| Effects::default().and(call.clone(), at).and(call, at + 100_000);
+    let (primary, shadow) = (twice(charge(), CAPTURED), twice(of_candidate(charge()), SENT));
+    assert_eq!(candidate_of(&served(), &primary, &Effects::of([of_candidate(charge())])), ("matched", "", 1, 1));
+    assert_eq!(candidate_of(&served(), &Effects::of([charge()]), &shadow), ("matched", "", 1, 1));
+    let alone = sent_with(|sent| sent.alone = true);
+    let shadow = twice(untold(of_candidate(charge())), SENT);
+    assert_eq!(candidate_of(&alone, &Effects::of([charge()]), &shadow), ("matched", "", 1, 1));
+}
+
+/// A call of the candidate of which the trace alone told.
+fn traced(at: i64) -> SideEffect {
+    SideEffect { send: None, at: Timestamp(at), ..of_candidate(charge()) }
+}
+
+#[test]
+fn where_the_trace_alone_told_clocks_that_are_apart_lose_no_call() {
     let primary = Effects::of([charge()]);
-    let of = |at_us| {
-        let (_, _, _, calls) = candidate_of(&served(), &primary, &Effects::default().and(at(at_us), SENT));
-        calls
-    };
-    let last = SENT + TOOK + 5_000_000;
-    assert_eq!([SENT - 500_001, SENT - 500_000, last, last + 1].map(of), [0, 1, 1, 0]);
+    for at in [SENT - 4_000_000, SENT - 500_001, SENT - 500_000, SENT + TOOK + 5_000_000, SENT + TOOK + 9_000_000] {
+        let shadow = Effects::default().and(traced(at), SENT);
+        assert_eq!(candidate_of(&served(), &primary, &shadow), ("matched", "", 1, 1));
+    }
+    // Some of the calls seem to have been made before.
+    let primary = Effects::of([charge(), charge()]);
+    let shadow = Effects::of([traced(SENT - 600_000), traced(SENT + 1)]);
+    assert_eq!(candidate_of(&served(), &primary, &shadow), ("matched", "", 2, 2));
+}
+
+#[test]
+fn where_the_trace_alone_told_the_time_tells_sends_apart_and_nothing_is_guessed() {
+    let (once, twice) = (Effects::of([charge()]), Effects::of([charge(), charge()]));
+    let (earlier, own) = (SENT - 3_000_000, SENT + 1);
+    let numbered = SideEffect { send: Some(2), ..traced(own) };
+    let resent = Effects::of([traced(earlier), traced(own)]);
+    assert_eq!(candidate_of(&served(), &once, &resent), ("matched", "", 1, 1));
+    let uncorrelated = |calls| ("incomparable", "uncorrelated", 1, calls);
+    // Two sends that overlap, and one that may have made any of them.
+    let overlapping = Effects::of([traced(own), traced(own + 1), numbered.clone()]);
+    assert_eq!(candidate_of(&served(), &once, &overlapping), uncorrelated(2));
+    let charged_twice = Effects::of([traced(earlier), traced(own), traced(own)]);
+    assert_eq!(candidate_of(&served(), &once, &charged_twice), uncorrelated(2));
+    let unclear = Effects::of([traced(earlier), traced(earlier), traced(own)]);
+    assert_eq!(candidate_of(&served(), &twice, &unclear), ("incomparable", "uncorrelated", 2, 1));
+    // Nothing known of another send: charged twice is charged twice.
+    let plain = Effects::of([traced(own), traced(own)]);
+    assert_eq!(candidate_of(&served(), &once, &plain), ("differing", "", 1, 2));
 }
 
 #[test]
@@ -104,9 +141,42 @@ fn an_untold_call_is_the_candidates_only_where_nobody_else_can_have_made_it() {
     assert_eq!(candidate_of(&alone, &primary, &during(SENT + TOOK + 1)), uncorrelated, "it was answered by then");
     assert_eq!(candidate_of(&served(), &primary, &during(SENT)), uncorrelated);
     assert_eq!(candidate_of(&sent_with(control), &primary, &during(SENT)), uncorrelated, "or the control made it");
-    // Two that are its own are two.
-    let twice = Effects::of([untold(of_candidate(charge())), untold(of_candidate(charge()))]);
-    assert_eq!(candidate_of(&alone, &primary, &twice), ("differing", "", 1, 2));
+}
+
+#[test]
+fn what_a_lone_request_made_additionally_is_its_own_only_when_it_cannot_be_the_one_befores() {
+    let slow = |sent: &mut Sent| (sent.alone, sent.candidate) = (true, Span::of(Timestamp(SENT), 2_000_000));
+    let at = |at: i64| SideEffect { at: Timestamp(SENT + at), ..untold(of_candidate(charge())) };
+    let (primary, slow) = (Effects::of([charge()]), sent_with(slow));
+    let of = |calls: [i64; 2]| candidate_of(&slow, &primary, &Effects::of(calls.map(at)));
+    assert_eq!(of([500_001, 1_000_000]), ("differing", "", 1, 2));
+    assert_eq!(
+        of([500_000, 1_000_000]),
+        ("incomparable", "uncorrelated", 1, 2),
+        "the one before may have made it late"
+    );
+}
+
+#[test]
+fn a_call_of_the_shadow_that_told_nothing_leaves_only_differences_standing() {
+    let mail = untold(of_candidate(call("POST mail.example/send", "{}")));
+    let (once, none) = (Effects::of([charge()]), Effects::default());
+    let of =
+        |served: &Served, primary: &Effects, calls: Vec<SideEffect>| candidate_of(served, primary, &Effects::of(calls));
+    let told = of_candidate(charge());
+    let again = untold(told.clone());
+    let uncorrelated = |ours, theirs| ("incomparable", "uncorrelated", ours, theirs);
+    assert_eq!(of(&served(), &once, vec![told.clone(), again.clone()]), uncorrelated(1, 1), "perhaps charged twice");
+    assert_eq!(of(&served(), &none, vec![again]), uncorrelated(0, 0), "perhaps charged for nothing");
+    assert_eq!(of(&served(), &once, vec![told.clone(), mail.clone()]), uncorrelated(1, 1));
+    assert_eq!(of(&served(), &once, vec![told.clone(), told.clone(), mail.clone()]), ("differing", "", 1, 2));
+    // Of a request that was alone, it is either its own or outside of its time.
+    let later = SideEffect { at: Timestamp(SENT + TOOK + 1), ..mail.clone() };
+    let alone = sent_with(|sent| sent.alone = true);
+    assert_eq!(of(&alone, &once, vec![told.clone(), later]), ("matched", "", 1, 1));
+    // What is not compared leaves everything as it is.
+    let tunnel = untold(of_candidate(call("CONNECT mail.example/", "")));
+    assert_eq!(of(&served(), &once, vec![told, tunnel]), ("matched", "", 1, 1));
 }
 
 #[test]
