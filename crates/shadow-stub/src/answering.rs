@@ -1,13 +1,21 @@
 //! One call's way through the stub: whose it is, what it is answered with, its record.
+//!
+//! Guarantee: a call that is complete is answered and recorded whether or not its caller waits for the answer, also at a stop. Only a caller who
+//! gives up while [`MOST`] others are being answered was not heard.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
 
 use shadow_control::{ControlState, Leg};
 use shadow_mask::Masker;
 use shadow_record::{CorrelatedBy, Request, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
 
 use crate::correlate::{Caller, correlate};
 use crate::effect::{Recorder, Times, masked};
@@ -16,7 +24,11 @@ use crate::metrics::Metrics;
 use crate::mirror::{Mirror, Mirrored};
 use crate::publish::Publisher;
 use crate::request::Call;
+use crate::rules::Fault;
 use crate::serve::Answers;
+
+/// Calls that are being answered at a time; further ones wait, with their callers.
+const MOST: usize = 4096;
 
 /// What all calls share.
 pub(crate) struct Answering {
@@ -29,6 +41,21 @@ pub(crate) struct Answering {
     pub(crate) publisher: Publisher,
     pub(crate) metrics: Metrics,
     pub(crate) sequence: AtomicI64,
+    /// Calls that are being answered, and records that are being made.
+    pub(crate) under_way: UnderWay,
+}
+
+/// What goes on whether or not somebody waits for it.
+pub(crate) struct UnderWay {
+    tasks: TaskTracker,
+    places: Arc<Semaphore>,
+}
+
+impl UnderWay {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
+        Self { tasks: TaskTracker::new(), places: Arc::new(Semaphore::new(MOST)) }
+    }
 }
 
 /// How a call was decided.
@@ -42,6 +69,23 @@ struct Decided {
 
 impl Answers for Arc<Answering> {
     async fn answer(&self, call: Call) -> Answer {
+        // Never closed.
+        let place = self.under_way.places.clone().acquire_owned().await.ok();
+        let own = self.clone();
+        let answered = self.under_way.tasks.spawn(async move {
+            let _place = place;
+            own.answered(call).await
+        });
+        answered.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a call could not be answered; it is in no record");
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            Answer { status, headers: vec![], body: Bytes::new(), delay: Duration::ZERO, fault: Some(Fault::Close) }
+        })
+    }
+}
+
+impl Answering {
+    async fn answered(self: Arc<Self>, call: Call) -> Answer {
         let (at, start) = (Timestamp::now(), Instant::now());
         let place = self.publisher.place().await;
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
@@ -63,7 +107,7 @@ impl Answers for Arc<Answering> {
         };
         // Masking is not the caller's to wait for.
         let (own, answered) = (self.clone(), answer.clone());
-        tokio::spawn(async move {
+        self.under_way.tasks.spawn(async move {
             let times = Times { at, total_us };
             let request = request.unwrap_or_else(|| masked(&own.masker, &call));
             let told = (decision, route, answered);
@@ -72,9 +116,15 @@ impl Answers for Arc<Answering> {
         });
         answer
     }
-}
 
-impl Answering {
+    /// Waits until every call that came is recorded, at most `patience`; how many are not then. No call may come afterwards.
+    pub(crate) async fn finish(&self, patience: Duration) -> usize {
+        let until = Instant::now() + patience;
+        self.under_way.tasks.close();
+        drop(timeout_at(until, self.under_way.tasks.wait()).await);
+        self.under_way.tasks.len() + self.publisher.finish(until).await
+    }
+
     /// As the primary's call was answered, where that is known; by the rules otherwise.
     async fn decide(&self, call: &Call, caller: Option<&Caller>, at: Circumstances<'_>) -> Decided {
         let matching = self.engine.matching(call, at);
@@ -120,3 +170,6 @@ fn world(caller: Option<&Caller>, recorder: &Recorder) -> String {
         None => recorder.launch.as_ref().map_or_else(|| "-".to_owned(), |launch| format!("{launch}/candidate")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Guarantees: no byte of a call leaves the stub for anywhere but Kafka, masked; a call that no rule matches is refused, recorded and counted;
-//! connections, heads, bodies, state and effects on their way are bounded.
+//! a call that is complete is recorded, whether or not its caller waits for the answer; connections, heads, bodies, state and effects on their way are bounded.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -65,7 +65,7 @@ pub use serve::{Answers, Expects, ServeLimits, Server};
 pub use shadow_ca::{Ca, CaError, NewCa};
 pub use smtp::Sink;
 
-use answering::Answering;
+use answering::{Answering, UnderWay};
 use config::Config;
 use effect::Recorder;
 use metrics::Metrics;
@@ -79,7 +79,7 @@ const SERVICE: Service = Service {
     example: config::EXAMPLE,
 };
 
-/// Longest wait for effects that are on their way when the stub stops.
+/// Longest wait for calls and effects that are under way when the stub stops.
 const LAST: Duration = Duration::from_secs(4);
 /// Between attempts to reach Kafka at the start.
 const RETRY: Duration = Duration::from_secs(1);
@@ -148,9 +148,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         masker,
         control,
         recorder: Recorder { service, instance, epoch, launch, side: Side::Candidate },
-        publisher: publisher.clone(),
+        publisher,
         metrics,
         sequence: AtomicI64::new(0),
+        under_way: UnderWay::new(),
     });
     let limits = ServeLimits { connections: config.stub.connections, body: config.stub.max_body.as_len() };
     let server = Server::new(answering.clone(), ca, config.stub.aliases.clone(), limits, refusals.clone());
@@ -161,16 +162,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         listeners.spawn(server.clone().serve(tls, Expects::Tls, shutdown.clone()));
     }
     if let Some(smtp) = smtp {
-        let sink = Sink::new(Arc::new(answering), config.stub.smtp_host.clone(), limits, refusals);
+        let sink = Sink::new(Arc::new(answering.clone()), config.stub.smtp_host.clone(), limits, refusals);
         listeners.spawn(sink.serve(smtp, shutdown.clone()));
     }
     ready.send_replace(true);
     listeners.close();
     listeners.wait().await;
 
-    let left = publisher.finish(LAST).await;
+    let left = answering.finish(LAST).await;
     if left > 0 {
-        tracing::error!(left, "effects were not acknowledged in time; they are missing from the account");
+        tracing::error!(left, "calls were not recorded in time; they are missing from the account");
     }
     producer.flush(Duration::from_secs(1)).await;
     heart.stopped().await;

@@ -9,13 +9,14 @@ use std::time::Duration;
 use shadow_kafka::{Delivery, Outgoing, Producer, partition_for};
 use shadow_record::{SideEffect, decode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::fitting::{LARGEST, fitting};
 use crate::metrics::Metrics;
 
 /// Effects on their way at a time.
-const MOST: usize = 4096;
+pub(crate) const MOST: usize = 4096;
 /// First pause before publishing again; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -61,10 +62,10 @@ impl Publisher {
         });
     }
 
-    /// Waits until all are acknowledged, at most `patience`; how many are not then.
-    pub(crate) async fn finish(&self, patience: Duration) -> usize {
+    /// Waits until all are acknowledged, no longer than `until`; how many are not then.
+    pub(crate) async fn finish(&self, until: Instant) -> usize {
         self.0.tasks.close();
-        drop(tokio::time::timeout(patience, self.0.tasks.wait()).await);
+        drop(timeout_at(until, self.0.tasks.wait()).await);
         self.0.tasks.len()
     }
 }
@@ -120,7 +121,7 @@ mod tests {
         let publisher = Publisher::new(producer, "shadow.effects.checkout".to_owned(), 1, metrics.clone());
         let large = SideEffect { trace_id: Some("x".repeat(5 << 20)), ..effect(10, 10, 10) };
         publisher.publish([0; 16], large, publisher.place().await);
-        assert_eq!(publisher.finish(Duration::from_secs(60)).await, 0);
+        assert_eq!(publisher.finish(Instant::now() + Duration::from_secs(60)).await, 0);
         assert_eq!(publisher.0.places.available_permits(), MOST);
         assert_eq!((metrics.counters()["given_up"], metrics.counters()["recorded"]), (1, 0));
     }

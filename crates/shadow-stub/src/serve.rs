@@ -111,7 +111,7 @@ impl<A: Answers> Server<A> {
         self.refusals.count(reason);
     }
 
-    /// Serves a listener until `stop`, then waits for what is under way.
+    /// Serves a listener until `stop`, which ends its connections; what [`Answers`] was handed by then is its own to end.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, expects: Expects, stop: CancellationToken) {
         let most = self.limits.connections;
         accept(listener, most, stop, |stream| self.clone().connection(stream, expects)).await;
