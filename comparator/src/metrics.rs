@@ -106,11 +106,15 @@ impl Metrics {
         metrics
     }
 
-    /// `offsets` were settled.
+    /// `offsets` were settled, but for their outbound calls.
+    pub fn classified(&self, offsets: i64) {
+        self.heartbeat.settled.fetch_add(offsets, Ordering::Relaxed);
+    }
+
+    /// `offsets` were settled, and their rows are stored.
     pub fn settled(&self, launch: &str, outcome: &'static str, result: &'static str, offsets: i64) {
         let of = OfOutcome { launch: launch.to_owned(), outcome, result };
         self.settled.get_or_create(&of).inc_by(offsets.max(0) as u64);
-        self.heartbeat.settled.fetch_add(offsets, Ordering::Relaxed);
     }
 
     /// `offsets` had been spoken of before.

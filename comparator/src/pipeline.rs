@@ -363,20 +363,22 @@ impl Pipeline {
     /// Step 3: diff and classify what the join settled.
     fn settle(&mut self, number: i32) {
         let Some(Partition { join, .. }) = self.partitions.get_mut(&number) else { return };
-        let launch = self.launch.name.as_str();
         for settled in join.take_settled() {
             let began = traces::on().then(Timestamp::now);
             match self.classifier.classify(number, settled) {
                 Classified::Exchange(row, served) => {
-                    trace::compared(&row, began);
-                    self.shared.metrics.settled(launch, row.outcome, row.result, 1);
+                    // What its calls come to belongs to the result.
+                    if served.is_none() {
+                        trace::compared(&row, began);
+                    }
+                    self.shared.metrics.classified(1);
                     self.pending_bytes += row.weight();
                     self.unsettled.extend(served.map(|served| (self.pending.exchanges.len(), served)));
                     self.pending.exchanges.push(*row);
                 }
                 Classified::Range(row) => {
                     let offsets = row.last_offset - row.first_offset + 1;
-                    self.shared.metrics.settled(launch, "skipped", "", offsets);
+                    self.shared.metrics.classified(offsets);
                     self.pending.ranges.push(row);
                 }
             }

@@ -52,17 +52,21 @@ impl Flush {
     pub(super) async fn run(mut self, consumer: &GroupConsumer) -> Option<Vec<Progress>> {
         let began = traces::on().then(Timestamp::now);
         let unsettled = std::mem::take(&mut self.unsettled);
+        let with_calls: Vec<usize> = unsettled.iter().map(|(row, _)| *row).collect();
         if let Some(effects) = self.effects.as_ref().filter(|_| !unsettled.is_empty())
             && !effects.settle(&mut self.batch.exchanges, unsettled, &self.hurry).await
         {
             return None;
         }
+        with_calls.iter().filter_map(|row| self.batch.exchanges.get(*row)).for_each(|row| trace::compared(row, began));
+        let settled = traces::on().then(Timestamp::now);
         let never = CancellationToken::new();
         let taken_over = self.progress.iter().filter(|progress| progress.written == NOT_WRITTEN);
         let watermarks = taken_over.map(|progress| self.watermark(progress, progress.begun)).collect();
         self.shared.store.insert_until_stored(&Batch { watermarks, ..Batch::default() }, &never).await;
         self.shared.store.insert_until_stored(&self.batch, &never).await;
-        trace::stored(&self.batch.exchanges, began);
+        trace::stored(&self.batch.exchanges, settled);
+        self.count();
         for progress in &mut self.progress {
             let at = TopicPartition { topic: self.captured.clone(), partition: progress.partition };
             // Only how much is pending rests on it, so an old one will do while the broker is away.
@@ -80,6 +84,17 @@ impl Flush {
             tracing::info!(launch = self.launch, %error, "offsets not committed; the next batch commits them");
         }
         Some(self.progress)
+    }
+
+    /// Counts what was stored, as the rows say it.
+    fn count(&self) {
+        let Self { shared, launch, batch, .. } = self;
+        for row in &batch.exchanges {
+            shared.metrics.settled(launch, row.outcome, row.result, 1);
+        }
+        for row in &batch.ranges {
+            shared.metrics.settled(launch, "skipped", "", row.last_offset - row.first_offset + 1);
+        }
     }
 
     fn watermark(&self, progress: &Progress, low_offset: i64) -> WatermarkRow {

@@ -5,7 +5,7 @@ use shadow_runtime::telemetry::traces;
 
 use crate::store::ExchangeRow;
 
-/// A row was made of what was sent; that `began` then.
+/// A row was made of what was sent, or its effects were settled; that `began` then.
 pub(super) fn compared(row: &ExchangeRow, began: Option<Timestamp>) {
     if let (Some(began), Some(request), Some(_)) = (began, row.request_id, row.sent_at) {
         let result = if row.result.is_empty() { row.outcome } else { row.result };
@@ -13,7 +13,7 @@ pub(super) fn compared(row: &ExchangeRow, began: Option<Timestamp>) {
     }
 }
 
-/// Rows were stored; settling their effects `began` then.
+/// Rows were stored; that `began` then.
 pub(super) fn stored(rows: &[ExchangeRow], began: Option<Timestamp>) {
     let Some(began) = began else { return };
     let time = (began, Timestamp::now());
