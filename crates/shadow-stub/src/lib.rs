@@ -81,6 +81,8 @@ const SERVICE: Service = Service {
 
 /// Longest wait for calls and effects that are under way when the stub stops.
 const LAST: Duration = Duration::from_secs(4);
+/// Bytes of the bodies of calls that are not recorded yet.
+const BODIES: usize = 256 << 20;
 /// Between attempts to reach Kafka at the start.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -153,7 +155,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         sequence: AtomicI64::new(0),
         under_way: UnderWay::new(),
     });
-    let limits = ServeLimits { connections: config.stub.connections, body: config.stub.max_body.as_len() };
+    let (connections, body) = (config.stub.connections, config.stub.max_body.as_len());
+    let limits = ServeLimits { connections, body, bodies: BODIES };
     let server = Server::new(answering.clone(), ca, config.stub.aliases.clone(), limits, refusals.clone());
     let listeners = TaskTracker::new();
     tracing::info!(http = ?http.local_addr().ok(), "answering calls");

@@ -17,6 +17,8 @@ pub enum Refused {
     Misdirected,
     /// A body beyond the limit, or one that ended early.
     Body,
+    /// A body for which there was no room beside the others'.
+    NoRoom,
     /// A request that names no host.
     NoHost,
     /// A mail connection that was cut off: endless lines or messages, too many mistakes or commands, or silence.
@@ -25,8 +27,16 @@ pub enum Refused {
 
 impl Refused {
     /// Every reason.
-    pub const ALL: [Self; 7] =
-        [Self::Malformed, Self::Handshake, Self::NoCa, Self::Misdirected, Self::Body, Self::NoHost, Self::Mail];
+    pub const ALL: [Self; 8] = [
+        Self::Malformed,
+        Self::Handshake,
+        Self::NoCa,
+        Self::Misdirected,
+        Self::Body,
+        Self::NoRoom,
+        Self::NoHost,
+        Self::Mail,
+    ];
 
     /// As metrics spell it.
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +46,7 @@ impl Refused {
             Self::NoCa => "no_ca",
             Self::Misdirected => "misdirected",
             Self::Body => "body",
+            Self::NoRoom => "no_room",
             Self::NoHost => "no_host",
             Self::Mail => "mail",
         }

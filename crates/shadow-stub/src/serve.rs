@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -32,9 +31,11 @@ use crate::request::Call;
 use crate::rules::Fault;
 
 mod again;
+mod body;
 mod response;
 
 use again::Again;
+use body::{Room, Unread};
 use response::{Answered, plain, told, truncated, whole};
 
 /// For a handshake, and for the head of a request.
@@ -45,6 +46,9 @@ const BODY_PATIENCE: Duration = Duration::from_secs(30);
 const HANG: Duration = Duration::from_secs(600);
 /// Longest head.
 const HEAD_BYTES: usize = 64 << 10;
+/// Requests at a time on one HTTP/2 connection, and what each may send before it is read.
+const STREAMS: u32 = 20;
+const WINDOW: u32 = 64 << 10;
 
 /// Decides what a call is answered with, and records it.
 pub trait Answers: Send + Sync + 'static {
@@ -59,6 +63,8 @@ pub struct ServeLimits {
     pub connections: usize,
     /// Longest body of a call.
     pub body: usize,
+    /// Bytes of the bodies of all calls that are not recorded yet; calls beyond them are refused with 503.
+    pub bodies: usize,
 }
 
 /// The server's parts that all connections share.
@@ -67,6 +73,7 @@ pub struct Server<A> {
     ca: Option<Ca>,
     aliases: Vec<Alias>,
     limits: ServeLimits,
+    room: Room,
     refusals: Refusals,
 }
 
@@ -104,7 +111,7 @@ pub enum Expects {
 impl<A: Answers> Server<A> {
     /// A server; `ca` where calls come with TLS, `aliases` where they come to the stub's own address.
     pub fn new(answers: A, ca: Option<Ca>, aliases: Vec<Alias>, limits: ServeLimits, refusals: Refusals) -> Arc<Self> {
-        Arc::new(Self { answers, ca, aliases, limits, refusals })
+        Arc::new(Self { answers, ca, aliases, limits, room: Room::new(limits.bodies), refusals })
     }
 
     fn refuse(&self, reason: Refused) {
@@ -181,7 +188,9 @@ impl<A: Answers> Server<A> {
             builder
                 .http2()
                 .timer(TokioTimer::new())
-                .max_concurrent_streams(100)
+                .max_concurrent_streams(STREAMS)
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW)
                 .max_header_list_size(HEAD_BYTES as u32);
             let io = TokioIo::new(stream);
             let connection = builder.serve_connection_with_upgrades(io, service);
@@ -216,17 +225,10 @@ impl<A: Answers> Server<A> {
             return Ok(told(StatusCode::MISDIRECTED_REQUEST, "the request is for another host than the connection"));
         }
         let (parts, body) = request.into_parts();
-        if body.size_hint().lower() > self.limits.body as u64 {
-            return Ok(self.too_long());
-        }
-        let collected = timeout(BODY_PATIENCE, Limited::new(body, self.limits.body).collect()).await;
-        let body = match collected {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => return Ok(self.too_long()),
-            Ok(Err(_)) | Err(_) => {
-                self.refuse(Refused::Body);
-                return Ok(told(StatusCode::BAD_REQUEST, "the body ended early"));
-            }
+        let read = timeout(BODY_PATIENCE, self.room.read(body, self.limits.body)).await;
+        let body = match read.unwrap_or(Err(Unread::Broken)) {
+            Ok(body) => body,
+            Err(unread) => return Ok(self.unread(unread)),
         };
         let mut call = Call {
             method: parts.method.as_str().to_owned(),
@@ -259,9 +261,16 @@ impl<A: Answers> Server<A> {
         }
     }
 
-    fn too_long(&self) -> Response<Answered> {
-        self.refuse(Refused::Body);
-        told(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than the stub takes")
+    fn unread(&self, why: Unread) -> Response<Answered> {
+        let (reason, status, told_why) = match why {
+            Unread::TooLong => (Refused::Body, StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than the stub takes"),
+            Unread::Broken => (Refused::Body, StatusCode::BAD_REQUEST, "the body ended early"),
+            Unread::NoRoom => {
+                (Refused::NoRoom, StatusCode::SERVICE_UNAVAILABLE, "the stub has no room for more bodies now")
+            }
+        };
+        self.refuse(reason);
+        told(status, told_why)
     }
 
     /// A tunnel leads back into the stub: with TLS inside, or without.

@@ -36,7 +36,7 @@ when = "request.json.subject == 'refuse me'"
 answer = { status = 400 }
 "#;
 
-const LIMITS: ServeLimits = ServeLimits { connections: 20, body: 1000 };
+const LIMITS: ServeLimits = ServeLimits { connections: 20, body: 1000, bodies: 60_000 };
 
 /// Answers by the rules and keeps every call.
 struct Kept {

@@ -87,6 +87,28 @@ async fn a_body_without_an_end_or_beyond_the_limit_is_refused_and_counted() {
 }
 
 #[tokio::test]
+async fn a_body_beyond_what_all_of_them_may_take_is_refused_until_there_is_room() {
+    let stub = start().await;
+    let ask = |length: usize| {
+        let body = format!("{{\"amount\":1{}}}", " ".repeat(length));
+        async move {
+            super::ask(TcpStream::connect(stub.plain).await.unwrap(), "POST /pay/charge HTTP/1.1\r\nhost: a", &body)
+                .await
+        }
+    };
+    // What was called is held until the test lets it go.
+    let fit = LIMITS.bodies / 912;
+    for _ in 0..fit {
+        assert!(ask(900).await.starts_with("HTTP/1.1 201"));
+    }
+    let answer = ask(900).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert_eq!((stub.refused(Refused::NoRoom), stub.calls().len()), (1, fit));
+    assert!(ask(900).await.starts_with("HTTP/1.1 201"));
+    stub.stop.cancel();
+}
+
+#[tokio::test]
 async fn what_is_not_tls_is_refused_and_counted_by_what_it_lacks() {
     let stub = start().await;
     let connect = || async { TcpStream::connect(stub.tls).await.unwrap() };
