@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use capture_agent::{Agent, Config};
@@ -19,12 +20,18 @@ use tokio_util::sync::CancellationToken;
 const CALLS: usize = 20_000;
 /// Of each kind before anything is counted.
 const WARM_UP: usize = 1_000;
+/// From one turn to the next.
+const TURN: Duration = Duration::from_millis(1);
 
 const BODY: &str =
     "amount=1299&currency=eur&customer=cus_9s6XKzkNRiz8i3&receipt_email=ann%40shop.test&description=order+4711";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 105\r\n\r\n{\"id\":\"ch_3MmlLrLkdIwHu7ix\",\"amount\":1299,\"currency\":\"eur\",\"email\":\"ann@shop.test\",\"status\":\"succeeded\"} ";
 
-fn main() {
+fn main() -> ExitCode {
+    // The stack starts its servers through this executable.
+    if let Some(code) = shadow_devstack::launcher_requested() {
+        return code;
+    }
     let calls = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(CALLS);
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || own_runtime().block_on(destination(tell)));
@@ -37,6 +44,13 @@ fn main() {
         let stop = CancellationToken::new();
         let agent = Agent::start(config(&stack, key.path(), account.path()), stop.clone()).await.unwrap();
         let egress = agent.egress_address().unwrap();
+        // What is measured is an agent that records: the topic is there when its first record is.
+        let mut first = TcpStream::connect(egress).await.unwrap();
+        one(&mut first, &call(destination, &format!("http://{destination}/v1/charges"))).await;
+        while agent.calls().unwrap().acknowledged == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(first);
         let client = std::thread::spawn(move || own_runtime().block_on(by_turns(destination, egress, calls)));
         let (direct, through) = tokio::task::spawn_blocking(move || client.join().unwrap()).await.unwrap();
         let account = agent.calls().unwrap();
@@ -47,6 +61,7 @@ fn main() {
         agent.finish().await;
         stack.stop().await;
     });
+    ExitCode::SUCCESS
 }
 
 fn own_runtime() -> tokio::runtime::Runtime {
@@ -81,14 +96,9 @@ async fn destination(tell: std::sync::mpsc::Sender<SocketAddr>) {
 }
 
 async fn by_turns(destination: SocketAddr, egress: SocketAddr, calls: usize) -> (Vec<Duration>, Vec<Duration>) {
-    let call = |target: &str| {
-        let kind = "application/x-www-form-urlencoded";
-        let length = BODY.len();
-        format!(
-            "POST {target} HTTP/1.1\r\nHost: {destination}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{BODY}"
-        )
-    };
-    let (path, url) = (call("/v1/charges"), call(&format!("http://{destination}/v1/charges")));
+    let (path, url) =
+        (call(destination, "/v1/charges"), call(destination, &format!("http://{destination}/v1/charges")));
+    let mut turns = tokio::time::interval(TURN);
     let (mut direct, mut through) = (Vec::with_capacity(calls), Vec::with_capacity(calls));
     let mut to_destination = TcpStream::connect(destination).await.unwrap();
     let mut to_egress = TcpStream::connect(egress).await.unwrap();
@@ -96,6 +106,7 @@ async fn by_turns(destination: SocketAddr, egress: SocketAddr, calls: usize) -> 
         stream.set_nodelay(true).unwrap();
     }
     for number in 0..WARM_UP + calls {
+        turns.tick().await;
         let took = (one(&mut to_destination, &path).await, one(&mut to_egress, &url).await);
         if number >= WARM_UP {
             direct.push(took.0);
@@ -103,6 +114,13 @@ async fn by_turns(destination: SocketAddr, egress: SocketAddr, calls: usize) -> 
         }
     }
     (direct, through)
+}
+
+fn call(destination: SocketAddr, target: &str) -> String {
+    let (kind, length) = ("application/x-www-form-urlencoded", BODY.len());
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: {destination}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{BODY}"
+    )
 }
 
 async fn one(stream: &mut TcpStream, call: &str) -> Duration {

@@ -9,10 +9,12 @@
 //!
 //! Guarantees:
 //! - **It is no open proxy**: whoever is not in `egress.allow`, or on this host, is let go before a byte is read.
+//! - **It opens nothing of this host to others** (`dial`): its loopback and link-local addresses are for whoever is on it.
 //! - **The shadow reaches nobody through it**: a call that bears the mark is refused, and rings the alarm (`forward`).
 //! - **Calls do not depend on recording**: with Kafka absent, slow or dead they pass, and what is lost is counted.
 //! - **Memory is bounded** per connection, and by `egress.connections`.
 
+mod clock;
 pub(crate) mod config;
 mod dial;
 mod forward;
@@ -44,7 +46,14 @@ const BREATH: Duration = Duration::from_millis(20);
 const NOT_ALLOWED: &[u8] = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// A connection's place, held by all that comes of it.
-type Place = Arc<Permit>;
+type Place = Arc<Caller>;
+
+/// Who holds a place.
+struct Caller {
+    _permit: Permit,
+    /// It came over loopback: from this host, whose loopback services it may reach without the agent.
+    near: bool,
+}
 
 /// Why calls or connections got nowhere, as counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +156,7 @@ impl Egress {
             dial: Dial {
                 patience: section.connect.get(),
                 own: socket.local_addr()?,
+                admin: Arc::default(),
                 resolve: Arc::new(section.resolved()),
             },
             answer: section.answer.map(|answer| answer.get()),
@@ -164,6 +174,11 @@ impl Egress {
     /// Where calls come in.
     pub(crate) fn address(&self) -> SocketAddr {
         self.shared.dial.own
+    }
+
+    /// Where the agent's own admin endpoint is, to which no call goes.
+    pub(crate) fn keep_from(&self, admin: SocketAddr) {
+        let _ = self.shared.dial.admin.set(admin);
     }
 
     /// What the metrics show of it.
@@ -231,7 +246,8 @@ async fn accept(listener: TcpListener, egress: Egress, shared: Arc<Shared>) {
         match accepted {
             Ok((socket, peer, place)) if egress.section.allows(peer.ip()) => {
                 crate::edge::stream::tune(&socket);
-                let serving = forward::serve(shared.clone(), socket, None, Arc::new(place));
+                let caller = Caller { _permit: place, near: peer.ip().to_canonical().is_loopback() };
+                let serving = forward::serve(shared.clone(), socket, None, Arc::new(caller));
                 shared.tasks.spawn(shared.clone().until_cut(serving));
             }
             Ok((socket, peer, _)) => turn_away(&shared, &socket, peer),

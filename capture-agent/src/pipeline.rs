@@ -76,6 +76,9 @@ impl Agent {
             .pausable(capture.switch())
             .serve(admin_stop.clone())
             .await?;
+        if let Some(egress) = &egress {
+            egress.keep_from(admin.local_addr());
+        }
 
         proxy.watch_certificates(&beside)?;
         if let Some(claim) = claim {

@@ -1,13 +1,14 @@
 //! Connections to destinations.
 //!
 //! Guarantee: no longer than the patience; each of a name's addresses is tried for its share of it; the agent never connects to its own
-//! proxy, where a call would go round for ever.
+//! proxy, where a call would go round for ever, nor to its admin endpoint; and, for callers on other hosts, to no loopback or link-local
+//! address that the configuration does not name.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,17 +29,22 @@ pub(super) struct Dial {
     pub(super) patience: Duration,
     /// Where the agent itself takes calls in.
     pub(super) own: SocketAddr,
+    /// Where its admin endpoint is, once that is known.
+    pub(super) admin: Arc<OnceLock<SocketAddr>>,
     /// Hosts, in lower case, that are not looked up.
     pub(super) resolve: Arc<BTreeMap<String, SocketAddr>>,
 }
 
 impl Dial {
     /// Connects to one of the addresses of `host`.
-    pub(super) async fn reach(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        timeout(self.patience, self.try_all(host, port)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    pub(super) async fn reach(&self, host: &str, port: u16, inner: Inner) -> io::Result<TcpStream> {
+        timeout(self.patience, self.try_all(host, port, inner))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    async fn try_all(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+    async fn try_all(&self, host: &str, port: u16, inner: Inner) -> io::Result<TcpStream> {
+        let inner = if self.resolve.contains_key(host) { Inner::Allowed } else { inner };
         let addresses: Vec<SocketAddr> = match (self.resolve.get(host), host.parse::<IpAddr>()) {
             (Some(address), _) => vec![*address],
             (None, Ok(ip)) => vec![SocketAddr::new(ip, port)],
@@ -47,8 +53,15 @@ impl Dial {
         let share = self.patience / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
         let mut failure = io::Error::new(io::ErrorKind::HostUnreachable, "the name has no address");
         for address in addresses {
+            if inner == Inner::Refused && is_inner(address.ip()) {
+                failure = io::Error::other(Closed);
+                continue;
+            }
             match timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(socket)) if self.is_own(&socket) => return Err(io::Error::other(Circle)),
+                Ok(Ok(socket)) if is_at(self.own, &socket) => return Err(io::Error::other(Circle)),
+                Ok(Ok(socket)) if self.admin.get().is_some_and(|admin| is_at(*admin, &socket)) => {
+                    return Err(io::Error::other(Closed));
+                }
                 Ok(Ok(socket)) => {
                     tune(&socket);
                     return Ok(socket);
@@ -59,14 +72,40 @@ impl Dial {
         }
         Err(failure)
     }
+}
 
-    /// Whoever listens on every address of a host is reached there from the very address that is connected to.
-    fn is_own(&self, socket: &TcpStream) -> bool {
-        let (Ok(peer), Ok(local)) = (socket.peer_addr(), socket.local_addr()) else { return false };
-        let here = peer.ip().to_canonical() == local.ip().to_canonical();
-        peer.port() == self.own.port() && (peer.ip() == self.own.ip() || self.own.ip().is_unspecified() && here)
+/// Whether a connection may go to loopback and link-local addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inner {
+    /// The caller is on this host, or the configuration names the destination.
+    Allowed,
+    /// They are this host's own, and its network's: metadata services, unprotected endpoints.
+    Refused,
+}
+
+fn is_inner(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        // Whoever connects to the unspecified address comes out at loopback.
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified(),
     }
 }
+
+/// Whether `listener` is what was connected to. Whoever listens on every address of a host is reached there from the very address that is
+/// connected to.
+fn is_at(listener: SocketAddr, socket: &TcpStream) -> bool {
+    let (Ok(peer), Ok(local)) = (socket.peer_addr(), socket.local_addr()) else { return false };
+    let (peer_ip, listener_ip) = (peer.ip().to_canonical(), listener.ip().to_canonical());
+    let here = peer_ip == local.ip().to_canonical();
+    peer.port() == listener.port() && (peer_ip == listener_ip || listener_ip.is_unspecified() && here)
+}
+
+/// The destination is no caller's from outside, or nobody's.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the destination is not open to calls through this proxy; where it is meant, name it in egress.aliases or egress.resolve"
+)]
+struct Closed;
 
 /// The destination is the agent itself.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +119,8 @@ pub(super) struct Connector {
     pub(super) dial: Dial,
     /// What is connected to, whatever the host in the URI: where a tunnel leads.
     pub(super) instead: Option<(String, u16)>,
+    /// Whether it may be on this host.
+    pub(super) inner: Inner,
     /// TLS with it.
     pub(super) tls: ClientTls,
 }
@@ -91,7 +132,7 @@ impl Connector {
         let target = target.ok_or_else(|| io::Error::other("the call names no host"))?;
         let (host, port) = self.instead.unwrap_or_else(|| (target.host.clone(), target.port));
         let shaken = async {
-            let socket = self.dial.reach(&host, port).await?;
+            let socket = self.dial.reach(&host, port, self.inner).await?;
             if !secure {
                 return Ok(Stream::Tcp(socket));
             }
@@ -127,8 +168,31 @@ mod tests {
     async fn a_host_whose_address_is_configured_is_not_looked_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let resolve = Arc::new(BTreeMap::from([("pay.invalid".to_owned(), address)]));
-        let dial = Dial { patience: Duration::from_secs(5), own: "127.0.0.1:1".parse().unwrap(), resolve };
-        assert_eq!(dial.reach("pay.invalid", 443).await.unwrap().peer_addr().unwrap(), address);
+        let dial = dial(&[("pay.invalid", address)]);
+        let reached = dial.reach("pay.invalid", 443, Inner::Refused).await.unwrap();
+        assert_eq!(reached.peer_addr().unwrap(), address, "the configuration names it");
+    }
+
+    fn dial(resolve: &[(&str, SocketAddr)]) -> Dial {
+        let resolve = resolve.iter().map(|(host, address)| ((*host).to_owned(), *address)).collect();
+        let own = "127.0.0.1:1".parse().unwrap();
+        Dial { patience: Duration::from_secs(5), own, admin: Arc::default(), resolve: Arc::new(resolve) }
+    }
+
+    #[tokio::test]
+    async fn what_is_inside_this_host_is_for_whoever_is_on_it_and_the_admin_endpoint_for_no_call() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dial = dial(&[]);
+        for host in ["127.0.0.1", "localhost", "0.0.0.0", "::ffff:127.0.0.1", "169.254.169.254", "fe80::1", "::1", "::"]
+        {
+            let refused = dial.reach(host, port, Inner::Refused).await.unwrap_err();
+            assert!(refused.to_string().contains("not open to calls"), "{host}: {refused}");
+        }
+        assert!(dial.reach("127.0.0.1", port, Inner::Allowed).await.is_ok());
+        dial.admin.set(SocketAddr::from(([0, 0, 0, 0], port))).unwrap();
+        for host in ["127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1"] {
+            assert!(dial.reach(host, port, Inner::Allowed).await.is_err(), "{host}");
+        }
     }
 }

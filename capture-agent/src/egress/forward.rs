@@ -25,7 +25,8 @@ use shadow_record::CaptureError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::dial::Connector;
+use super::clock::{Clock, Timed};
+use super::dial::{Connector, Inner};
 use super::target::{Target, asked};
 use super::{Place, Refused, Shared};
 use crate::proxy::{join_cookies, remove_hop_by_hop};
@@ -39,9 +40,12 @@ const UNUSED: Duration = Duration::from_secs(90);
 /// Calls of one HTTP/2 connection at once; the others wait at the client.
 const STREAMS: u32 = 100;
 
+/// How long a client may take to hear that its unused connection ends.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxy-authorization");
 
-type Answer = Either<Tee<Incoming, ResponseSide>, Full<Bytes>>;
+type Answer = Timed<Either<Tee<Incoming, ResponseSide>, Full<Bytes>>>;
 type Way = Client<Connector, Tee<Incoming, RequestSide>>;
 
 /// Where calls without a destination of their own go.
@@ -59,7 +63,7 @@ pub(super) struct Connection {
     /// The tunnel that it is in, if TLS ended here.
     inside: Option<Inside>,
     /// The last used last.
-    ways: Mutex<Vec<(Target, Way)>>,
+    ways: Mutex<Vec<((Target, Inner), Way)>>,
     /// Its place among the connections, which tunnels share.
     pub(super) place: Place,
 }
@@ -93,12 +97,15 @@ where
         .auto_date_header(false)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD as u32);
-    let drain = shared.drain.clone();
+    let (drain, idle) = (shared.drain.clone(), shared.idle);
+    let clock = Clock::default();
+    let begun = clock.clone();
     let connection = Arc::new(Connection { shared, inside, ways: Mutex::default(), place });
     let service = service_fn(move |request| {
         let connection = connection.clone();
+        let call = begun.begin();
         // An error closes the connection without an answer.
-        async move { connection.answer(request).await }
+        async move { Ok::<_, io::Error>(connection.answer(request).await?.map(|body| body.during(call))) }
     });
     let mut serving = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {
@@ -106,6 +113,11 @@ where
         () = drain.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
+        }
+        // The library's own clock begins with the first bytes of HTTP/1 only.
+        () = clock.unused(idle) => {
+            serving.as_mut().graceful_shutdown();
+            tokio::select! { ended = &mut serving => ended, () = clock.unused(idle.min(FAREWELL)) => return }
         }
     };
     if let Err(error) = ended {
@@ -137,6 +149,7 @@ impl Connection {
         };
         let (mut parts, body) = request.into_parts();
         let http2 = parts.version == Version::HTTP_2;
+        let aliased = self.inside.is_none() && parts.uri.authority().is_none();
         self.readdress(&mut parts, &target);
         parts.uri = uri;
         let observation = match self.shared.effects.see(&parts, target.destination()) {
@@ -145,7 +158,7 @@ impl Connection {
         };
         let side = observation.as_ref().filter(|_| !body.is_end_stream()).map(|seen| RequestSide(seen.clone()));
         let request = Request::from_parts(parts, Tee::new(body, self.shared.effects.limits(), side));
-        let sent = self.way(&target, http2).request(request);
+        let sent = self.way(&target, self.inner(aliased), http2).request(request);
         let outcome = match self.shared.answer {
             None => sent.await.map_err(|error| classify(&error)),
             Some(patience) => match timeout(patience, sent).await {
@@ -177,10 +190,15 @@ impl Connection {
         parts.version = Version::HTTP_11;
     }
 
+    /// Whether a call may go to this host's own addresses.
+    pub(super) fn inner(&self, aliased: bool) -> Inner {
+        if aliased || self.place.near { Inner::Allowed } else { Inner::Refused }
+    }
+
     /// The client's own connections to a destination.
-    fn way(&self, target: &Target, http2: bool) -> Way {
+    fn way(&self, target: &Target, inner: Inner, http2: bool) -> Way {
         let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = ways.iter().position(|(known, _)| known == target) {
+        if let Some(at) = ways.iter().position(|((known, reach), _)| known == target && *reach == inner) {
             let known = ways.remove(at);
             let way = known.1.clone();
             ways.push(known);
@@ -194,11 +212,11 @@ impl Connection {
             .pool_idle_timeout(UNUSED)
             .http1_preserve_header_case(true)
             .http1_max_headers(MAX_LINES)
-            .build(Connector { dial: self.shared.dial.clone(), instead, tls });
+            .build(Connector { dial: self.shared.dial.clone(), instead, inner, tls });
         if ways.len() >= DESTINATIONS {
             ways.remove(0);
         }
-        ways.push((target.clone(), way.clone()));
+        ways.push(((target.clone(), inner), way.clone()));
         way
     }
 
@@ -210,7 +228,7 @@ impl Connection {
         remove_hop_by_hop(&mut parts.headers);
         parts.version = Version::HTTP_11;
         let body = Tee::new(body, self.shared.effects.limits(), observation.map(ResponseSide));
-        Response::from_parts(parts, Either::Left(body))
+        Response::from_parts(parts, Timed::of(Either::Left(body)))
     }
 
     /// There is no answer. A destination that broke off is passed on as that, so that the caller does what it always did; else the caller
@@ -273,7 +291,7 @@ pub(super) fn marked(shared: &Shared) -> Response<Answer> {
 
 /// An answer of the agent's own.
 pub(super) fn own(status: StatusCode, text: &str) -> Response<Answer> {
-    let mut response = Response::new(Either::Right(Full::new(Bytes::from(format!("shadowline: {text}\n")))));
+    let mut response = Response::new(Timed::of(Either::Right(Full::new(Bytes::from(format!("shadowline: {text}\n"))))));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response

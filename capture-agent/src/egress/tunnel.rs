@@ -20,6 +20,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::clock::Timed;
+use super::dial::Inner;
 use super::forward::{Answered, Connection, Inside, classify, marked, own, serve};
 use super::target::{Target, bare};
 use super::{Place, Refused, Shared};
@@ -51,7 +53,7 @@ pub(super) async fn open(connection: Arc<Connection>, mut request: Request<Incom
         Ok(observation) => observation,
         Err(Marked) => return marked(&shared),
     };
-    match shared.dial.reach(&target.host, target.port).await {
+    match shared.dial.reach(&target.host, target.port, connection.inner(false)).await {
         Err(error) => {
             let failure = classify(&error);
             if let Some(observation) = &observation {
@@ -74,7 +76,7 @@ pub(super) async fn open(connection: Arc<Connection>, mut request: Request<Incom
 }
 
 fn established() -> Response<Answered> {
-    Response::new(Either::Right(Full::new(Bytes::new())))
+    Response::new(Timed::of(Either::Right(Full::new(Bytes::new()))))
 }
 
 /// A tunnel that has been agreed to.
@@ -114,7 +116,8 @@ impl Tunnel {
         if tls {
             return self.shake(client).await;
         }
-        match self.shared.dial.reach(&self.target.host, self.target.port).await {
+        let inner = if self.place.near { Inner::Allowed } else { Inner::Refused };
+        match self.shared.dial.reach(&self.target.host, self.target.port, inner).await {
             Ok(socket) => self.pass_on(client, socket).await,
             Err(error) => tracing::debug!(%error, "no connection for a tunnel"),
         }

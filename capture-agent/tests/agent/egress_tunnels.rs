@@ -292,3 +292,19 @@ fn a_handshake_that_never_comes_or_is_garbage_ends_the_tunnel() {
         running.stop().await;
     });
 }
+
+#[test]
+fn a_connection_in_a_tunnel_that_says_nothing_loses_its_place() {
+    run(async {
+        let world = World::with(&[b"h2"]).await;
+        let trust = format!("egress.trust = {:?}", world.file("trust.pem"));
+        let key = format!("egress.ca_key.file = {:?}", world.file("ca-key.pem"));
+        let short = ["egress.intercept = [\"localhost\"]", "egress.idle = \"300ms\""];
+        let (running, proxy) = egress(&[&[trust.as_str(), &key][..], &short].concat()).await;
+        for protocols in [&[][..], &[&b"h2"[..]]] {
+            let _silent = world.shaken(proxy, &world.agents, protocols).await.unwrap();
+            while metric(&running, "egress_connections").await != Some(0) {}
+        }
+        running.stop().await;
+    });
+}

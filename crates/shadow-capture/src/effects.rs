@@ -154,20 +154,17 @@ impl Effects {
         Ok(RawHead::of_call(id, head.copy(), Box::new(outbound), lease))
     }
 
-    /// A mark that cannot be verified is refused as well, but does not ring: anyone can send one.
+    /// A mark that does not verify is passed on like anything else: anyone can send one, and must not stop the primary's calls.
     fn refuse_marked(&self, head: &impl RequestHead) -> Result<(), Settlement> {
         let (mark, baggage) = (MARK, BAGGAGE);
         let text = |value| std::str::from_utf8(value).ok();
         let passed_on = head.values(&baggage).filter_map(text).flat_map(in_baggage);
-        let mut marks = head.values(&mark).filter_map(text).map(str::to_owned).chain(passed_on).peekable();
-        // The header may hold what is no text at all.
-        if marks.peek().is_none() && head.values(&mark).next().is_none() {
+        let mut marks = head.values(&mark).filter_map(text).map(str::to_owned).chain(passed_on);
+        let masker = &self.limits.masker;
+        if !marks.any(|mark| masker.mark_signers().any(|sign| Mark::verify(&mark, sign).is_some())) {
             return Ok(());
         }
-        let masker = &self.limits.masker;
-        if marks.any(|mark| masker.mark_signers().any(|sign| Mark::verify(&mark, sign).is_some())) {
-            self.alarm.ring();
-        }
+        self.alarm.ring();
         Err(Settlement::Excluded(Exclusion::Replayed))
     }
 }

@@ -177,9 +177,10 @@ impl Ledger {
 
     /// What should have been recorded and is not known to be. Never falls.
     pub(crate) fn unrecorded(&self) -> u64 {
-        let paused = [Exclusion::Paused, Exclusion::Overload].into_iter().map(Settlement::Excluded);
+        let left_out = [Exclusion::Paused, Exclusion::Overload, Exclusion::Replayed, Exclusion::Refused];
+        let left_out = left_out.into_iter().map(Settlement::Excluded);
         let dropped = DropReason::ALL.iter().map(|&why| Settlement::Dropped(why));
-        let lost = paused.chain(dropped).chain([Settlement::InDoubt]);
+        let lost = left_out.chain(dropped).chain([Settlement::InDoubt]);
         lost.map(|settlement| self.page.counter(settlement.slot()).load(Ordering::Relaxed)).sum()
     }
 
