@@ -35,6 +35,14 @@ pub struct Answer {
     pub fault: Option<Fault>,
 }
 
+impl Answer {
+    /// Whether it is the answer of its idempotency key: one that fails for now, or breaks off, has the caller try again with the same key.
+    pub(crate) fn is_final(&self) -> bool {
+        let for_now = [StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS].contains(&self.status);
+        self.fault.is_none() && !for_now && !self.status.is_server_error()
+    }
+}
+
 /// How a call was decided.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
@@ -172,7 +180,7 @@ impl Engine {
             Some(state) => self.stateful(rule, state, context, at, world)?,
             None => self.plain(rule, context, at)?,
         };
-        if let Some(key) = key {
+        if let Some(key) = key.filter(|_| answer.is_final()) {
             world.answers().put(key, answer.clone());
         }
         Ok((Decision::Rule(rule.name.clone()), answer))

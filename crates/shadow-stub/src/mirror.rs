@@ -234,15 +234,15 @@ impl OfLaunch {
         if caller.send.is_none() && sequence.rested(REST) {
             *sequence = Sequence::new();
         }
-        if let Some(answer) = key.and_then(|key| sequence.again(key)) {
-            return Some(Mirrored::Again(answer));
-        }
-        match sequence.take(asked, effects, alike) {
-            Taken::Equal(answer) => Some(Mirrored::Equal(answer)),
-            Taken::Alike(answer) => Some(Mirrored::Alike(answer)),
-            Taken::Withheld => Some(Mirrored::Not(Why::Withheld)),
-            Taken::Contradicts => Some(Mirrored::Not(Why::Contradicts)),
-            Taken::Nothing => None,
+        let again = key.and_then(|key| sequence.again(key));
+        match (sequence.take(asked, key, effects, alike), again) {
+            (Taken::Equal(answer), _) => Some(Mirrored::Equal(answer)),
+            (Taken::Alike(answer), _) => Some(Mirrored::Alike(answer)),
+            // The primary did not repeat it, as far as its calls are known by now.
+            (_, Some(answer)) => Some(Mirrored::Again(answer)),
+            (Taken::Withheld, None) => Some(Mirrored::Not(Why::Withheld)),
+            (Taken::Contradicts, None) => Some(Mirrored::Not(Why::Contradicts)),
+            (Taken::Nothing, None) => None,
         }
     }
 

@@ -21,7 +21,7 @@ impl Engine {
         }
         let mut worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);
         let world = worlds.of(at.world);
-        if let Some(key) = key {
+        if let Some(key) = key.filter(|_| answer.is_final()) {
             world.answers().put(key, answer.clone());
         }
         let Some(state) = state else { return };

@@ -25,6 +25,8 @@ pub(super) struct Asked {
     destination: String,
     path: String,
     query: Vec<(String, String)>,
+    /// Its idempotency key, masked.
+    key: Option<String>,
     pub(super) body: Body,
 }
 
@@ -36,8 +38,14 @@ impl Asked {
             destination,
             path: request.path.clone(),
             query: pairs(request.query.as_deref().unwrap_or_default().as_bytes()),
+            key: idempotency_key(request).map(str::to_owned),
             body: Body::of(request),
         }
+    }
+
+    /// The idempotency key, as the record has it.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// Whether the effect asked in the same place.
@@ -48,6 +56,11 @@ impl Asked {
             && self.path == request.path
             && self.query == pairs(request.query.as_deref().unwrap_or_default().as_bytes())
     }
+}
+
+/// The idempotency key of a recorded call.
+pub(super) fn idempotency_key(request: &Request) -> Option<&str> {
+    request.header("idempotency-key").filter(|key| !key.is_empty())
 }
 
 /// A body as far as it is compared.

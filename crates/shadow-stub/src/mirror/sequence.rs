@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use shadow_effects::Kept;
 use shadow_record::{Response, SideEffect};
 
-use super::asked::{Asked, Body, contradicts};
+use super::asked::{Asked, Body, contradicts, idempotency_key};
 use crate::engine::Answer;
 use crate::rules::Fault;
 use crate::state::Aged;
@@ -56,9 +56,11 @@ impl Sequence {
         self.last.elapsed() > long
     }
 
-    /// Keeps an answer for a call that comes again under `key`.
+    /// Keeps an answer for a call that comes again under `key`. One that asks the caller to try again is not the key's.
     pub(super) fn keep(&mut self, key: String, answer: Answer) {
-        self.answers.put(key, answer);
+        if answer.is_final() {
+            self.answers.put(key, answer);
+        }
     }
 
     /// What a call with this key was answered.
@@ -66,19 +68,24 @@ impl Sequence {
         self.answers.get(key).cloned()
     }
 
-    /// Takes the first effect that is left and asked for the same; with `alike` also one that asked with another body.
-    pub(super) fn take(&mut self, asked: &Asked, effects: &[Arc<Kept>], alike: bool) -> Taken {
+    /// Takes the first effect that is left and asked for the same; with `alike` also one that asked with another body. Those that bear the call's own
+    /// idempotency key come first; a call whose `key` was answered before is given no others.
+    pub(super) fn take(&mut self, asked: &Asked, key: Option<&str>, effects: &[Arc<Kept>], alike: bool) -> Taken {
+        let known = key.is_some_and(|key| self.answers.get(key).is_some());
+        let same_key = |kept: &Kept| asked.key().is_some() && idempotency_key(&kept.effect.request) == asked.key();
         let mut left: Vec<_> = effects
             .iter()
             .filter(|kept| !self.taken.contains(&(kept.partition, kept.offset)) && asked.is_place_of(&kept.effect))
+            .filter(|kept| !known || same_key(kept))
             .map(|kept| (kept, Body::of(&kept.effect.request)))
             .collect();
-        left.sort_by_key(|(kept, _)| (kept.effect.at, kept.effect.epoch, kept.effect.sequence));
+        left.sort_by_key(|(kept, _)| (!same_key(kept), kept.effect.at, kept.effect.epoch, kept.effect.sequence));
         if let Some((kept, _)) = left.iter().find(|(_, body)| asked.body == *body) {
             self.mark(kept);
             return answer(&kept.effect).map_or(Taken::Withheld, Taken::Equal);
         }
-        if !alike || left.is_empty() {
+        // A repetition may say what number it is: its key tells more than its body.
+        if !(alike || known) || left.is_empty() {
             return Taken::Nothing;
         }
         for (kept, body) in left {

@@ -65,7 +65,7 @@ fn effect(at: i64, request: Request, response: Option<&str>) -> Kept {
 /// What a call is given, in short.
 fn take(sequence: &mut Sequence, asked: &Asked, effects: &[Arc<Kept>], alike: bool) -> String {
     let text = |answer: Answer| String::from_utf8(answer.body.to_vec()).unwrap();
-    match sequence.take(asked, effects, alike) {
+    match sequence.take(asked, asked.key(), effects, alike) {
         Taken::Equal(answer) if answer.fault.is_some() => "closed".to_owned(),
         Taken::Equal(answer) => text(answer),
         Taken::Alike(answer) => format!("alike: {}", text(answer)),
@@ -165,7 +165,7 @@ fn an_answer_is_repeated_without_what_belongs_to_its_connection() {
     ];
     let headers = lines.map(|(name, value)| Header::of(name, value)).to_vec();
     kept.effect.response = Some(Response { status: 402, headers, body: body("{}") });
-    let Taken::Equal(answer) = Sequence::new().take(&asked(PLACE, JSON, "{}"), &[Arc::new(kept)], false) else {
+    let Taken::Equal(answer) = Sequence::new().take(&asked(PLACE, JSON, "{}"), None, &[Arc::new(kept)], false) else {
         panic!("it is equal")
     };
     let headers: Vec<_> = answer.headers.iter().map(|(name, _)| name.as_str()).collect();
@@ -186,4 +186,35 @@ fn a_key_is_answered_again_and_the_keys_are_bounded() {
         sequence.keep(n.to_string(), answer(n));
     }
     assert_eq!((sequence.again("0"), sequence.again("1")), (None, Some(answer(1))));
+}
+
+#[test]
+fn a_repetition_is_given_the_primarys_own_before_what_the_key_was_answered() {
+    let keyed = |body: &str, key: &str| {
+        let mut request = request(PLACE, JSON, body);
+        request.headers.push(Header::of("idempotency-key", key));
+        request
+    };
+    let of = |at, key: &str, attempt: i32, status: u16| {
+        let mut kept = effect(at, keyed(&format!(r#"{{"attempt":{attempt}}}"#), key), Some("{}"));
+        kept.effect.response.as_mut().unwrap().status = status;
+        Arc::new(kept)
+    };
+    // Two at the same time; the first one's is refused for now, fails, and is then charged; twice.
+    let effects = [of(1, "a", 1, 429), of(2, "b", 1, 200), of(3, "a", 1, 503), of(4, "a", 1, 201), of(5, "a", 2, 202)];
+    let mut sequence = Sequence::new();
+    let mut ask = |key: &str, attempt: i32| {
+        let asked = Asked::of("api.pay.example".to_owned(), &keyed(&format!(r#"{{"attempt":{attempt}}}"#), key));
+        match sequence.take(&asked, Some(key), &effects, false) {
+            Taken::Equal(answer) | Taken::Alike(answer) => {
+                sequence.keep(key.to_owned(), answer.clone());
+                answer.status.as_u16()
+            }
+            _ => sequence.again(key).map_or(0, |answer| answer.status.as_u16() + 1_000),
+        }
+    };
+    assert_eq!(ask("b", 1), 200);
+    assert_eq!([ask("a", 1), ask("a", 1), ask("a", 1)], [429, 503, 201]);
+    assert_eq!([ask("a", 3), ask("a", 1)], [202, 1_202], "whatever it says of itself; then its answer again");
+    assert_eq!(ask("b", 1), 1_200);
 }
