@@ -350,12 +350,13 @@ pub(crate) async fn a_service_without_calls_waits_for_none(place: Place) {
 pub(crate) async fn a_stop_stores_what_has_no_calls_to_wait_for(place: Place) {
     let _alone = ONE_AT_A_TIME.lock().await;
     let calls = Calls { line: Line::lay(&place, "quiet", 1).await, recorded: AtomicI64::new(0) };
-    let mut config = calls.line.config(&place, "c1");
+    let mut config = calls.line.config(&place, "quiet-1");
     // No batch is stored before the stop.
     config.comparator.flush = HumanDuration::from_millis(600_000);
     let running = Running::of(config);
     calls.exchange(0, true, |_| {});
-    let settled = "SELECT counters['settled'] FROM instance_status FINAL WHERE instance = 'c1' AND role = 'comparator'";
+    let settled =
+        "SELECT counters['settled'] FROM instance_status FINAL WHERE instance = 'quiet-1' AND role = 'comparator'";
     until(&place, settled, "1").await;
     running.stop().await;
     assert_eq!(place.query(&stored(1)).await, "1\n");
@@ -367,8 +368,9 @@ pub(crate) async fn a_stop_waits_for_no_calls_and_loses_nothing(place: Place) {
     let calls = Calls::lay(&place, "stopped").await;
     calls.exchange(0, true, |_| {});
     calls.same_of_both(0);
-    let running = calls.start(&place, "c1", Duration::from_secs(300));
-    let settled = "SELECT counters['settled'] FROM instance_status FINAL WHERE instance = 'c1' AND role = 'comparator'";
+    let running = calls.start(&place, "stopped-1", Duration::from_secs(300));
+    let settled =
+        "SELECT counters['settled'] FROM instance_status FINAL WHERE instance = 'stopped-1' AND role = 'comparator'";
     until(&place, settled, "1").await;
     let ended = tokio::time::timeout(Duration::from_secs(60), running.stop()).await;
     ended.expect("stopped before the window passed");
