@@ -22,6 +22,7 @@ use crate::effect::{Recorder, Times, masked};
 use crate::engine::{Answer, Circumstances, Decision, Engine};
 use crate::metrics::Metrics;
 use crate::mirror::{Mirror, Mirrored};
+use crate::numbers::Numbers;
 use crate::publish::Publisher;
 use crate::request::Call;
 use crate::rules::Fault;
@@ -41,6 +42,7 @@ pub(crate) struct Answering {
     pub(crate) publisher: Publisher,
     pub(crate) metrics: Metrics,
     pub(crate) sequence: AtomicI64,
+    pub(crate) numbers: Numbers,
     /// Calls that are being answered, and records that are being made.
     pub(crate) under_way: UnderWay,
 }
@@ -93,7 +95,10 @@ impl Answering {
         let own = control.launches.values().filter(|launch| launch.service == self.recorder.service);
         let caller = correlate(&call, &self.masker, own.map(|launch| &launch.name), at);
         let world = world(caller.as_ref(), &self.recorder);
-        let seed = (self.recorder.epoch.micros() as u64).wrapping_mul(31).wrapping_add(sequence as u64);
+        let seed = match &caller {
+            Some(caller) => self.numbers.seed(caller, &call),
+            None => (self.recorder.epoch.micros() as u64).wrapping_mul(31).wrapping_add(sequence as u64),
+        };
         let now = at.micros() / 1_000_000;
         let Decided { decision, route, answer, request } =
             self.decide(&call, caller.as_ref(), Circumstances { world: &world, seed, now }).await;

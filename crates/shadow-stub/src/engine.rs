@@ -90,7 +90,7 @@ impl Decision {
 pub struct Circumstances<'a> {
     /// Whose objects are seen: those of one launch's candidate, of its control.
     pub world: &'a str,
-    /// Where identifiers come from; the same for a resend.
+    /// Where identifiers and the share of faults come from; the same for the control and for a resend.
     pub seed: u64,
     /// Seconds since 1970.
     pub now: i64,

@@ -45,6 +45,7 @@ mod engine;
 mod fitting;
 mod metrics;
 mod mirror;
+mod numbers;
 mod place;
 mod publish;
 mod refused;
@@ -70,6 +71,7 @@ use config::Config;
 use effect::Recorder;
 use metrics::Metrics;
 use mirror::Mirror;
+use numbers::Numbers;
 use publish::Publisher;
 
 const SERVICE: Service = Service {
@@ -153,6 +155,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         publisher,
         metrics,
         sequence: AtomicI64::new(0),
+        numbers: Numbers::new(),
         under_way: UnderWay::new(),
     });
     let (connections, body) = (config.stub.connections, config.stub.max_body.as_len());

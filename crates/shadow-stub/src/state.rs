@@ -49,7 +49,7 @@ pub(crate) struct Aged<K, V> {
 
 impl<K: Ord + Clone, V> Aged<K, V> {
     /// Room for so many.
-    pub(crate) fn new(most: usize) -> Self {
+    pub(crate) const fn new(most: usize) -> Self {
         Self { values: BTreeMap::new(), order: VecDeque::new(), most }
     }
 

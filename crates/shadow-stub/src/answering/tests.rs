@@ -24,6 +24,7 @@ fn answering() -> Arc<Answering> {
         publisher: Publisher::new(producer, "shadow.effects.checkout".to_owned(), 1, metrics.clone()),
         metrics,
         sequence: AtomicI64::new(0),
+        numbers: Numbers::new(),
         under_way: UnderWay::new(),
     })
 }
