@@ -140,6 +140,7 @@ impl Egress {
     pub(crate) fn bind(
         section: &EgressSection,
         sharing: Sharing,
+        connections: usize,
         effects: Option<&Arc<Effects>>,
     ) -> anyhow::Result<Option<Self>> {
         let (Some(listen), Some(effects)) = (section.listen, effects) else { return Ok(None) };
@@ -167,7 +168,7 @@ impl Egress {
             drain: CancellationToken::new(),
             cut: CancellationToken::new(),
         };
-        let connections = Connections::new(section.connections, "egress.connections");
+        let connections = Connections::new(connections, "egress.connections");
         Ok(Some(Self { socket: Arc::new(socket), section: Arc::new(section.clone()), connections, shared }))
     }
 

@@ -6,6 +6,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use shadow_capture::{Account, Calls, Capture, EffectsSettings, Production, Settings};
@@ -43,13 +44,18 @@ impl Agent {
         let (capture, observer) = Capture::start(settings(&config, address)?)?;
 
         // On the hot path: relay, and look on.
+        let calls = config.egress.most_connections();
         let sharing = if config.listen.takeover.is_some() { Sharing::WithTheNext } else { Sharing::Alone };
-        let egress = Egress::bind(&config.egress, sharing, observer.effects.as_ref())?;
+        let egress = Egress::bind(&config.egress, sharing, calls, observer.effects.as_ref())?;
         let calls_here = observer.effects.as_ref().map(|effects| effects.calls().clone());
+        if let (Some(_), Some(calls)) = (&claim, &calls_here) {
+            // The old agent may go on taking calls of this one's requests until its time is over.
+            calls.share();
+            tokio::spawn(alone_again(calls.clone(), config.listen.takeover_drain.get(), shutdown.clone()));
+        }
         let drain = shutdown.child_token();
         let proxy = Proxy::new(&config, observer, drain.clone())?;
-        let connections =
-            Connections::new(config.listen.most_connections(config.egress.reserved()), "listen.connections");
+        let connections = Connections::new(config.listen.most_connections(calls), "listen.connections");
         let offered = socket.try_clone()?;
         let threads = config.listen.proxy_threads();
         let patience =
@@ -129,6 +135,11 @@ impl Agent {
     }
 }
 
+/// The agent that was taken over from has ended by then, and so have the requests that it knew.
+async fn alone_again(calls: Arc<Calls>, drain: Duration, shutdown: CancellationToken) {
+    tokio::select! { () = tokio::time::sleep(drain) => calls.unshare(), () = shutdown.cancelled() => {} }
+}
+
 /// The listening socket: the running agent's, if there is one to take over from, else a new one.
 async fn listen(config: &ListenSection) -> anyhow::Result<(TcpListener, Option<Claim>)> {
     if let Some(path) = &config.takeover
@@ -158,7 +169,7 @@ async fn give_away(
         () = drain.cancelled() => {}
         () = offer.handed_over(make_way) => {
             if let Some(calls) = calls {
-                calls.share();
+                calls.share_for_good();
             }
             drain.cancel();
         }

@@ -191,7 +191,7 @@ impl ListenSection {
         Ok(Door::new(self.tls(alpn)?, self.proxy_protocol, self.header.get()))
     }
 
-    /// Most connections at once, besides so many of another kind. Raises the process's limit of open files.
+    /// Most connections at once, besides so many of the primary's calls. Raises the process's limit of open files.
     pub(crate) fn most_connections(&self, others: usize) -> usize {
         let fit = connections_for(raise_open_files(), others);
         match self.connections {

@@ -21,6 +21,10 @@ mod tests;
 const RESERVED: u64 = 512;
 /// Each connection is one to the primary too.
 const PER_CONNECTION: u64 = 2;
+/// A connection of the primary's calls has connections to up to four destinations.
+const PER_CALLER: u64 = 5;
+/// One part of so many is for those.
+const CALLS_SHARE: u64 = 4;
 /// However low the limit is.
 const LEAST: usize = 64;
 /// Where there is no limit on descriptors.
@@ -41,11 +45,18 @@ pub(crate) fn raise_open_files() -> Option<u64> {
     }
 }
 
-/// The connections that this many open files allow besides `others`.
-pub(crate) fn connections_for(open_files: Option<u64>, others: usize) -> usize {
-    let fit = open_files.map(|files| files.saturating_sub(RESERVED) / PER_CONNECTION);
-    let fit = fit.map_or(MOST, |fit| usize::try_from(fit).unwrap_or(MOST));
-    fit.saturating_sub(others).clamp(LEAST, MOST)
+/// The connections that this many open files allow besides so many of the primary's calls.
+pub(crate) fn connections_for(open_files: Option<u64>, calls: usize) -> usize {
+    let calls = u64::try_from(calls).unwrap_or(u64::MAX).saturating_mul(PER_CALLER);
+    let fit = open_files.map(|files| files.saturating_sub(RESERVED).saturating_sub(calls) / PER_CONNECTION);
+    fit.map_or(MOST, |fit| usize::try_from(fit).unwrap_or(MOST)).clamp(LEAST, MOST)
+}
+
+/// How many of the connections wanted for the primary's calls this many open files allow: they take at most their share, and clients'
+/// connections come first.
+pub(crate) fn calls_for(open_files: Option<u64>, wanted: usize) -> usize {
+    let fit = open_files.map(|files| files.saturating_sub(RESERVED) / CALLS_SHARE / PER_CALLER);
+    wanted.min(fit.map_or(MOST, |fit| usize::try_from(fit).unwrap_or(MOST)).max(1))
 }
 
 /// The places for connections, shared by all who accept.

@@ -13,6 +13,7 @@ use shadow_runtime::units::HumanDuration;
 use shadow_runtime::{Problem, Secret};
 use url::Url;
 
+use crate::edge::limits::{calls_for, raise_open_files};
 use crate::edge::tls::{Alpn, ClientFiles, ClientTls};
 
 /// Who may call unless somebody is named.
@@ -138,9 +139,16 @@ pub(crate) struct Trust {
 }
 
 impl EgressSection {
-    /// Connections that it may have.
-    pub(crate) fn reserved(&self) -> usize {
-        self.listen.map_or(0, |_| self.connections)
+    /// Connections that it may have: fewer than configured where the limit of open files is too low.
+    pub(crate) fn most_connections(&self) -> usize {
+        if self.listen.is_none() {
+            return 0;
+        }
+        let (wanted, fit) = (self.connections, calls_for(raise_open_files(), self.connections));
+        if fit < wanted {
+            tracing::warn!(wanted, fit, "the limit of open files is too low for egress.connections; raise it");
+        }
+        fit
     }
 
     /// Whether a host may call.
@@ -192,8 +200,10 @@ impl EgressSection {
         let remedy = "name the networks of the primary's hosts, such as [\"10.1.2.0/24\"]";
         require(reachable, "egress.allow", "names this host only, but egress.listen is open to others", remedy);
         require(!self.allow.is_empty(), "egress.allow", "lets nobody call", remedy);
-        let open = self.allow.iter().any(|network| network.prefix_len() == 0);
-        require(!open, "egress.allow", "lets everybody use this agent as a proxy", remedy);
+        let narrowest = |network: &IpNet| if network.addr().is_ipv4() { 8 } else { 32 };
+        let open = self.allow.iter().any(|network| network.prefix_len() < narrowest(network));
+        let cause = "lets networks wider than /8 (IPv6: /32) use this agent as a proxy";
+        require(!open, "egress.allow", cause, remedy);
         require(!self.connect.get().is_zero(), "egress.connect", "is zero", "allow some seconds");
         require(!self.idle.get().is_zero(), "egress.idle", "is zero", "allow some minutes");
         require(self.connections >= 1, "egress.connections", "is zero", "use at least 1");

@@ -246,7 +246,7 @@ impl Connection {
         tracing::debug!(host = target.host, port = target.port, cause = failure.cause, "a call got no answer");
         match failure.class {
             CaptureError::Reset => Err(io::ErrorKind::ConnectionReset.into()),
-            _ => Ok(own(failure.status(), &failure.cause)),
+            _ => Ok(given(observation, own(failure.status(), &failure.cause))),
         }
     }
 
@@ -287,6 +287,15 @@ pub(super) fn classify(error: &(dyn std::error::Error + 'static)) -> Failure {
 pub(super) fn marked(shared: &Shared) -> Response<Answer> {
     shared.count(Refused::Marked);
     own(StatusCode::FORBIDDEN, "a replayed request's call has reached production; it is not forwarded")
+}
+
+/// Records an answer of the agent's own, without its text, as what the primary was given: so the shadow is given it too.
+pub(super) fn given(observation: Option<&Observation>, answer: Response<Answer>) -> Response<Answer> {
+    let (parts, body) = answer.into_parts();
+    if let Some(observation) = observation {
+        observation.answered(&parts);
+    }
+    Response::from_parts(parts, body)
 }
 
 /// An answer of the agent's own.

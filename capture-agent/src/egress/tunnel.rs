@@ -22,7 +22,7 @@ use tokio_rustls::LazyConfigAcceptor;
 
 use super::clock::Timed;
 use super::dial::Inner;
-use super::forward::{Answered, Connection, Inside, classify, marked, own, serve};
+use super::forward::{Answered, Connection, Inside, classify, given, marked, own, serve};
 use super::target::{Target, bare};
 use super::{Place, Refused, Shared};
 use crate::proxy::Rewind;
@@ -60,7 +60,7 @@ pub(super) async fn open(connection: Arc<Connection>, mut request: Request<Incom
                 observation.failed(failure.class);
             }
             shared.count(Refused::NoAnswer);
-            own(failure.status(), &failure.cause)
+            given(observation.as_deref(), own(failure.status(), &failure.cause))
         }
         Ok(socket) => {
             let answer = established();

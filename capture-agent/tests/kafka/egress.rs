@@ -150,15 +150,28 @@ pub(super) async fn a_call_without_a_trace_is_told_by_the_clients_id_or_by_being
     let (partner, _) = Origin::canned(CHARGED).await;
     let rehearsed = Rehearsed::start(stack, "told", &[]).await;
     let call = format!("POST http://{}/charge <- {{}}\n", partner.address);
-    rehearsed.order("x-request-id: r-17\r\n", &call).await;
+    // Nobody else is at work any more only in the first one's time.
     rehearsed.order("", &call).await;
+    rehearsed.order("x-request-id: r-17\r\n", &call).await;
     // Of no request.
     let address = rehearsed.running.agent.egress_address().unwrap();
     let call = format!("GET http://{0}/ HTTP/1.1\r\nHost: {0}\r\n{OTHER}\r\n", partner.address);
     ask(address, call.as_bytes()).await;
     rehearsed.running.stop().await;
-    let expected = [(CorrelatedBy::CorrelationId, true), (CorrelatedBy::Alone, true), (CorrelatedBy::None, false)];
+    let expected = [(CorrelatedBy::Alone, true), (CorrelatedBy::CorrelationId, true), (CorrelatedBy::None, false)];
     assert_eq!(told(stack, "told").await, expected);
+}
+
+pub(super) async fn a_destination_that_is_down_is_recorded_as_the_primary_was_told(stack: &mut Devstack) {
+    let rehearsed = Rehearsed::start(stack, "down", &[]).await;
+    rehearsed.order(TRACE, &format!("POST http://{}/charge <- {{}}\n", support::nobody())).await;
+    rehearsed.running.stop().await;
+    let effects = effects(stack, "down").await;
+    let statuses: Vec<_> =
+        effects.iter().map(|(_, effect)| effect.response.as_ref().map(|answer| answer.status)).collect();
+    assert_eq!(statuses, [Some(502)]);
+    let exchanges = captured(stack, "down").await;
+    assert!(exchanges.iter().all(|(_, exchange)| exchange.effects_recorded));
 }
 
 pub(super) async fn calls_of_requests_outside_the_sample_are_not_recorded(stack: &mut Devstack) {

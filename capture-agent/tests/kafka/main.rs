@@ -63,6 +63,7 @@ fn main() -> ExitCode {
             a_broker_that_dies_leaves_every_request_accounted_for,
             egress::calls_arrive_masked_with_the_request_that_they_were_made_for,
             egress::a_call_without_a_trace_is_told_by_the_clients_id_or_by_being_alone,
+            egress::a_destination_that_is_down_is_recorded_as_the_primary_was_told,
             egress::calls_of_requests_outside_the_sample_are_not_recorded,
             egress::an_exchange_says_when_not_every_call_of_its_time_was_recorded,
             egress::a_call_of_the_shadow_pauses_every_launch,

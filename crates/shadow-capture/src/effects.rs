@@ -17,7 +17,7 @@ mod seal;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use http::HeaderName;
@@ -40,6 +40,11 @@ const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 /// By what calls were told, in the order of the counters.
 const TOLD_BY: [CorrelatedBy; 4] =
     [CorrelatedBy::Trace, CorrelatedBy::CorrelationId, CorrelatedBy::Alone, CorrelatedBy::None];
+
+/// Another agent takes calls too: the one before this.
+const FROM_THE_OLD: u8 = 1;
+/// The one after it.
+const WITH_THE_NEXT: u8 = 2;
 
 /// Whom a call is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +147,8 @@ impl Effects {
         }
         let told = Told::by(head);
         let (request, by) = match self.requests.whose(&told) {
+            // Of several agents none knows who is alone.
+            Whose::Request(_, CorrelatedBy::Alone) if self.calls.is_shared() => (None, CorrelatedBy::None),
             Whose::Request(id, by) => (Some(id), by),
             Whose::Uncaptured => return Err(Settlement::SampledOut),
             Whose::Unknown => (None, CorrelatedBy::None),
@@ -205,7 +212,7 @@ pub struct Calls {
     told: [AtomicU64; TOLD_BY.len()],
     unseen: AtomicU64,
     /// Another agent takes calls too.
-    shared: AtomicBool,
+    shared: AtomicU8,
 }
 
 impl Calls {
@@ -215,7 +222,7 @@ impl Calls {
             ledger: Ledger::open(),
             told: Default::default(),
             unseen: AtomicU64::new(0),
-            shared: AtomicBool::new(false),
+            shared: AtomicU8::new(0),
         })
     }
 
@@ -230,7 +237,21 @@ impl Calls {
 
     /// From here on another agent takes calls of this one's requests: they are recorded there, and whose they are is not known.
     pub fn share(&self) {
-        self.shared.store(true, Ordering::Relaxed);
+        self.shared.fetch_or(FROM_THE_OLD, Ordering::Relaxed);
+    }
+
+    /// That other agent has ended.
+    pub fn unshare(&self) {
+        self.shared.fetch_and(!FROM_THE_OLD, Ordering::Relaxed);
+    }
+
+    /// As [`share`](Self::share), with an agent that stays.
+    pub fn share_for_good(&self) {
+        self.shared.fetch_or(WITH_THE_NEXT, Ordering::Relaxed);
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed) != 0
     }
 
     /// The account now.
@@ -240,7 +261,7 @@ impl Calls {
 
     /// How often something passed that cannot be recorded. While another agent takes calls too, never the same twice.
     fn unseen(&self) -> u64 {
-        if self.shared.load(Ordering::Relaxed) {
+        if self.is_shared() {
             self.passed_unseen();
         }
         self.unseen.load(Ordering::Relaxed)

@@ -16,6 +16,21 @@ fn connections_follow_the_open_files() {
 }
 
 #[test]
+fn where_files_are_short_the_primarys_calls_give_way_to_clients() {
+    for (files, calls, connections) in [
+        (None, 1024, MOST),
+        (Some(0), 1, LEAST),
+        (Some(1024), 25, 193),
+        (Some(4096), 179, 1344),
+        (Some(65_536), 1024, 29_952),
+    ] {
+        let fit = calls_for(files, 1024);
+        assert_eq!((fit, connections_for(files, fit)), (calls, connections), "{files:?}");
+    }
+    assert_eq!(calls_for(Some(65_536), 7), 7);
+}
+
+#[test]
 fn open_files_are_raised_to_the_hard_limit() {
     let raised = raise_open_files();
     let limit = getrlimit(Resource::Nofile);

@@ -10,6 +10,8 @@ fn everything_that_cannot_work_is_refused_with_its_key_and_a_remedy() {
         ("listen = \"0.0.0.0:8091\"", "egress.allow"),
         ("listen = \"127.0.0.1:0\"\nallow = []", "egress.allow"),
         ("listen = \"0.0.0.0:8091\"\nallow = [\"10.0.0.0/8\", \"0.0.0.0/0\"]", "egress.allow"),
+        ("listen = \"0.0.0.0:8091\"\nallow = [\"0.0.0.0/1\", \"128.0.0.0/1\"]", "egress.allow"),
+        ("listen = \"0.0.0.0:8091\"\nallow = [\"2001::/16\"]", "egress.allow"),
         ("listen = \"127.0.0.1:0\"\nconnect = \"0s\"", "egress.connect"),
         ("listen = \"127.0.0.1:0\"\nidle = \"0s\"", "egress.idle"),
         ("listen = \"127.0.0.1:0\"\nconnections = 0", "egress.connections"),

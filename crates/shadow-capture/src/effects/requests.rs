@@ -1,7 +1,8 @@
 //! Which requests are under way, so that a call that the primary makes can be told whose it is.
 //!
 //! A call tells by what the service passes on: the trace, else the client's own request ID. What ended a moment ago is still known, because
-//! services finish work after they have answered. Without either, a call belongs to the request that is under way alone.
+//! services finish work after they have answered. Without either, a call belongs to the request that is
+//! under way alone, if none has ended a moment ago.
 //!
 //! Guarantee: nothing is guessed. What fits several requests fits none; among several of one trace the one that is still under way is
 //! meant. The memory is bounded: requests beyond it are counted, but not told by trace or ID.
@@ -84,6 +85,8 @@ struct State {
     open: BTreeSet<u64>,
     /// In the order in which they ended.
     ended: VecDeque<(Instant, u64)>,
+    /// Of those that are known.
+    captured: usize,
     /// Under way, and not known.
     counted: usize,
 }
@@ -145,6 +148,7 @@ impl State {
         for key in request.told.keys() {
             self.by.entry(key).or_default().add(place);
         }
+        self.captured += usize::from(request.id.is_some());
         self.known.insert(place, request);
         self.open.insert(place);
         Some(place)
@@ -169,18 +173,29 @@ impl State {
         match found {
             Some((Known { id: Some(id), .. }, by)) => Whose::Request(*id, by),
             Some((Known { id: None, .. }, _)) => Whose::Uncaptured,
-            None => self.alone(told).map_or(Whose::Unknown, |id| Whose::Request(id, CorrelatedBy::Alone)),
+            None => self.alone(told),
         }
     }
 
-    /// The only request under way, unless the call is of another trace.
-    fn alone(&self, told: &Told) -> Option<RequestId> {
-        if self.open.len() != 1 || self.counted > 0 {
-            return None;
+    /// Whose a call is that its own words do not tell: of the only request known, unless the call says otherwise. One that has ended a
+    /// moment ago may still be at work.
+    fn alone(&self, told: &Told) -> Whose {
+        if self.counted > 0 || self.open.is_empty() {
+            return Whose::Unknown;
         }
-        let only = self.known.get(self.open.first()?)?;
-        let elsewhere = only.told.trace.is_some() && told.trace.is_some() && only.told.trace != told.trace;
-        only.id.filter(|_| !elsewhere)
+        let silent = *told == Told::default();
+        if self.captured == 0 && silent {
+            return Whose::Uncaptured;
+        }
+        let mut known = self.known.values();
+        let (Some(only), None) = (known.next(), known.next()) else { return Whose::Unknown };
+        let fits = (told.trace.is_none() || told.trace == only.told.trace)
+            && (told.client.is_none() || told.client == only.told.client);
+        match only.id {
+            _ if !fits => Whose::Unknown,
+            Some(id) => Whose::Request(id, CorrelatedBy::Alone),
+            None => Whose::Uncaptured,
+        }
     }
 
     fn holder(&self, key: &Key) -> Option<&Known> {
@@ -202,7 +217,9 @@ impl State {
     /// Forgets the request that ended first; whether there was one.
     fn forget_one(&mut self) -> bool {
         let Some((_, place)) = self.ended.pop_front() else { return false };
-        for key in self.known.remove(&place).iter().flat_map(|known| known.told.keys()) {
+        let known = self.known.remove(&place);
+        self.captured -= usize::from(known.as_ref().is_some_and(|known| known.id.is_some()));
+        for key in known.iter().flat_map(|known| known.told.keys()) {
             if let Some(holders) = self.by.get_mut(&key)
                 && holders.remove(place)
             {

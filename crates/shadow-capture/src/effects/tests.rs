@@ -39,6 +39,12 @@ impl Bench {
         self.effects.see(&head(lines), Destination { scheme: "https", host: "pay.example".to_owned() })
     }
 
+    /// Whose a call is that tells nothing.
+    fn told(&self) -> Option<RequestId> {
+        drop(self.see(&[]));
+        self.queue.try_recv().unwrap().head.outbound.unwrap().request
+    }
+
     fn account(&self) -> Account {
         let account = self.effects.calls.account();
         assert!(account.balances(), "{account:?}");
@@ -122,6 +128,15 @@ fn a_request_knows_when_something_was_lost_in_its_time() {
     assert!(complete(&|| {}));
     calls.share();
     assert!(!complete(&|| {}), "another agent records some");
+    let id = RequestId::generate();
+    let _under_way = bench.effects.requests.begin(&head(&[]), Some(id));
+    assert_eq!(bench.told(), None, "it may be the other's request");
+    calls.unshare();
+    assert!(complete(&|| {}), "the other agent has ended");
+    assert_eq!(bench.told(), Some(id));
+    calls.share_for_good();
+    calls.unshare();
+    assert!(!complete(&|| {}), "the next one stays");
 }
 
 #[test]

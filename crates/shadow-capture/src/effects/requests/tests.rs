@@ -19,7 +19,9 @@ fn a_call_is_told_by_its_trace_then_by_the_clients_id_then_by_being_alone() {
     let (a, b) = (RequestId::generate(), RequestId::generate());
     let first = requests.begin(&head(&[("traceparent", TRACE), ("x-request-id", "r1")]), Some(a));
     assert_eq!(whose(&requests, &[]), Whose::Request(a, CorrelatedBy::Alone));
-    assert_eq!(whose(&requests, &[("traceparent", OTHER)]), Whose::Unknown, "it is part of something else");
+    for elsewhere in [("traceparent", OTHER), ("x-request-id", "r9")] {
+        assert_eq!(whose(&requests, &[elsewhere]), Whose::Unknown, "it is part of something else");
+    }
     let second = requests.begin(&head(&[("x-request-id", "r2")]), Some(b));
     assert_eq!(whose(&requests, &[("traceparent", TRACE)]), Whose::Request(a, CorrelatedBy::Trace));
     assert_eq!(whose(&requests, &[("x-request-id", "r2")]), Whose::Request(b, CorrelatedBy::CorrelationId));
@@ -30,7 +32,7 @@ fn a_call_is_told_by_its_trace_then_by_the_clients_id_then_by_being_alone() {
     );
     assert_eq!(whose(&requests, &[]), Whose::Unknown, "two are under way");
     drop(first);
-    assert_eq!(whose(&requests, &[]), Whose::Request(b, CorrelatedBy::Alone));
+    assert_eq!(whose(&requests, &[]), Whose::Unknown, "what has just answered may still be at work");
     assert_eq!(whose(&requests, &[("traceparent", TRACE)]), Whose::Request(a, CorrelatedBy::Trace), "ended just now");
     drop(second);
     assert_eq!(whose(&requests, &[]), Whose::Unknown, "nobody is under way");
@@ -55,7 +57,26 @@ fn calls_of_a_request_that_is_not_captured_are_known_to_be_its() {
     let requests = Arc::<Requests>::default();
     let _request = requests.begin(&head(&[("traceparent", TRACE)]), None);
     assert_eq!(whose(&requests, &[("traceparent", TRACE)]), Whose::Uncaptured);
+    assert_eq!(whose(&requests, &[]), Whose::Uncaptured, "nobody else can have made it");
+    assert_eq!(whose(&requests, &[("traceparent", OTHER)]), Whose::Unknown);
+    drop(requests.begin(&head(&[]), None));
+    assert_eq!(whose(&requests, &[]), Whose::Uncaptured, "whichever of them made it");
+    let captured = requests.begin(&head(&[]), Some(RequestId::generate()));
     assert_eq!(whose(&requests, &[]), Whose::Unknown);
+    drop(captured);
+    assert_eq!(whose(&requests, &[]), Whose::Unknown);
+}
+
+#[test]
+fn after_a_moment_a_request_is_alone_again() {
+    let (mut state, now) = (State::default(), Instant::now());
+    let id = RequestId::generate();
+    let known = |id| Known { id: Some(id), told: Told::default() };
+    let first = state.begin(known(RequestId::generate()), now);
+    state.end(first, now);
+    state.begin(known(id), now);
+    assert_eq!(state.whose(&Told::default(), now + LINGER / 2), Whose::Unknown);
+    assert_eq!(state.whose(&Told::default(), now + LINGER), Whose::Request(id, CorrelatedBy::Alone));
 }
 
 #[test]
