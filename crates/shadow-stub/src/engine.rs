@@ -36,6 +36,16 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.body.len() + self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+    }
+
+    /// Without the record that its body is a part of.
+    pub(crate) fn detached(self) -> Self {
+        Self { body: Bytes::copy_from_slice(&self.body), ..self }
+    }
+
     /// Whether it is the answer of its idempotency key: one that fails for now, or breaks off, has the caller try again with the same key.
     pub(crate) fn is_final(&self) -> bool {
         let for_now = [StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS].contains(&self.status);
@@ -181,7 +191,8 @@ impl Engine {
             None => self.plain(rule, context, at)?,
         };
         if let Some(key) = key.filter(|_| answer.is_final()) {
-            world.answers().put(key, answer.clone());
+            let bytes = answer.bytes() + key.len();
+            world.answers().put_sized(key, answer.clone(), bytes);
         }
         Ok((Decision::Rule(rule.name.clone()), answer))
     }
@@ -219,7 +230,7 @@ impl Engine {
             let context = with(context, "object", from_json(&object));
             let answer = self.dressed(rule, &context, at, object.to_string())?;
             let also = self.also(state, &context, world)?;
-            world.collection(&state.collection).put(key, object);
+            world.collection(&state.collection).put_sized(key, object, answer.body.len());
             put_all(also, world);
             return Ok(answer);
         }
@@ -241,7 +252,7 @@ impl Engine {
                 let context = with(&context, "object", from_json(&changed));
                 let answer = self.dressed(rule, &context, at, changed.to_string())?;
                 let also = self.also(state, &context, world)?;
-                world.collection(&state.collection).put(key, changed);
+                world.collection(&state.collection).put_sized(key, changed, answer.body.len());
                 put_all(also, world);
                 Ok(answer)
             }
@@ -326,7 +337,8 @@ struct Put {
 fn put_all(changes: Vec<Put>, world: &mut World<Answer>) {
     for Put { collection, key, object } in changes {
         if fits(&object) {
-            world.collection(&collection).put(key, object);
+            let bytes = object.to_string().len();
+            world.collection(&collection).put_sized(key, object, bytes);
         }
     }
 }

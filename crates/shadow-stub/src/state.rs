@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::Value as Json;
 
 /// Most worlds.
-const WORLDS: usize = 64;
+const WORLDS: usize = 16;
 /// Most objects of one collection.
 const OBJECTS: usize = 10_000;
 /// Most answers kept for calls that come again.
 const ANSWERS: usize = 10_000;
+/// Most bytes of the objects of one collection, and of the answers of one world.
+const BYTES: usize = 16 << 20;
 /// Longest object that is kept, in bytes of JSON.
 const LONGEST: usize = 256 << 10;
 
@@ -32,7 +34,7 @@ pub(crate) struct World<A> {
 
 impl<A> Default for World<A> {
     fn default() -> Self {
-        Self { collections: BTreeMap::new(), answers: Aged::new(ANSWERS) }
+        Self { collections: BTreeMap::new(), answers: Aged::of_bytes(ANSWERS, BYTES) }
     }
 }
 
@@ -42,33 +44,46 @@ pub(crate) type Collection = Aged<String, Json>;
 /// Values by key that forget the oldest.
 #[derive(Debug)]
 pub(crate) struct Aged<K, V> {
-    values: BTreeMap<K, V>,
+    values: BTreeMap<K, (V, usize)>,
     order: VecDeque<K>,
     most: usize,
+    bytes: usize,
+    most_bytes: usize,
 }
 
 impl<K: Ord + Clone, V> Aged<K, V> {
     /// Room for so many.
     pub(crate) const fn new(most: usize) -> Self {
-        Self { values: BTreeMap::new(), order: VecDeque::new(), most }
+        Self::of_bytes(most, usize::MAX)
+    }
+
+    /// Room for so many, and for so many bytes of them.
+    pub(crate) const fn of_bytes(most: usize, most_bytes: usize) -> Self {
+        Self { values: BTreeMap::new(), order: VecDeque::new(), most, bytes: 0, most_bytes }
     }
 
     pub(crate) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
-        self.values.get(key)
+        self.values.get(key).map(|(value, _)| value)
     }
 
-    /// Puts a value; one that was there keeps its age.
+    /// Puts a value whose size does not count; one that was there keeps its age.
     pub(crate) fn put(&mut self, key: K, value: V) {
-        if self.values.insert(key.clone(), value).is_some() {
-            return;
+        self.put_sized(key, value, 0);
+    }
+
+    /// Puts a value of so many bytes; one that was there keeps its age. The last one stays, whatever its size.
+    pub(crate) fn put_sized(&mut self, key: K, value: V, bytes: usize) {
+        self.bytes += bytes;
+        match self.values.insert(key.clone(), (value, bytes)) {
+            Some((_, before)) => self.bytes -= before,
+            None => self.order.push_back(key),
         }
-        self.order.push_back(key);
-        while self.order.len() > self.most {
-            if let Some(oldest) = self.order.pop_front() {
-                self.values.remove(&oldest);
+        while self.order.len() > self.most || (self.bytes > self.most_bytes && self.order.len() > 1) {
+            if let Some((_, bytes)) = self.order.pop_front().and_then(|oldest| self.values.remove(&oldest)) {
+                self.bytes -= bytes;
             }
         }
     }
@@ -78,21 +93,22 @@ impl<K: Ord + Clone, V> Aged<K, V> {
         if !self.values.contains_key(&key) {
             self.put(key.clone(), make());
         }
-        self.values.get_mut(&key).expect("there is room for one")
+        &mut self.values.get_mut(&key).expect("there is room for one").0
     }
 
     pub(crate) fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
-        let value = self.values.remove(key)?;
+        let (value, bytes) = self.values.remove(key)?;
+        self.bytes -= bytes;
         self.order.retain(|held| held.borrow() != key);
         Some(value)
     }
 
     /// Newest first.
     pub(crate) fn newest(&self) -> impl Iterator<Item = &V> {
-        self.order.iter().rev().filter_map(|key| self.values.get(key))
+        self.order.iter().rev().filter_map(|key| self.get(key))
     }
 }
 
@@ -120,7 +136,7 @@ impl<A> World<A> {
     /// A collection; empty when nothing was put there yet.
     pub(crate) fn collection(&mut self, name: &str) -> &mut Collection {
         if !self.collections.contains_key(name) {
-            self.collections.insert(name.to_owned(), Aged::new(OBJECTS));
+            self.collections.insert(name.to_owned(), Aged::of_bytes(OBJECTS, BYTES));
         }
         self.collections.get_mut(name).expect("it was just put there")
     }
@@ -166,6 +182,18 @@ mod tests {
             worlds.of(&n.to_string());
         }
         assert!(worlds.of("a").collection("c").get("2").is_none(), "its world was the oldest");
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_the_last_one_stays() {
+        let mut aged = Aged::of_bytes(10, 100);
+        for (key, bytes) in [("a", 40), ("b", 40), ("a", 50), ("c", 20)] {
+            aged.put_sized(key, bytes, bytes);
+        }
+        assert_eq!((aged.get("a"), aged.newest().count()), (None, 2));
+        assert_eq!((aged.remove("b"), aged.bytes), (Some(40), 20));
+        aged.put_sized("d", 1_000, 1_000);
+        assert_eq!(aged.newest().collect::<Vec<_>>(), [&1_000]);
     }
 
     #[test]

@@ -22,7 +22,8 @@ impl Engine {
         let mut worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);
         let world = worlds.of(at.world);
         if let Some(key) = key.filter(|_| answer.is_final()) {
-            world.answers().put(key, answer.clone());
+            let bytes = answer.bytes() + key.len();
+            world.answers().put_sized(key, answer.clone().detached(), bytes);
         }
         let Some(state) = state else { return };
         let object = serde_json::from_slice(&answer.body).ok().filter(|body: &Json| body.is_object() && fits(body));
@@ -54,7 +55,8 @@ impl Engine {
             return Ok(());
         }
         let also = self.also(state, &context, world);
-        world.collection(&state.collection).put(key, object);
+        let bytes = object.to_string().len();
+        world.collection(&state.collection).put_sized(key, object, bytes);
         put_all(also?, world);
         Ok(())
     }

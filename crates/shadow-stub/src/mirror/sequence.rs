@@ -16,6 +16,8 @@ use crate::state::Aged;
 
 /// Answers of one send that are kept for calls that come again.
 const KEYS: usize = 100;
+/// And their bytes.
+const BYTES: usize = 256 << 10;
 /// What the recorder or the connection says of a body, not the answer.
 const NOT_REPEATED: [HeaderName; 3] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION];
 /// How the record tells in which coding the body came; it is repeated in none.
@@ -48,7 +50,7 @@ pub(super) struct Sequence {
 impl Sequence {
     /// Nothing taken yet.
     pub(super) fn new() -> Self {
-        Self { taken: HashSet::new(), answers: Aged::new(KEYS), last: Instant::now() }
+        Self { taken: HashSet::new(), answers: Aged::of_bytes(KEYS, BYTES), last: Instant::now() }
     }
 
     /// Whether nothing was taken for so long.
@@ -59,7 +61,8 @@ impl Sequence {
     /// Keeps an answer for a call that comes again under `key`. One that asks the caller to try again is not the key's.
     pub(super) fn keep(&mut self, key: String, answer: Answer) {
         if answer.is_final() {
-            self.answers.put(key, answer);
+            let bytes = answer.bytes() + key.len();
+            self.answers.put_sized(key, answer.detached(), bytes);
         }
     }
 
