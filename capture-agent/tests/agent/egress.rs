@@ -186,7 +186,7 @@ fn a_call_that_bears_the_shadows_mark_reaches_nobody_and_a_forged_one_stops_no_c
             let call = format!("GET http://{to}/ HTTP/1.1\r\nHost: {to}\r\n{line}\r\n\r\n");
             assert_eq!(ask(proxy, call.as_bytes()).await.body, b"ok", "{line}");
         }
-        assert_eq!(metric(&running, "capture_replayed_requests_total").await, Some(2));
+        assert_eq!(metric(&running, "capture_replayed_requests_total").await, Some(3));
         running.stop().await;
     });
 }

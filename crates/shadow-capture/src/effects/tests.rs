@@ -128,6 +128,7 @@ fn a_request_knows_when_something_was_lost_in_its_time() {
     assert!(complete(&|| {}));
     calls.share();
     assert!(!complete(&|| {}), "another agent records some");
+    bench.effects.pause.set_by_operator(false);
     let id = RequestId::generate();
     let _under_way = bench.effects.requests.begin(&head(&[]), Some(id));
     assert_eq!(bench.told(), None, "it may be the other's request");
