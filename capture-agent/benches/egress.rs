@@ -1,6 +1,6 @@
 //! What the agent's egress adds to an outbound call: the same call made directly and through it, by turns, on connections that are kept.
 //!
-//! Client, agent and destination each have threads of their own, all on this machine; calls are masked and published to a broker in this process.
+//! Client, agent and destination each have threads of their own, all on this machine; calls are masked and published to a broker.
 //! By turns, because whatever else the machine does then falls on both alike. `cargo bench -p capture-agent --bench egress [-- CALLS]`.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let destination = told.recv().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
-        let stack = Devstack::builder().kafka(KafkaChoice::Mock).start().await.unwrap();
+        let stack = Devstack::builder().kafka(KafkaChoice::Auto).start().await.unwrap();
         let (key, account) = (tempfile::NamedTempFile::new().unwrap(), tempfile::tempdir().unwrap());
         std::fs::write(key.path(), "5".repeat(64)).unwrap();
         let stop = CancellationToken::new();
