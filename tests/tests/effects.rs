@@ -169,7 +169,7 @@ impl Scene {
             let body = serde_json::json!({ "amount": 1_000 + n * 7, "email": format!("customer{n}@mail.example") });
             let request = http
                 .post(format!("{}/orders/{n}", self.agent_url))
-                .header("traceparent", format!("00-{:032x}-{:016x}-01", u128::from(n) + 1 << 64, n + 1))
+                .header("traceparent", format!("00-{:032x}-{:016x}-01", (u128::from(n) + 1) << 64, n + 1))
                 .header("x-request-id", format!("request-{n}"))
                 .json(&body);
             under_way.spawn(async move {
