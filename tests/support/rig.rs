@@ -38,6 +38,12 @@ const VIEWS: &[(&str, &str, &str)] = &[
     ("expected_changes", "* EXCEPT launch", "ORDER BY ALL"),
     ("rule_use", "* EXCEPT launch", "ORDER BY ALL"),
     ("drivers", "* EXCEPT launch", "ORDER BY ALL"),
+    ("scheduled_effects", "* EXCEPT launch", "ORDER BY ALL"),
+    ("correlated_effects", "* EXCEPT launch", "ORDER BY ALL"),
+    ("effects_by_exchange", "* EXCEPT launch", "ORDER BY ALL"),
+    ("uncorrelated_effects", "* EXCEPT launch", "ORDER BY ALL"),
+    ("effect_differences", "* EXCEPT launch", "ORDER BY ALL"),
+    ("spend", "* EXCEPT launch", "ORDER BY ALL"),
     ("ledger_partition", "* EXCEPT launch", "ORDER BY ALL"),
     ("ledger_launch", "* EXCEPT launch", "ORDER BY ALL"),
 ];
