@@ -16,6 +16,9 @@ use url::Url;
 use crate::edge::limits::{calls_for, raise_open_files};
 use crate::edge::tls::{Alpn, ClientFiles, ClientTls};
 
+/// Connections where nothing else is configured.
+const CONNECTIONS: usize = 1024;
+
 /// Who may call unless somebody is named.
 const LOOPBACK: [(IpAddr, u8); 2] =
     [(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8), (IpAddr::V6(Ipv6Addr::LOCALHOST), 128)];
@@ -66,7 +69,7 @@ impl Default for EgressSection {
             connect: HumanDuration::from_secs(10),
             answer: None,
             idle: HumanDuration::from_secs(600),
-            connections: 1024,
+            connections: CONNECTIONS,
             partitions: 12,
         }
     }
@@ -145,7 +148,9 @@ impl EgressSection {
             return 0;
         }
         let (wanted, fit) = (self.connections, calls_for(raise_open_files(), self.connections));
-        if fit < wanted {
+        if fit < wanted && wanted == CONNECTIONS {
+            tracing::info!(fit, "egress.connections is what the limit of open files leaves");
+        } else if fit < wanted {
             tracing::warn!(wanted, fit, "the limit of open files is too low for egress.connections; raise it");
         }
         fit
