@@ -1,11 +1,11 @@
 //! Topics: created explicitly, with partition counts that never change; deleted, like groups, when an operator says so.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use shadow_record::Timestamp;
 
@@ -14,6 +14,9 @@ use crate::{KafkaConfig, KafkaError};
 
 /// Longest wait for one answer about topics.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between looks for a leader.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// Largest record a topic of the flow takes, 4 MiB: two bodies at the default limit, grown by masking, with room to spare.
 pub(crate) const MAX_RECORD_BYTES: &str = "4194304";
@@ -206,7 +209,21 @@ impl Admin {
     /// [`KafkaError::Client`].
     pub async fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
         let (reader, topic) = (self.reader.clone(), topic.to_owned());
-        blocking(move || Ok(reader.fetch_watermarks(&topic, partition, PATIENCE)?)).await
+        blocking(move || {
+            let deadline = Instant::now() + PATIENCE;
+            loop {
+                match reader.fetch_watermarks(&topic, partition, PATIENCE) {
+                    // A partition that exists has no leader that this client knows: it learns of one in a moment.
+                    Err(ClientError::MetadataFetch(RDKafkaErrorCode::UnknownPartition))
+                        if Instant::now() < deadline =>
+                    {
+                        std::thread::sleep(RETRY);
+                    }
+                    found => return Ok(found?),
+                }
+            }
+        })
+        .await
     }
 
     /// The next offset to be written of each partition.

@@ -147,10 +147,11 @@ pub(crate) async fn targets_get_tokens_of_their_own_and_records_do_not(brokers: 
             assert!(!parent.contains(trace) && parent.ends_with("-01"), "{parent}");
             assert_eq!(text(at, "tracestate").unwrap(), format!("shadowline={trace}-{span}"));
         }
-        let token = text(0, "authorization").unwrap();
-        assert_eq!(claims_of(&token)["sub"], *subject);
+        // The control's requests may overtake each other.
+        let tokens: Vec<String> = (0..4).filter_map(|at| text(at, "authorization")).collect();
+        let [token] = &tokens[..] else { panic!("{} tokens", tokens.len()) };
+        assert_eq!(claims_of(token)["sub"], *subject);
         secrets.push(token.rsplit('.').next().unwrap().to_owned());
-        assert!((1..4).all(|at| text(at, "authorization").is_none()));
         let traces: std::collections::BTreeSet<_> = (0..4).map(|at| text(at, "traceparent")).collect();
         assert_eq!(traces.len(), 4);
     }
