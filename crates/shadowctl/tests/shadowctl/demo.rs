@@ -17,7 +17,7 @@ async fn the_demo_finds_exactly_what_was_seeded() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     // Other tests run beside it: at a rate that leaves them room, no queue hides the slow route.
-    let output = bare(&["demo", "--requests", "2000", "--rate", "200", "--json", path]).output().await.unwrap();
+    let output = bare(&["demo", "--requests", "2000", "--rate", "100", "--json", path]).output().await.unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{out}\n{err}");
     assert!(out.contains("found exactly the 7 seeded regressions"), "{out}");
