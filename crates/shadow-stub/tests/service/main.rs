@@ -6,8 +6,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "the outcome is worth reading, and so is why there is none")]
 
+#[path = "../../../../tests/support/python.rs"]
+mod python;
+
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 mod mirrored;
@@ -180,7 +183,7 @@ async fn ask(stub: SocketAddr, header: &str) -> String {
 fn stripes_client(http: SocketAddr, tls: SocketAddr, trusted: &Path) -> usize {
     /// What the script does once.
     const CALLS: usize = 14;
-    let Some(python) = client_library() else { return 0 };
+    let Some(python) = python::python_with(STRIPE) else { return 0 };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/service/stripe_client.py");
     let ways = [
         (format!("http://{http}/stripe"), None),
@@ -202,36 +205,6 @@ fn stripes_client(http: SocketAddr, tls: SocketAddr, trusted: &Path) -> usize {
         );
     }
     CALLS * ways.len()
-}
-
-/// A Python that has the library. `None` where it cannot be made; where everything must be shown, that is a failure.
-fn client_library() -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
-    let folder = cache.join("shadowline").join(STRIPE.replace("==", "-"));
-    let (python, finished) = (folder.join("bin/python"), folder.join("finished"));
-    if finished.exists() {
-        return Some(python);
-    }
-    let step = |program: &Path, args: &[&str]| {
-        let output =
-            Command::new(program).args(args).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
-        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
-    };
-    std::fs::create_dir_all(&folder).unwrap();
-    let made = step(Path::new("python3"), &["-m", "venv", &folder.to_string_lossy()])
-        .and_then(|()| step(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", STRIPE]));
-    match made {
-        Ok(()) => {
-            std::fs::write(finished, "").unwrap();
-            Some(python)
-        }
-        Err(trouble) => {
-            assert!(std::env::var_os("CI").is_none(), "no {STRIPE}: {trouble}");
-            println!("skipped: no {STRIPE} (install the packages python3 and python3-venv): {trouble}");
-            None
-        }
-    }
 }
 
 /// Every record of the topic, and its bytes.
