@@ -67,17 +67,18 @@ pub struct Rig {
 impl Rig {
     /// Starts servers and candidate, makes tables and topics.
     pub async fn start() -> Self {
-        Self::on(stack().await).await
+        Self::on(stack().await, PARTITIONS).await
     }
 
     /// The same with the servers' data below `dir`.
     pub async fn start_in(dir: &Path) -> Self {
-        Self::on(stack_in(Some(dir)).await).await
+        Self::on(stack_in(Some(dir)).await, PARTITIONS).await
     }
 
-    async fn on(stack: Devstack) -> Self {
+    /// The same on `stack`, with so many partitions of the captured topic.
+    pub async fn on(stack: Devstack, partitions: i32) -> Self {
         let kafka = kafka_of(&stack);
-        let traffic = Traffic::prepare(&kafka).await;
+        let traffic = Traffic::prepare(&kafka, partitions).await;
         let control = ControlWriter::new(&kafka).expect("settings");
         let rig = Self { stack, kafka, traffic, candidate: Candidate::start().await, control };
         rig.shadowctl(&["schema", "apply"]).await;
@@ -87,7 +88,7 @@ impl Rig {
     /// Puts a launch that begins at the start of the captured topic.
     pub async fn launch(&self, name: &str, change: impl FnOnce(&mut Launch)) -> LaunchName {
         let name: LaunchName = name.parse().expect("a name");
-        let replayed = TopicSpec::deleting(topics::replayed(&service(), &name), PARTITIONS);
+        let replayed = TopicSpec::deleting(topics::replayed(&service(), &name), self.traffic.partitions());
         Admin::new(&self.kafka).expect("settings").ensure_topic(&replayed).await.expect("topic");
         let candidate = self.candidate.url.parse().expect("a URL");
         let mut launch = Launch::of(name.clone(), service(), candidate, Change::by("test", "test"));

@@ -9,7 +9,7 @@ use shadow_record::{
 
 use super::MASKING_KEY;
 
-/// Partitions of the captured topic in tests.
+/// Partitions of the captured topic where a test does not ask for others.
 pub const PARTITIONS: i32 = 4;
 /// The routes of the test service.
 pub const ROUTES: &[&str] = &["* /orders/{id}"];
@@ -23,22 +23,29 @@ pub fn service() -> ServiceName {
 pub struct Traffic {
     producer: Producer,
     masker: Masker,
+    partitions: i32,
     written: i64,
 }
 
 impl Traffic {
     /// Creates the shared topics and the captured one.
-    pub async fn prepare(kafka: &KafkaConfig) -> Self {
+    pub async fn prepare(kafka: &KafkaConfig, partitions: i32) -> Self {
         let admin = Admin::new(kafka).expect("settings");
         shadow_control::ensure_shared_topics(&admin).await.expect("topics");
-        admin.ensure_topic(&TopicSpec::deleting(topics::captured(&service()), PARTITIONS)).await.expect("topic");
+        admin.ensure_topic(&TopicSpec::deleting(topics::captured(&service()), partitions)).await.expect("topic");
         let routes = RouteTable::parse(ROUTES).expect("routes");
         let key = MaskKey::parse(MASKING_KEY).expect("key");
         Self {
             producer: Producer::new(kafka, &ProducerLimits::default()).expect("settings"),
             masker: Masker::new(key, Ruleset::default(), routes),
+            partitions,
             written: 0,
         }
+    }
+
+    /// Partitions of the captured topic.
+    pub fn partitions(&self) -> i32 {
+        self.partitions
     }
 
     /// Records written so far.
@@ -49,14 +56,16 @@ impl Traffic {
     /// Writes `count` more records, spread over the partitions; each is a `GET /orders/{n}` but for every tenth, a `POST`,
     /// and every fortieth, whose request body was withheld.
     pub async fn write(&mut self, count: i64) {
-        self.write_keyed(count, |_, n| ((n % 4) as i32, None)).await;
+        let partitions = i64::from(self.partitions);
+        self.write_keyed(count, |_, n| ((n % partitions) as i32, None)).await;
     }
 
     /// Writes `count` more records of so many sessions, which take turns; each session is in one partition.
     pub async fn write_sessions(&mut self, count: i64, sessions: i64) {
+        let partitions = i64::from(self.partitions);
         self.write_keyed(count, |masker, n| {
             let session = n % sessions;
-            ((session % 4) as i32, Some(masker.record_key(format!("session-{session}").as_bytes())))
+            ((session % partitions) as i32, Some(masker.record_key(format!("session-{session}").as_bytes())))
         })
         .await;
     }

@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use shadow_kafka::{Admin, Tail, TailEvent, TailFrom};
-use shadow_record::{AnyRecord, CapturedExchange, LaunchName, decode, decode_any, topics};
+use shadow_record::{AnyRecord, CapturedExchange, decode, decode_any, topics};
 use shadow_shop::Build;
 use tokio_util::sync::CancellationToken;
 
+use super::process::cpu;
+use super::setup::{agent, load, pin, pin_self, shop};
 use super::support::{Rig, free_port, test_service, until};
-use super::{agent, load, pin, pin_self, shop};
+use super::topic::{Topic, each_record};
 
 /// Connections of the load generator, and requests in flight of the replayer.
 const CONNECTIONS: usize = 64;
@@ -48,17 +49,18 @@ pub(super) async fn unlimited() {
         let launch = launch.await;
         let replayer = rig.replayer(&format!("r{number}"));
         pin(replayer.id(), "0");
+        let outcomes = Topic::of_outcomes(&rig, &launch);
         let begun = until("the first outcomes", || async {
-            let outcomes = outcomes(&rig, &launch).await;
-            (outcomes > RECORDS / 20).then(|| Sample { outcomes, at: Instant::now(), cpu: cpu(replayer.id()) })
+            let sent = outcomes.records().await;
+            (sent > RECORDS / 20).then(|| Sample { outcomes: sent, at: Instant::now(), cpu: cpu(replayer.id()) })
         });
         let begun = begun.await;
         let ended = until("nearly all outcomes", || async {
-            let outcomes = outcomes(&rig, &launch).await;
-            (outcomes >= RECORDS * 95 / 100).then(|| Sample { outcomes, at: Instant::now(), cpu: cpu(replayer.id()) })
+            let sent = outcomes.records().await;
+            (sent >= RECORDS * 95 / 100).then(|| Sample { outcomes: sent, at: Instant::now(), cpu: cpu(replayer.id()) })
         });
         let ended = ended.await;
-        until("all outcomes", || async { (outcomes(&rig, &launch).await >= RECORDS).then_some(()) }).await;
+        until("all outcomes", || async { (outcomes.records().await >= RECORDS).then_some(()) }).await;
         replayer.stop();
         generator.push(oha(&target).await);
         let (took, reference) = ((ended.at - begun.at).as_secs_f64(), generator.iter().flatten().rev().take(2));
@@ -86,24 +88,6 @@ struct Sample {
     outcomes: i64,
     at: Instant,
     cpu: Duration,
-}
-
-async fn outcomes(rig: &Rig, launch: &LaunchName) -> i64 {
-    let (topic, admin) = (topics::replayed(&test_service(), launch), Admin::new(&rig.kafka).unwrap());
-    let mut sum = 0;
-    for partition in 0..4 {
-        sum += admin.watermarks(&topic, partition).await.unwrap().1;
-    }
-    sum
-}
-
-/// Processor time of a process, user and system.
-fn cpu(process: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let after_name = stat.rsplit_once(')').unwrap().1;
-    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-    // A tick is 1/100 s to every program on Linux.
-    Duration::from_millis(ticks * 10)
 }
 
 /// Requests a second of oha on core 0; `None` where there is no oha.
@@ -173,19 +157,22 @@ pub(super) async fn fresh(length: Duration) {
     let report = load(&url, 500, length.as_secs()).run(CancellationToken::new(), |_| {}).await;
     let captured = topics::captured(&test_service());
     let mut at = HashMap::new();
-    for (partition, offset, payload) in records(&rig, &captured).await {
-        at.insert((partition, offset), decode::<CapturedExchange>(&payload).unwrap().captured_at);
-    }
+    each_record(&rig, &captured, |record| {
+        let captured_at = decode::<CapturedExchange>(&record.payload).unwrap().captured_at;
+        at.insert((record.partition, record.offset), captured_at);
+    })
+    .await;
     let replayed = topics::replayed(&test_service(), &launch);
-    let mut delays = Vec::new();
-    until("every outcome", || async { (outcomes(&rig, &launch).await as usize >= at.len()).then_some(()) }).await;
-    for (_, _, payload) in records(&rig, &replayed).await {
-        if let AnyRecord::ReplayedExchange(outcome) = decode_any(&payload).unwrap()
+    let (outcomes, mut delays) = (Topic::of_outcomes(&rig, &launch), Vec::new());
+    until("every outcome", || async { (outcomes.records().await as usize >= at.len()).then_some(()) }).await;
+    each_record(&rig, &replayed, |record| {
+        if let AnyRecord::ReplayedExchange(outcome) = decode_any(&record.payload).unwrap()
             && let Some(sent) = outcome.sent_at
         {
             delays.push(sent.since(at[&(outcome.partition, outcome.offset)]));
         }
-    }
+    })
+    .await;
     delays.sort_unstable();
     let quantile = |q: f64| delays[((delays.len() - 1) as f64 * q) as usize].as_secs_f64() * 1000.0;
     println!(
@@ -199,13 +186,4 @@ pub(super) async fn fresh(length: Duration) {
     );
     drop((replayer, agent));
     rig.stack.stop().await;
-}
-
-async fn records(rig: &Rig, topic: &str) -> Vec<(i32, i64, bytes::Bytes)> {
-    let tail = Tail::open(&rig.kafka, topic, TailFrom::Start).await.unwrap();
-    let mut records = Vec::new();
-    while let TailEvent::Record(record) = tail.recv().await.unwrap() {
-        records.push((record.partition, record.offset, record.payload));
-    }
-    records
 }
