@@ -1,5 +1,6 @@
 //! The replayer's configuration. What belongs to one launch stands on the control topic instead.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use shadow_runtime::{Instance, MaskingConfig, Problem, ServiceConfig};
 use url::{Position, Url};
 
 use crate::identity::Identities;
+use crate::target_metrics;
 
 /// Longest drain: it must fit, with the last commit, into the 8 s that a service has to end.
 const LONGEST_DRAIN: HumanDuration = HumanDuration::from_secs(5);
@@ -61,6 +63,8 @@ pub struct ReplayConfig {
     pub connect_timeout: HumanDuration,
     /// Targets that see what rules encrypted as it was, `http://host:port`; none by default.
     pub reveal_to: Vec<Url>,
+    /// Metrics endpoints of the versions by name, which the admin endpoint passes on; none by default.
+    pub metrics_of: BTreeMap<String, Url>,
     /// File with the identities of targets (TOML): credentials and header rules of the shadow's own; none when absent.
     pub identity_file: Option<PathBuf>,
     /// Records read past the oldest unfinished one, for each partition.
@@ -77,6 +81,7 @@ impl Default for ReplayConfig {
             max_response_body: ByteSize::kib(256),
             connect_timeout: HumanDuration::from_secs(2),
             reveal_to: Vec::new(),
+            metrics_of: BTreeMap::new(),
             identity_file: None,
             window_records: 2000,
             window_bytes: ByteSize::mib(8),
@@ -119,6 +124,10 @@ impl ServiceConfig for Config {
             let cause = format!("holds `{url}`, which is more or less than scheme, host and port");
             problems.push(Problem::key("replay.reveal_to", cause, "write each as `https://host:port`"));
         }
+        for cause in self.replay.metrics_of.iter().filter_map(|(name, url)| target_metrics::problem(name, url)) {
+            let remedy = "write { candidate = \"http://host:port/metrics\" }";
+            problems.push(Problem::key("replay.metrics_of", cause, remedy));
+        }
         problems.extend(self.replay.identities().err().unwrap_or_default());
         problems.extend(self.admin.problem());
         problems
@@ -147,6 +156,9 @@ mod tests {
         config.replay.window_records = 0;
         config.replay.drain = HumanDuration::from_secs(6);
         config.replay.reveal_to = vec!["http://c:1".parse().unwrap(), "http://c:1/v2".parse().unwrap()];
+        let metrics = [("candidate", "http://c:1/metrics"), ("a/b", "http://c:1/metrics")];
+        config.replay.metrics_of =
+            metrics.map(|(name, url)| (name.to_owned(), url.parse().unwrap())).into_iter().collect();
         let problems: Vec<_> = config.check().iter().map(ToString::to_string).collect();
         let keys = [
             "masking.key",
@@ -155,10 +167,33 @@ mod tests {
             "replay.window_records",
             "replay.drain",
             "replay.reveal_to",
+            "replay.metrics_of",
             "replay.identity_file",
         ];
         for key in keys {
             assert_eq!(problems.iter().filter(|p| p.contains(key)).count(), 1, "{key} in {problems:?}");
+        }
+    }
+
+    #[test]
+    fn endpoints_of_versions_are_named_in_the_environment_too() {
+        let value = r#"{ candidate = "http://c:1/metrics", control = "http://d:2/m?x=1" }"#;
+        let config: Config =
+            load_from(&ServiceArgs::default(), [("SHADOW_REPLAY_METRICS_OF".into(), value.into())]).unwrap();
+        let named: Vec<_> = config.replay.metrics_of.iter().map(|(name, url)| (name.as_str(), url.as_str())).collect();
+        assert_eq!(named, [("candidate", "http://c:1/metrics"), ("control", "http://d:2/m?x=1")]);
+        assert!(config.replay.metrics_of.iter().all(|(name, url)| target_metrics::problem(name, url).is_none()));
+        for (name, url) in [
+            ("", "http://c/metrics"),
+            (".", "http://c/metrics"),
+            ("a b", "http://c/metrics"),
+            ("a", "ftp://c/metrics"),
+            ("a", "data:text/plain,up 1"),
+            ("a", "http://c/metrics#x"),
+            ("a", "http://u:hunter2@c/metrics"),
+        ] {
+            let problem = target_metrics::problem(name, &url.parse().unwrap());
+            assert!(problem.is_some_and(|problem| !problem.contains("hunter2")), "{name} {url}");
         }
     }
 

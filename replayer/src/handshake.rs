@@ -162,7 +162,7 @@ impl Question {
 }
 
 /// The root of a chain of errors, which names the cause and not the client's layers.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(beneath) = error.source() {
         error = beneath;

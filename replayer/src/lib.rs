@@ -19,7 +19,8 @@
 //!
 //! [`window`] keeps the account of each partition, `partition` the work on it, `member` holds the partitions and commits.
 //! `launches` starts and stops one such line for every launch on the control topic, [`target`] decides whether it may send at
-//! all, `handshake` asks the target itself, `gates` is the kill switch.
+//! all, `handshake` asks the target itself, `gates` is the kill switch. `target_metrics` stands beside it all: it passes on what
+//! the versions tell about themselves.
 //!
 //! Guarantees: every captured offset from a launch's start on is covered by one outcome or skipped range (a resend after a
 //! crash leaves a duplicate that resolves first-wins); failures and skips are records; nothing is committed before its outcome
@@ -67,6 +68,7 @@ pub mod send;
 pub mod sessions;
 mod shares;
 pub mod target;
+mod target_metrics;
 pub mod trace;
 mod turns;
 pub mod window;
@@ -76,6 +78,7 @@ use config::Config;
 use gates::{GateMetrics, Gates};
 use launches::Shared;
 use metrics::Metrics;
+use target_metrics::TargetMetrics;
 
 const SERVICE: Service = Service {
     name: "replayer",
@@ -102,19 +105,22 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     MaskingMetrics::register(masker.clone(), &mut registry);
     let gates = Arc::new(Gates::default());
     GateMetrics::register(gates.clone(), &mut registry);
+    // Control and heartbeats go on until everything has drained: a drain is not a reason to stop listening.
+    let afterwards = CancellationToken::new();
+    let mut control = ControlFeed::spawn(&config.kafka, afterwards.clone());
+    let of_targets = TargetMetrics::new(&config.replay.metrics_of, control.clone())
+        .context("setting up the HTTP client for the metrics of targets")?;
     let (ready, is_ready) = watch::channel(false);
     let admin = Admin::new(config.admin.clone())
         .metrics(registry)
         .ready(is_ready)
         .config(redacted(&config))
         .pausable(gates.clone())
+        .routes(of_targets.routes())
         .serve(shutdown.clone())
         .await?;
 
     let instance = config.service.instance.to_string();
-    // Control and heartbeats go on until everything has drained: a drain is not a reason to stop listening.
-    let afterwards = CancellationToken::new();
-    let mut control = ControlFeed::spawn(&config.kafka, afterwards.clone());
     let heart = HeartConfig::of(&config.kafka, &instance, Role::Replayer, "");
     let heart = Heart::spawn(heart, afterwards.clone()).context("starting the heartbeat")?;
     let of_masker = masker.clone();

@@ -31,19 +31,24 @@ impl Service {
 
     /// The same with a log at `level`.
     pub fn start_logging(kind: &'static str, config: &str, level: &str) -> Self {
-        Self::begin(kind, config, &format!("level = \"{level}\""))
+        Self::begin(kind, config, "", &format!("level = \"{level}\""))
     }
 
     /// The same with traces sent to `collector`.
     pub fn start_traced(kind: &'static str, config: &str, collector: &str) -> Self {
-        Self::begin(kind, config, &format!("traces = \"{collector}\""))
+        Self::begin(kind, config, "", &format!("traces = \"{collector}\""))
     }
 
-    fn begin(kind: &'static str, config: &str, logging: &str) -> Self {
+    /// The same with an admin endpoint that wants the token in the file `token`.
+    pub fn start_guarded(kind: &'static str, config: &str, token: &Path) -> Self {
+        Self::begin(kind, config, &format!("token = {{ file = {token:?} }}\n"), "")
+    }
+
+    fn begin(kind: &'static str, config: &str, guard: &str, logging: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let admin = format!("127.0.0.1:{}", super::free_port());
         let path = dir.path().join("config.toml");
-        let text = format!("{config}\n[admin]\nlisten = \"{admin}\"\n[log]\nformat = \"json\"\n{logging}\n");
+        let text = format!("{config}\n[admin]\nlisten = \"{admin}\"\n{guard}[log]\nformat = \"json\"\n{logging}\n");
         std::fs::write(&path, text).expect("the config is written");
         let log = dir.path().join("log");
         let child = spawn(kind, &path, &log);

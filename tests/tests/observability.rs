@@ -19,6 +19,8 @@ mod metrics_page;
 mod promql;
 #[path = "observability/traces.rs"]
 mod traces;
+#[path = "observability/versions.rs"]
+mod versions;
 
 use std::path::{Path, PathBuf};
 

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::admin::blocking;
 use crate::event::{Consumed, Event, FetchLimits, Start, Started, TopicPartition};
 use crate::tail::heals;
+use crate::watermarks::watermarks;
 use crate::{KafkaConfig, KafkaError};
 
 /// Longest wait for the group's coordinator or a partition's leader.
@@ -168,7 +169,7 @@ impl GroupConsumer {
                 let found = committed.find_partition(&start.at.topic, start.at.partition).map(|e| e.offset());
                 let committed = if let Some(Offset::Offset(offset)) = found { Some(offset) } else { None };
                 let wanted = committed.unwrap_or(start.otherwise);
-                let (low, high) = consumer.fetch_watermarks(&start.at.topic, start.at.partition, PATIENCE)?;
+                let (low, high) = watermarks(&*consumer, &start.at.topic, start.at.partition, PATIENCE)?;
                 if wanted > high {
                     let topic = start.at.topic.to_string();
                     return Err(KafkaError::Truncated { topic, partition: start.at.partition, wanted, high });
@@ -246,7 +247,7 @@ impl GroupConsumer {
     /// [`KafkaError::Client`].
     pub async fn watermarks(&self, at: &TopicPartition) -> Result<(i64, i64), KafkaError> {
         let (consumer, at) = (self.consumer.clone(), at.clone());
-        blocking(move || Ok(consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE)?)).await
+        blocking(move || watermarks(&*consumer, &at.topic, at.partition, PATIENCE)).await
     }
 
     /// Leaves the group. Dropping does the same but blocks the thread while it waits for the coordinator.
@@ -264,7 +265,7 @@ impl GroupConsumer {
         tokio::task::spawn_blocking(move || {
             let mut recovered = Vec::new();
             for (at, position) in positions {
-                let (low, high) = consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE)?;
+                let (low, high) = watermarks(&*consumer, &at.topic, at.partition, PATIENCE)?;
                 if position > high {
                     let topic = at.topic.to_string();
                     return Err(KafkaError::Truncated { topic, partition: at.partition, wanted: position, high });

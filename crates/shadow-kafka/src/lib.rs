@@ -20,6 +20,7 @@ mod event;
 mod producer;
 mod progress;
 mod tail;
+mod watermarks;
 
 pub use admin::{Admin, Cleanup, TopicSpec};
 pub use config::{KafkaConfig, Mechanism};

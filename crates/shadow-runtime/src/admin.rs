@@ -7,6 +7,7 @@
 //! | `GET /metrics` | OpenMetrics text |
 //! | `GET /config` | JSON, secrets blanked |
 //! | `POST /pause`, `POST /resume` | `{"paused":true}`; 404 where nothing can be paused |
+//! | a service's own | what [`Admin::routes`] was given |
 //!
 //! Guarantees: without a token it listens on loopback only; the token is compared in constant time; a web page cannot reach it
 //! through a visitor's browser; headers, time and connections are bounded, bodies are never read.
@@ -14,6 +15,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use axum::Router;
 use ipnet::IpNet;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
@@ -183,6 +185,13 @@ impl Admin {
     #[must_use]
     pub fn pausable(mut self, pausable: Arc<dyn Pausable>) -> Self {
         self.served.pausable = Some(pausable);
+        self
+    }
+
+    /// Routes of the service's own, which want the token as the others do. None may be one of the endpoint's.
+    #[must_use]
+    pub fn routes(mut self, routes: Router) -> Self {
+        self.served.more = routes;
         self
     }
 

@@ -6,7 +6,9 @@
 //! `stock` (what the shop knows, computed from IDs), `build` (how the builds differ), `shop` (routes), `checkout` (the route that calls others),
 //! `outbound` (how it calls them), `partners`, `asked` (what every answer carries), `seeded`, `load`.
 //!
-//! Guarantee: an answer is a pure function of build and request, but for `generated_at` and, where [`Shop::volatile`] asked for
+//! `GET /metrics`, which no client asks for, tells what the process uses.
+//!
+//! Guarantee: every other answer is a pure function of build and request, but for `generated_at` and, where [`Shop::volatile`] asked for
 //! them, for members that differ between any two pods. So a replayed request is answered as the captured one was, though its
 //! private values were masked.
 

@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, json};
+use shadow_runtime::metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,7 @@ use crate::asked::Asked;
 use crate::checkout::check_out;
 use crate::{Build, Outbound, stock};
 
-/// The routes, as launches and masking declare them.
+/// The routes, as launches and masking declare them. `GET /metrics` is none: its clients are not the shop's.
 pub const ROUTES: &[&str] = &[
     "GET /products",
     "GET /products/{id}",
@@ -75,6 +76,7 @@ impl Shop {
             .route("/users/{id}", get(user))
             .route("/reports/sales", get(report))
             .route("/health", get(async || Json(json!({ "status": "ok" }))))
+            .route("/metrics", get(async || metrics::exposition(&metrics::of_process())))
             .with_state(self)
     }
 }

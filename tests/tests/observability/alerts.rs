@@ -65,7 +65,7 @@ fn every_alert_is_shown_to_fire() {
 }
 
 /// Prometheus' own tool. Debian's package `prometheus` has it; in CI it must be there.
-fn promtool(args: &[&str]) {
+pub(crate) fn promtool(args: &[&str]) {
     let folder: PathBuf = docs().join("observability");
     let output = match Command::new("promtool").args(args).current_dir(&folder).output() {
         Ok(output) => output,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::{Pausable, access};
 use crate::Secret;
+use crate::metrics::exposition;
 
 /// What is shown and acted on.
 #[derive(Default)]
@@ -21,21 +22,23 @@ pub(super) struct Served {
     pub(super) ready: Option<watch::Receiver<bool>>,
     pub(super) config: serde_json::Value,
     pub(super) pausable: Option<Arc<dyn Pausable>>,
+    pub(super) more: Router,
 }
 
-pub(super) fn router(served: Served, token: Option<Secret>) -> Router {
+pub(super) fn router(mut served: Served, token: Option<Secret>) -> Router {
     let guard = middleware::from_fn_with_state(token.map(Arc::new), access::guard);
+    let more = std::mem::take(&mut served.more);
+    let served = Arc::new(served);
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/config", get(config))
         .route("/pause", post(pause))
         .route("/resume", post(resume))
+        .with_state(served.clone())
+        .merge(more)
         .route_layer(guard);
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .merge(guarded)
-        .with_state(Arc::new(served))
+    let probes = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).with_state(served);
+    probes.merge(guarded)
 }
 
 async fn ready(State(served): State<Arc<Served>>) -> (StatusCode, &'static str) {
@@ -46,14 +49,7 @@ async fn ready(State(served): State<Arc<Served>>) -> (StatusCode, &'static str) 
 }
 
 async fn metrics(State(served): State<Arc<Served>>) -> Response {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &served.registry) {
-        Ok(()) => {
-            let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, openmetrics)], text).into_response()
-        }
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be encoded\n").into_response(),
-    }
+    exposition(&served.registry)
 }
 
 async fn config(State(served): State<Arc<Served>>) -> Json<serde_json::Value> {

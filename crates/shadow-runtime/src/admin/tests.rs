@@ -145,6 +145,18 @@ async fn with_a_token_set_everything_but_the_probes_needs_it() {
 }
 
 #[tokio::test]
+async fn a_services_own_routes_are_guarded_like_the_others() {
+    let own = || Router::new().route("/own/{name}", axum::routing::get(async || "own\n"));
+    let (address, _running) = start(Admin::new(with_token()).routes(own())).await;
+    assert_eq!(call(address, "GET /own/x", &[]).await.0, 401);
+    let bearer = format!("Authorization: Bearer {TOKEN}");
+    assert_eq!(call(address, "GET /own/x", &[&bearer]).await, (200, "own\n".to_owned()));
+    let (open, _running) = start(Admin::new(AdminConfig::default()).routes(own())).await;
+    assert_eq!(call(open, "GET /own/x", &["Host: evil.example"]).await.0, 403);
+    assert_eq!(call(open, "GET /own/x", &[]).await.0, 200);
+}
+
+#[tokio::test]
 async fn a_web_page_cannot_use_the_open_loopback_endpoint() {
     let switch = Arc::new(Switch::default());
     let (address, _running) = start(Admin::new(AdminConfig::default()).pausable(switch.clone())).await;
