@@ -45,17 +45,22 @@ impl Position {
         self.ends = Some((now, ends));
     }
 
-    /// Whether everything appended before `until` was read; `ends`, where known, are those of a moment after `until`.
+    /// Whether everything appended before `until` was read; `ends`, where known, are those of a moment after `until`. Without a look at them
+    /// nothing is: partitions may have been added.
     pub(crate) fn has_reached(&self, until: Timestamp, ends: Option<&[i64]>) -> bool {
         // A later look tells of more than has to be read, but saves another one.
         let looked = self.ends.as_ref().filter(|(at, _)| until <= *at).map(|(_, ends)| ends.as_slice());
-        [ends, looked].into_iter().flatten().any(|ends| self.passes(until, ends)) || self.passes(until, &[])
+        [ends, looked].into_iter().flatten().any(|ends| self.passes(until, ends))
     }
 
     fn passes(&self, until: Timestamp, ends: &[i64]) -> bool {
-        self.partitions.iter().enumerate().all(|(partition, state)| {
-            state.appended >= until || ends.get(partition).is_some_and(|end| state.next >= *end)
-        })
+        let read = |(state, end): (&Partition, &i64)| state.appended >= until || state.next >= *end;
+        self.is_of(ends) && self.partitions.iter().zip(ends).all(read)
+    }
+
+    /// Whether these are the ends of the partitions that are read, and of no other.
+    pub(crate) fn is_of(&self, ends: &[i64]) -> bool {
+        ends.len() == self.partitions.len()
     }
 
     /// Where reading began.
@@ -88,6 +93,18 @@ mod tests {
         assert!(!position.has_reached(Timestamp(201), Some(&[9, 0])), "the first one goes on");
         position.passed(0, 8, Timestamp(200));
         assert!(position.has_reached(Timestamp(201), Some(&[9, 0])));
+    }
+
+    #[test]
+    fn no_time_is_reached_while_there_may_be_a_partition_that_is_not_read() {
+        let mut position = two();
+        position.passed(0, 5, Timestamp(200));
+        position.passed(1, 0, Timestamp(200));
+        assert!(position.has_reached(Timestamp(150), Some(&[9, 9])));
+        assert!(!position.has_reached(Timestamp(150), None), "nobody has looked");
+        assert!(!position.has_reached(Timestamp(150), Some(&[9, 9, 1])), "there is another one");
+        position.ended(Timestamp(149), vec![9, 9]);
+        assert!(!position.has_reached(Timestamp(150), None), "one may have been added since");
     }
 
     #[test]

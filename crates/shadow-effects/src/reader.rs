@@ -18,6 +18,9 @@ const OVERHEAD: usize = 1024;
 /// What lies so far ahead of everything read is gone to directly.
 const FAR: Duration = Duration::from_secs(60);
 
+/// How far the broker's clock may be from this one's.
+const CLOCKS: Duration = Duration::from_secs(60);
+
 /// Says which effects are kept.
 pub(crate) type Keep = Box<dyn Fn(&mut SideEffect) -> bool + Send + Sync>;
 
@@ -102,6 +105,8 @@ impl Reader {
                 () = passed(due), if due.is_some() => {
                     let now = Timestamp::now();
                     match admin.ends(&self.topic).await {
+                        // Partitions were added.
+                        Ok(ends) if !position.is_of(&ends) => return Anew::Elsewhere,
                         Ok(ends) => self.ended(now, ends, &mut position),
                         Err(error) => return Anew::Broken(error),
                     }
@@ -119,7 +124,22 @@ impl Reader {
             let (low, _) = admin.watermarks(&self.topic, partition as i32).await?;
             shortened.push(low > 0 && next <= low);
         }
+        if shortened.contains(&true) && self.is_kept_since(from, &admin).await {
+            shortened.fill(false);
+        }
         Ok((admin, tail, Position::new(from, begin, shortened)))
+    }
+
+    /// Whether retention has taken nothing that was appended from `from` on, for all that is known: a partition that has been quiet for longer
+    /// than records are kept begins anew, and lacks nothing of today.
+    async fn is_kept_since(&self, from: Timestamp, admin: &Admin) -> bool {
+        match admin.kept_for(&self.topic).await {
+            Ok(kept) => kept.is_some_and(|kept| from.plus(kept) > Timestamp::now().plus(CLOCKS)),
+            Err(error) => {
+                tracing::debug!(%error, topic = self.topic, "how long effects are kept cannot be told");
+                false
+            }
+        }
     }
 
     /// Takes a demand, and says whether reading must begin elsewhere for it.

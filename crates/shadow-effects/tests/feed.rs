@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use shadow_devstack::{Devstack, KafkaChoice};
 use shadow_effects::{Feed, Kept, Reached};
 use shadow_kafka::{Admin, Delivery, KafkaConfig, Outgoing, Producer, ProducerLimits, TopicSpec};
@@ -57,6 +60,9 @@ fn main() -> ExitCode {
         who_gives_up_waiting_disturbs_nobody,
         a_broker_that_is_away_is_waited_for,
         a_feed_that_is_stopped_says_so,
+        partitions_that_are_added_are_read_too,
+        what_retention_took_long_ago_is_no_loss,
+        what_retention_may_have_taken_is_one,
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(stack);
@@ -99,6 +105,29 @@ impl Topic {
         let out = Outgoing { topic: &topic, partition: Some(partition), key: None, payload };
         self.producer.send(out, move |delivery| _ = sent.send(delivery)).unwrap();
         assert!(matches!(acknowledged.await.unwrap(), Delivery::Acknowledged { .. }));
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new().set("bootstrap.servers", &self.kafka.brokers).create().unwrap()
+    }
+
+    /// The topic with more partitions, as whoever did not know the others sees it.
+    async fn grown(&self, stack: &Devstack, partitions: usize) -> Self {
+        let topic = topics::effects(&self.service);
+        let more = NewPartitions::new(&topic, partitions);
+        self.admin().create_partitions(&[more], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+        let admin = Admin::new(&self.kafka).unwrap();
+        while admin.partitions(&topic).await.unwrap() != Some(partitions as i32) {
+            tokio::task::yield_now().await;
+        }
+        Self::of(stack, self.service.as_str())
+    }
+
+    /// Does what retention does: nothing is left in the partition.
+    async fn empty(&self, partition: i32) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&topics::effects(&self.service), partition, Offset::End).unwrap();
+        self.admin().delete_records(&list, &AdminOptions::new()).await.unwrap();
     }
 
     fn feed(&self, bytes: usize) -> Feed {
@@ -329,4 +358,46 @@ async fn a_feed_that_is_stopped_says_so(stack: MutexGuard<'_, Devstack>) {
     let (reached, ()) = tokio::join!(hours, async { stop.cancel() });
     assert_eq!(reached, Reached::Stopped);
     assert_eq!(from_now(&feed).await, Reached::Stopped);
+}
+
+async fn partitions_that_are_added_are_read_too(stack: MutexGuard<'_, Devstack>) {
+    let topic = Topic::make(&stack, "grown", 1).await;
+    topic.append(0, 1).await;
+    let feed = topic.feed(PLENTY);
+    assert_eq!(from_now(&feed).await, Reached::Complete);
+    let topic = topic.grown(&stack, 3).await;
+    topic.append(2, 2).await;
+    assert_eq!(from_now(&feed).await, Reached::Complete);
+    assert_eq!((feed.of(id(1)).len(), feed.of(id(2)).len()), (1, 1));
+}
+
+/// A partition that once held something, a long time before anything that is asked for.
+async fn emptied(stack: &Devstack, service: &str, settings: &[(&str, &str)]) -> Topic {
+    let topic = Topic::of(stack, service);
+    let settings = [&[("message.timestamp.type", "LogAppendTime")], settings].concat();
+    stack.create_topic(&topics::effects(&topic.service), 1, &settings).await.unwrap();
+    topic.append(0, 1).await;
+    topic.empty(0).await;
+    topic
+}
+
+async fn what_retention_took_long_ago_is_no_loss(stack: MutexGuard<'_, Devstack>) {
+    for (service, kept) in [("kept-a-week", "604800000"), ("kept-for-ever", "-1")] {
+        let topic = emptied(&stack, service, &[("retention.ms", kept)]).await;
+        topic.append(0, 2).await;
+        let (feed, an_hour_ago) = (topic.feed(PLENTY), Timestamp(Timestamp::now().micros() - 3_600_000_000));
+        assert_eq!(feed.reach(an_hour_ago, later(Duration::from_millis(1))).await, Reached::Complete);
+        assert_eq!((feed.of(id(2)).len(), feed.complete_from() <= an_hour_ago), (1, true), "{service}");
+    }
+}
+
+async fn what_retention_may_have_taken_is_one(stack: MutexGuard<'_, Devstack>) {
+    let by_size = ("retention.bytes", "1000000000");
+    for (service, settings) in [("kept-an-hour", ("retention.ms", "3600000")), ("kept-by-size", by_size)] {
+        let topic = emptied(&stack, service, &[settings]).await;
+        topic.append(0, 2).await;
+        let (feed, an_hour_ago) = (topic.feed(PLENTY), Timestamp(Timestamp::now().micros() - 3_600_000_000));
+        assert_eq!(feed.reach(an_hour_ago, later(Duration::from_millis(1))).await, Reached::Complete);
+        assert_eq!(feed.complete_from(), at(&feed.of(id(2))), "{service}");
+    }
 }

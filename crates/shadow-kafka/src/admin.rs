@@ -1,22 +1,23 @@
 //! Topics: created explicitly, with partition counts that never change; deleted, like groups, when an operator says so.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use shadow_record::Timestamp;
 
 use crate::config::LogContext;
+use crate::watermarks::watermarks;
 use crate::{KafkaConfig, KafkaError};
 
 /// Longest wait for one answer about topics.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Between looks for a leader.
-const RETRY: Duration = Duration::from_millis(100);
+/// Longer than any time that a [`Timestamp`] holds.
+const FOREVER: Duration = Duration::from_micros(i64::MAX as u64);
 
 /// Largest record a topic of the flow takes, 4 MiB: two bodies at the default limit, grown by masking, with room to spare.
 pub(crate) const MAX_RECORD_BYTES: &str = "4194304";
@@ -158,6 +159,20 @@ impl Admin {
         Ok(())
     }
 
+    /// How long the broker keeps every record of a topic; `None` where it may take them sooner, to save room, or does not tell.
+    ///
+    /// # Errors
+    /// [`KafkaError::Client`], also for who may not look at the topic's settings.
+    pub async fn kept_for(&self, topic: &str) -> Result<Option<Duration>, KafkaError> {
+        let described = self.admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &patient()).await?;
+        let Some(settings) = described.into_iter().next().transpose().map_err(ClientError::AdminOp)? else {
+            return Ok(None);
+        };
+        let number = |name: &str| settings.get(name)?.value.as_ref()?.parse::<i64>().ok();
+        let (Some(-1), Some(kept)) = (number("retention.bytes"), number("retention.ms")) else { return Ok(None) };
+        Ok(Some(u64::try_from(kept).map_or(FOREVER, Duration::from_millis).min(FOREVER)))
+    }
+
     /// A created topic shows in metadata a moment later.
     async fn partitions_once_visible(&self, spec: &TopicSpec) -> Result<Option<i32>, KafkaError> {
         for _ in 0..100 {
@@ -209,21 +224,7 @@ impl Admin {
     /// [`KafkaError::Client`].
     pub async fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
         let (reader, topic) = (self.reader.clone(), topic.to_owned());
-        blocking(move || {
-            let deadline = Instant::now() + PATIENCE;
-            loop {
-                match reader.fetch_watermarks(&topic, partition, PATIENCE) {
-                    // A partition that exists has no leader that this client knows: it learns of one in a moment.
-                    Err(ClientError::MetadataFetch(RDKafkaErrorCode::UnknownPartition))
-                        if Instant::now() < deadline =>
-                    {
-                        std::thread::sleep(RETRY);
-                    }
-                    found => return Ok(found?),
-                }
-            }
-        })
-        .await
+        blocking(move || watermarks(&*reader, &topic, partition, PATIENCE)).await
     }
 
     /// The next offset to be written of each partition.
@@ -233,10 +234,8 @@ impl Admin {
     pub async fn ends(&self, topic: &str) -> Result<Vec<i64>, KafkaError> {
         let count = self.partitions(topic).await?.ok_or_else(|| KafkaError::NoSuchTopic(topic.to_owned()))?;
         let (reader, topic) = (self.reader.clone(), topic.to_owned());
-        blocking(move || {
-            (0..count).map(|partition| Ok(reader.fetch_watermarks(&topic, partition, PATIENCE)?.1)).collect()
-        })
-        .await
+        blocking(move || (0..count).map(|partition| Ok(watermarks(&*reader, &topic, partition, PATIENCE)?.1)).collect())
+            .await
     }
 
     /// For each partition, the first offset appended at or after `at`; the end where there is none.
@@ -255,7 +254,7 @@ impl Admin {
             (0..count)
                 .map(|partition| match found.find_partition(&topic, partition).map(|e| e.offset()) {
                     Some(Offset::Offset(offset)) => Ok(offset),
-                    _ => Ok(reader.fetch_watermarks(&topic, partition, PATIENCE)?.1),
+                    _ => Ok(watermarks(&*reader, &topic, partition, PATIENCE)?.1),
                 })
                 .collect()
         })
