@@ -175,7 +175,8 @@ impl Exchange<'_> {
                 _ => (theirs.len(), Err(UNCORRELATED)),
             };
         }
-        let mixed = (told.resent || !told.apart.is_empty()) && any_to(added, &told.in_time);
+        let unsure = if told.resent || !told.apart.is_empty() { &told.in_time } else { &told.late };
+        let mixed = any_to(added, unsure);
         (theirs.len(), if mixed { Err(UNCORRELATED) } else { comparing })
     }
 

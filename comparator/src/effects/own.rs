@@ -117,6 +117,8 @@ pub(super) struct Told {
     pub(super) numbered: Calls,
     /// Those that have no number, made while it was served or soon after.
     pub(super) in_time: Calls,
+    /// Those of them that were made after it was answered: a later send may have made them, whose outcome came second.
+    pub(super) late: Calls,
     /// Those that have no number, of which their time says that they are another send's.
     pub(super) apart: Calls,
     /// Whether there are calls of another send.
@@ -163,7 +165,10 @@ impl Owner {
             match (kept.effect.send, sent.send) {
                 (Some(one), Some(other)) if one == other => told.numbered.push(kept),
                 (Some(_), Some(_)) => told.resent = true,
-                _ if self.may_be_of(&kept.effect, span, SKEW) => told.in_time.push(kept),
+                _ if self.may_be_of(&kept.effect, span, SKEW) => {
+                    told.late.extend((kept.effect.at > span.until.plus(SKEW)).then(|| kept.clone()));
+                    told.in_time.push(kept);
+                }
                 _ => told.apart.push(kept),
             }
         }

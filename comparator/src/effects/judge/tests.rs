@@ -130,6 +130,37 @@ fn where_the_trace_alone_told_the_time_tells_sends_apart_and_nothing_is_guessed(
 }
 
 #[test]
+fn where_the_trace_alone_told_a_later_send_is_no_second_call() {
+    let (once, none) = (Effects::of([charge()]), Effects::default());
+    let (own, at_the_end, later) = (SENT + 1, SENT + TOOK + 500_000, SENT + TOOK + 500_001);
+    let of = |primary, calls: &[i64]| candidate_of(&served(), primary, &Effects::of(calls.iter().copied().map(traced)));
+    assert_eq!(of(&once, &[own, at_the_end]), ("differing", "", 1, 2));
+    assert_eq!(of(&once, &[own, later]), ("incomparable", "uncorrelated", 1, 2));
+    assert_eq!(of(&none, &[later]), ("incomparable", "uncorrelated", 0, 1));
+    // What it added in time stands, whoever called elsewhere later.
+    let mail = call("POST mail.example/send", "{}");
+    let both = Effects::of([charge(), mail.clone()]);
+    let mail = SideEffect { send: None, at: Timestamp(later), ..of_candidate(mail) };
+    let shadow = Effects::of([traced(own), traced(own), mail]);
+    assert_eq!(candidate_of(&served(), &both, &shadow), ("differing", "", 2, 3));
+}
+
+#[test]
+fn without_the_number_of_its_send_a_resends_call_would_be_one_too_many() {
+    let both_sends = |number: fn(i64) -> Option<i64>| {
+        Effects::of([1, 2].map(|send| SideEffect {
+            send: number(send),
+            at: Timestamp(SENT + send),
+            ..of_candidate(charge())
+        }))
+    };
+    let once = Effects::of([charge()]);
+    assert_eq!(candidate_of(&served(), &once, &both_sends(Some)), ("matched", "", 1, 1));
+    assert_eq!(candidate_of(&served(), &once, &both_sends(|_| Some(1))), ("differing", "", 1, 2));
+    assert_eq!(candidate_of(&served(), &once, &both_sends(|_| None)), ("differing", "", 1, 2));
+}
+
+#[test]
 fn an_untold_call_is_the_candidates_only_where_nobody_else_can_have_made_it() {
     let primary = Effects::of([charge()]);
     let during = |at| Effects::default().and(untold(SideEffect { at: Timestamp(at), ..of_candidate(charge()) }), SENT);
