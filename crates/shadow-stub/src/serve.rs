@@ -196,7 +196,10 @@ impl<A: Answers> Server<A> {
             let connection = builder.serve_connection_with_upgrades(io, service);
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
-                    if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+                    // A first head that never ends runs out of hyper's time and of `silent`'s at once; between requests it is idleness.
+                    let first = !link.begun.is_cancelled();
+                    let malformed = |error: &hyper::Error| error.is_parse() || (first && error.is_timeout());
+                    if error.downcast_ref().is_some_and(malformed) {
                         self.refuse(Refused::Malformed);
                     }
                     tracing::debug!(%error, "connection ended");
