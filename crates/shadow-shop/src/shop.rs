@@ -163,3 +163,27 @@ async fn report(asked: Asked) -> Response {
     tokio::time::sleep(asked.shop.build.report_takes()).await;
     asked.answer(StatusCode::OK, json!({ "year": 2025, "months": stock::sales() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn its_process_is_shown_under_the_usual_names_and_is_no_route_of_its_clients() {
+        // The HTTP client asks for a TLS provider even where it speaks none; whoever came first did the same.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let shop = tokio::spawn(Shop::new(Build::Candidate).serve(listener, stop.clone()));
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        for name in ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"] {
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+            assert!(value.is_some_and(|value| value >= 0.0), "{name} is not in\n{text}");
+        }
+        assert!(!text.contains("shadow_"), "{text}");
+        assert!(ROUTES.iter().all(|route| !route.contains("metrics")));
+        stop.cancel();
+        shop.await.unwrap().unwrap();
+    }
+}
