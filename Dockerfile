@@ -36,8 +36,10 @@ RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
     && install -D -t /out capture-agent replayer comparator shadow-stub shadowctl shadow-shop \
     && strip --strip-debug /out/*
 
-# Nothing but libc is needed. The root filesystem may be read-only; what a service writes goes to /var/lib/shadowline.
+# Nothing but libc and the public authorities is needed, of which the slim image has none: without them no HTTP client starts, not even one that
+# only speaks HTTP without TLS. The root filesystem may be read-only; what a service writes goes to /var/lib/shadowline.
 FROM debian:bookworm-slim AS runtime
+COPY --from=toolchain /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 RUN groupadd --system --gid 10001 shadowline \
     && useradd --system --uid 10001 --gid shadowline --no-create-home --shell /usr/sbin/nologin shadowline \
     && install -d -o shadowline -g shadowline -m 0700 /var/lib/shadowline
