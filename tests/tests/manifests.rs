@@ -1,8 +1,10 @@
 //! The manifests that users copy: Kubernetes' resources fit its schemas, and every setting in them, in docker-compose.yml and in .env.example is
-//! one that the service has.
+//! one that the service has. What the resources name of each other is there (`manifests/cluster.rs`).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "why something was skipped is worth reading")]
 
+#[path = "manifests/cluster.rs"]
+mod cluster;
 #[path = "../support/python.rs"]
 mod python;
 
@@ -70,13 +72,13 @@ fn kubernetes_takes_every_resource() {
     let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
     // It succeeds with nothing to do, too.
-    assert!(told.matches("passed").count() >= 12, "{told}");
+    assert!(told.matches("passed").count() >= 16, "{told}");
 }
 
 #[test]
 fn the_kustomization_names_every_file() {
     let text = std::fs::read_to_string(root().join("docs/examples/kubernetes/kustomization.yaml")).unwrap();
-    for path in kubernetes(&["kustomization.yaml", "sidecar.yaml"]) {
+    for path in kubernetes(&["kustomization.yaml", "sidecar.yaml", "isolation-check.yaml"]) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         assert!(text.contains(&format!("- {name}\n")), "{name} is not in the kustomization");
     }
