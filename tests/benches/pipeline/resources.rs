@@ -129,6 +129,8 @@ async fn problems(
     }
     let account = deployment.account().await;
     hold(account.seen == account.acknowledged, format!("not everything was captured: {account:?}"));
+    let again = deployment.flow().await;
+    hold(again.replayed == again.captured, format!("{} were sent again", again.replayed - again.captured));
     hold(settled.is_some(), "nothing moved any more before all was stored".to_owned());
     problems
 }

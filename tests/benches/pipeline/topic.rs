@@ -3,7 +3,7 @@
 use shadow_kafka::{Admin, Consumed, Tail, TailEvent, TailFrom};
 use shadow_record::{LaunchName, topics};
 
-use super::support::{Rig, test_service};
+use super::support::{Rig, test_service, until};
 
 /// A topic of which nothing was deleted yet, asked again and again by one client.
 pub(super) struct Topic {
@@ -25,7 +25,9 @@ impl Topic {
     pub(super) async fn by_partition(&self) -> Vec<i64> {
         let mut records = Vec::new();
         for partition in 0..self.admin.partitions(&self.name).await.unwrap().unwrap_or(0) {
-            records.push(self.admin.watermarks(&self.name, partition).await.unwrap().1);
+            // A new partition finds its leader in a moment.
+            let marks = || async { self.admin.watermarks(&self.name, partition).await.ok() };
+            records.push(until("a partition's end", marks).await.1);
         }
         records
     }
