@@ -12,10 +12,10 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::plan::{Call, Order, Plan};
+use super::plan::{Call, Order, Plan, TELLING};
 
 /// What tells the request of a call; services differ in which of it they pass on.
-const TOLD_BY: [&[&str]; 4] = [
+const TOLD_BY: [&[&str]; TELLING as usize] = [
     &["traceparent", "baggage", "shadowline-replay", "x-request-id"],
     &["traceparent"],
     &["baggage", "x-request-id"],
@@ -84,15 +84,14 @@ async fn order(
     Json(asked): Json<Asked>,
 ) -> Response {
     serving.requests.fetch_add(1, Ordering::SeqCst);
-    tokio::time::sleep(serving.work).await;
-    let plan = serving.plans.get(number as usize).cloned().unwrap_or_default();
     let Asked { amount, email } = asked;
-    for call in plan.calls(&Order { number, amount, email }) {
-        if !serving.make(call, passed_on(&headers, number)).await {
-            return StatusCode::BAD_GATEWAY.into_response();
-        }
+    let order = Order { number, amount, email };
+    // Whoever asked may be killed meanwhile: what was begun is done all the same, or sending again would do nothing twice.
+    let done = tokio::spawn(async move { serving.fulfil(&order, &passed_on(&headers, number)).await });
+    match done.await {
+        Ok(true) => Json(json!({ "order": number, "paid": true })).into_response(),
+        _ => StatusCode::BAD_GATEWAY.into_response(),
     }
-    Json(json!({ "order": number, "paid": true })).into_response()
 }
 
 fn passed_on(headers: &HeaderMap, number: u32) -> HeaderMap {
@@ -106,10 +105,24 @@ pub(crate) fn is_told_by_trace_only(number: u32) -> bool {
 }
 
 impl Serving {
+    /// Works, then makes every call of an order; whether all were answered well.
+    async fn fulfil(&self, order: &Order, headers: &HeaderMap) -> bool {
+        tokio::time::sleep(self.work).await;
+        let plan = self.plans.get(order.number as usize).cloned().unwrap_or_default();
+        for call in plan.calls(order) {
+            if !self.make(call, headers.clone()).await {
+                return false;
+            }
+        }
+        true
+    }
+
     async fn make(&self, call: Call, mut headers: HeaderMap) -> bool {
         let Call { method, path, content_type, idempotency_key, body } = call;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert("idempotency-key", HeaderValue::from_str(&idempotency_key).unwrap());
+        if let Some(key) = idempotency_key {
+            headers.insert("idempotency-key", HeaderValue::from_str(&key).unwrap());
+        }
         let method = method.parse().unwrap();
         let request = self.http.request(method, format!("http://{}{path}", self.partners)).headers(headers).body(body);
         match request.send().await {
