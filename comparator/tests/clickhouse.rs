@@ -14,6 +14,8 @@ mod forwarder;
 mod noise;
 #[path = "clickhouse/pipeline.rs"]
 mod pipeline;
+#[path = "clickhouse/running.rs"]
+mod running;
 #[path = "clickhouse/settle.rs"]
 mod settle;
 #[path = "clickhouse/stack.rs"]

@@ -113,14 +113,7 @@ impl Effects {
                 (Reached::NoTopic, _) | (_, Reached::NoTopic) => return true,
                 (Reached::Complete, Reached::Complete) => {}
             }
-            let mut turn = Instant::now();
-            for (_, row, served) in together {
-                self.settle_one(&mut rows[*row], served);
-                if turn.elapsed() >= TURN {
-                    tokio::task::yield_now().await;
-                    turn = Instant::now();
-                }
-            }
+            by_turns(together, TURN, |(_, row, served)| self.settle_one(&mut rows[*row], served)).await;
             self.primary.forget_before(first.from);
             if let Some(window) = shadow {
                 self.shadow.forget_before(window.from);
@@ -136,5 +129,45 @@ impl Effects {
             self.metrics.effects_settled(&self.launch, candidate.result);
         }
         join(row, judged);
+    }
+}
+
+/// Does each of these one after the other; whenever that took `turn`, whoever else waits for this thread or in this task goes first.
+async fn by_turns<T>(all: impl IntoIterator<Item = T>, turn: Duration, mut each: impl FnMut(T)) {
+    let mut begun = Instant::now();
+    for one in all {
+        each(one);
+        if begun.elapsed() >= turn {
+            tokio::task::yield_now().await;
+            begun = Instant::now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// How often somebody in the same task had a turn while 100 were done.
+    async fn turns_of_others(turn: Duration) -> usize {
+        let (done, turns) = (Cell::new(0), Cell::new(0));
+        let work = by_turns(0..100, turn, |_| done.set(done.get() + 1));
+        let other = async {
+            while done.get() < 100 {
+                turns.set(turns.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::join!(work, other);
+        turns.get()
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_while_rows_are_judged() {
+        assert!(turns_of_others(Duration::ZERO).await >= 99, "one after each but the last");
+        // Who of the two begins is not said.
+        assert!(turns_of_others(Duration::MAX).await <= 1);
     }
 }

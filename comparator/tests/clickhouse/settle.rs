@@ -4,17 +4,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use comparator::config::Config;
 use shadow_kafka::{Admin, KafkaError, TopicSpec};
 use shadow_record::{
     Body, ControlAnswer, CorrelatedBy, Decision, Outcome, ReplayedExchange, Request, Side, SideEffect, SkipReason,
     Timestamp, encode, topics,
 };
 use shadow_runtime::units::HumanDuration;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::{Line, ONE_AT_A_TIME, until};
+use crate::running::Running;
 use crate::stack::Place;
 use crate::support::{NOON, answer, captured, id, replayed};
 
@@ -147,31 +145,6 @@ impl Calls {
     }
 }
 
-/// A comparator.
-struct Running {
-    ended: JoinHandle<anyhow::Result<()>>,
-    stop: CancellationToken,
-}
-
-impl Running {
-    fn of(config: Config) -> Self {
-        let stop = CancellationToken::new();
-        Self { ended: tokio::spawn(comparator::run(config, stop.clone())), stop }
-    }
-
-    async fn stop(self) {
-        self.stop.cancel();
-        self.ended.await.unwrap().unwrap();
-    }
-
-    /// Ends it wherever it is.
-    async fn die(self) {
-        self.ended.abort();
-        let _ = self.ended.await;
-        self.stop.cancel();
-    }
-}
-
 /// Everything that is said of calls, by exchange.
 const SAID: &str = "SELECT captured_offset, result, effects_result, effects_reason, primary_effects, candidate_effects, control_effects, \
     arrayStringConcat(arrayMap((p, k, t) -> concat(p, ' ', k, ' ', t), differences.place, differences.kind::Array(String), differences.transition), ';'), \
@@ -280,6 +253,13 @@ pub(crate) async fn an_exchange_says_how_its_calls_compare(place: Place) {
     ];
     let said = place.query(SAID).await;
     assert_eq!(said.lines().collect::<Vec<_>>(), wanted);
+    // Counted as the rows say it, calls included, once they are there.
+    let counts = [
+        r#"outcome="completed",result="differing"} 4"#,
+        r#"outcome="completed",result="matched"} 10"#,
+        r#"outcome="skipped",result=""} 1"#,
+    ];
+    running.until_counted(&counts).await;
     running.stop().await;
 
     // What comes after the window is too late, also for whoever reads everything again.
@@ -372,6 +352,7 @@ pub(crate) async fn a_stop_waits_for_no_calls_and_loses_nothing(place: Place) {
     let settled =
         "SELECT counters['settled'] FROM instance_status FINAL WHERE instance = 'stopped-1' AND role = 'comparator'";
     until(&place, settled, "1").await;
+    assert_eq!(running.counted().await, [""; 0], "what waits for its calls will be read again");
     let ended = tokio::time::timeout(Duration::from_secs(60), running.stop()).await;
     ended.expect("stopped before the window passed");
     assert_eq!(place.query(&stored(0)).await, "1\n", "nothing is stored before it has settled");
