@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use shadow_ca::Ca;
 use shadow_capture::Effects;
+use shadow_runtime::Alias;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -37,7 +38,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::edge::limits::{Connections, Permit};
 use crate::edge::seldom::Seldom;
-use config::{Alias, EgressSection, HostPattern, Trust};
+use config::{EgressSection, HostPattern, Trust};
 use dial::Dial;
 
 /// Pause after a failed accept, so that running out of file descriptors does not become a busy loop.

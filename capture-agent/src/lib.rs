@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Forwarded, Protocol};
 pub use edge::config::{Announce, Announced, ListenSection, PrimarySection};
-pub use egress::config::{Alias, EgressSection};
+pub use egress::config::EgressSection;
 pub use pipeline::Agent;
 pub use shadow_capture::{Account, CaptureSection, DropReason, Exclusion, SamplingConfig, ServiceSection, Threshold};
 

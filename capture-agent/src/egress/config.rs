@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use shadow_ca::Ca;
 use shadow_record::RouteTable;
 use shadow_runtime::units::HumanDuration;
-use shadow_runtime::{Problem, Secret};
-use url::Url;
+use shadow_runtime::{Alias, Problem, Secret};
 
 use crate::edge::limits::{calls_for, raise_open_files};
 use crate::edge::tls::{Alpn, ClientFiles, ClientTls};
@@ -72,35 +71,6 @@ impl Default for EgressSection {
             connections: CONNECTIONS,
             partitions: 12,
         }
-    }
-}
-
-/// One base URL of the primary, and what it stands for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Alias {
-    /// The host that calls name; absent for any.
-    #[serde(default)]
-    pub host: Option<String>,
-    /// The prefix of their paths, such as `/stripe`; it is taken away.
-    #[serde(default)]
-    pub path: String,
-    /// What is meant: `https://api.stripe.com`, with a path of its own if there is one.
-    pub to: Url,
-}
-
-impl Alias {
-    fn problem(&self) -> Option<String> {
-        let Self { host, path, to } = self;
-        if host.is_none() && path.is_empty() {
-            return Some(format!("the one for {to} names neither host nor path: every call would be for it"));
-        }
-        if !path.is_empty() && (!path.starts_with('/') || path.ends_with('/')) {
-            return Some(format!("path `{path}` must start with / and not end with it"));
-        }
-        let bare = to.query().is_none() && to.fragment().is_none() && to.username().is_empty();
-        let usable = matches!(to.scheme(), "http" | "https") && to.has_host() && bare;
-        (!usable).then(|| format!("`{to}` is not a base URL such as https://api.example.com"))
     }
 }
 

@@ -7,8 +7,7 @@ use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Uri};
 use shadow_capture::Destination;
-
-use super::config::Alias;
+use shadow_runtime::Alias;
 
 /// A destination.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,18 +70,10 @@ pub(super) fn asked(uri: &Uri, headers: &HeaderMap, aliases: &[Alias]) -> Option
 }
 
 fn meant(alias: &Alias, host: Option<&str>, uri: &Uri) -> Option<(Target, Option<PathAndQuery>)> {
-    let host_fits = alias.host.as_ref().is_none_or(|wanted| host.is_some_and(|host| wanted.eq_ignore_ascii_case(host)));
-    let rest = uri.path().strip_prefix(alias.path.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
-    if !host_fits {
-        return None;
-    }
+    let mut path = alias.path_meant(host, uri.path())?;
     let secure = alias.to.scheme() == "https";
     let port = alias.to.port_or_known_default()?;
     let target = Target { secure, host: bare(alias.to.host_str()?), port };
-    let mut path = format!("{}{rest}", alias.to.path().trim_end_matches('/'));
-    if path.is_empty() {
-        path.push('/');
-    }
     if let Some(query) = uri.query() {
         path = format!("{path}?{query}");
     }

@@ -11,6 +11,7 @@
 //! endpoint is never reachable from another host without a token.
 
 pub mod admin;
+mod alias;
 pub mod config;
 pub mod exit;
 mod health;
@@ -23,6 +24,7 @@ mod service;
 pub mod telemetry;
 pub mod units;
 
+pub use alias::Alias;
 pub use config::{ConfigError, Problem, ServiceArgs, ServiceConfig};
 pub use exit::Unreachable;
 pub use instance::{Instance, InvalidInstance};

@@ -11,9 +11,8 @@ use shadow_record::{LaunchName, ServiceName};
 use shadow_runtime::admin::AdminConfig;
 use shadow_runtime::telemetry::LogConfig;
 use shadow_runtime::units::{ByteSize, HumanDuration};
-use shadow_runtime::{Instance, MaskingConfig, Problem, Secret, ServiceConfig};
+use shadow_runtime::{Alias, Instance, MaskingConfig, Problem, Secret, ServiceConfig};
 
-use crate::alias::Alias;
 use crate::rules::Rules;
 
 /// A small configuration that works.

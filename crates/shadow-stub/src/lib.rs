@@ -55,7 +55,6 @@ mod serve;
 mod smtp;
 mod state;
 
-pub use alias::Alias;
 pub use engine::{Answer, Circumstances, Decision, Engine};
 #[doc(hidden)]
 pub use metrics::every_metric;
@@ -64,6 +63,7 @@ pub use request::Call;
 pub use rules::{Fault, Rules, RulesError};
 pub use serve::{Answers, Expects, ServeLimits, Server};
 pub use shadow_ca::{Ca, CaError, NewCa};
+pub use shadow_runtime::Alias;
 pub use smtp::Sink;
 
 use answering::{Answering, UnderWay};

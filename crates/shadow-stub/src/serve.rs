@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use shadow_ca::Ca;
+use shadow_runtime::Alias;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::accept;
-use crate::alias::Alias;
+use crate::alias;
 use crate::engine::Answer;
 use crate::refused::{Refusals, Refused};
 use crate::request::Call;
@@ -243,9 +244,7 @@ impl<A: Answers> Server<A> {
             headers: end_to_end(parts.headers),
             body,
         };
-        if let Some(alias) = self.aliases.iter().find(|alias| alias.is_for(&call)) {
-            alias.resolve(&mut call);
-        }
+        alias::resolve(&self.aliases, &mut call);
         let answer = self.answers.answer(call).await;
         // Even no time at all would be a millisecond of the timer's.
         if !answer.delay.is_zero() {
