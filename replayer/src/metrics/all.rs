@@ -7,7 +7,8 @@ use prometheus_client::registry::Registry;
 use shadow_record::{FailureClass, LaunchName};
 use shadow_runtime::{MaskingConfig, MaskingMetrics, Secret};
 
-use super::{Metrics, State};
+use super::Metrics;
+use crate::breaker::State;
 use crate::gates::{GateMetrics, Gates};
 
 /// A registry as the service has it, with a series of each family.
