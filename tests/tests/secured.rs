@@ -1,27 +1,28 @@
 //! The pipeline where nobody is trusted: Kafka with TLS, passwords, certificates and rights, ClickHouse with users.
 //!
-//! Every service comes as its own user with just the rights that `docs/examples/security/` gives it, so that the lists which users copy are
-//! proved to suffice, and one who lacks them is told.
+//! Every service, and whoever works with it, comes as a user of its own with just the rights that the files of `docs/examples/security/` give
+//! it, so that the lists which users copy are proved to suffice and to give no more, and one who lacks a right is told.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../support.rs"]
 mod support;
+#[path = "secured/users.rs"]
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use shadow_devstack::{Devstack, KafkaChoice, KafkaSecurity, LAUNCHER_ARG};
 use shadow_kafka::{Admin, KafkaConfig, KafkaError};
 use shadow_runtime::Secret;
 use support::{BINARY, Candidate, Service, free_port, until};
+use users::{ANALYST, COMPARATOR, OPERATOR, SCHEMA};
 
 const ACLS: &str = include_str!("../../docs/examples/security/kafka-acls.conf");
 const USERS: [&str; 4] = ["shadow-replayer", "shadow-comparator", "shadow-stub", "shadow-operator"];
 const PASSWORD: &str = "a password of the test's own";
-/// What a comparator may do in ClickHouse, and who asks it questions.
-const COMPARATOR: &[&str] = &["INSERT ON shadow.*"];
-const ANALYST: &[&str] = &["SELECT ON shadow.*"];
 
 /// An authority, and the files that its clients need.
 struct Pki {
@@ -73,15 +74,11 @@ async fn secured(pki: &Pki) -> Devstack {
         users: USERS.map(|user| (user.to_owned(), PASSWORD.replace(' ', "-"))).to_vec(),
         grants: grants.map(str::to_owned).collect(),
     };
-    Devstack::builder()
+    let builder = Devstack::builder()
         .launcher(PathBuf::from(BINARY), vec![LAUNCHER_ARG.to_owned()])
         .kafka(KafkaChoice::Apache)
-        .kafka_security(security)
-        .clickhouse_user("comparator", "insert-only", COMPARATOR)
-        .clickhouse_user("analyst", "read-only", ANALYST)
-        .start()
-        .await
-        .expect("Apache Kafka and ClickHouse start")
+        .kafka_security(security);
+    users::added_to(builder).start().await.expect("Apache Kafka and ClickHouse start")
 }
 
 /// `[kafka]` of a user with a password.
@@ -140,29 +137,45 @@ impl Drop for TlsFront {
     }
 }
 
-/// Runs shadowctl as its operator, who has the database to himself.
-async fn shadowctl(stack: &Devstack, pki: &Pki, password: &Path, args: &[&str]) -> std::process::Output {
-    tokio::process::Command::new(BINARY)
-        .arg("shadowctl")
-        .args(args)
-        .env("SHADOW_KAFKA_BROKERS", &stack.secure_brokers().unwrap().with_password)
-        .env("SHADOW_KAFKA_CA", pki.ca_file())
-        .env("SHADOW_KAFKA_USER", "shadow-operator")
-        .env("SHADOW_KAFKA_PASSWORD_FILE", password)
-        .env("SHADOW_CLICKHOUSE_URL", stack.clickhouse_url())
-        .output()
-        .await
-        .unwrap()
+/// shadowctl: in Kafka the operator, in ClickHouse whoever is asked for.
+struct Shadowctl<'a> {
+    stack: &'a Devstack,
+    pki: &'a Pki,
+    /// Holds the operator's password for Kafka.
+    password: &'a Path,
 }
 
-async fn must(stack: &Devstack, pki: &Pki, password: &Path, args: &[&str]) -> String {
-    let output = shadowctl(stack, pki, password, args).await;
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "shadowctl {args:?}: {}\n{out}{err}", output.status);
-    out.into_owned()
+impl Shadowctl<'_> {
+    async fn run(&self, user: &str, args: &[&str]) -> std::process::Output {
+        tokio::process::Command::new(BINARY)
+            .arg("shadowctl")
+            .args(args)
+            .env("SHADOW_KAFKA_BROKERS", &self.stack.secure_brokers().unwrap().with_password)
+            .env("SHADOW_KAFKA_CA", self.pki.ca_file())
+            .env("SHADOW_KAFKA_USER", "shadow-operator")
+            .env("SHADOW_KAFKA_PASSWORD_FILE", self.password)
+            .env("SHADOW_CLICKHOUSE_URL", self.stack.clickhouse_url())
+            .env("SHADOW_CLICKHOUSE_USER", user)
+            .env("SHADOW_CLICKHOUSE_PASSWORD", users::password(user))
+            .output()
+            .await
+            .unwrap()
+    }
+
+    async fn must(&self, user: &str, args: &[&str]) -> String {
+        let output = self.run(user, args).await;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "shadowctl {args:?}: {}\n{out}{err}", output.status);
+        out.into_owned()
+    }
 }
 
-async fn ask(stack: &Devstack, user: &str, password: &str, query: &str) -> Result<String, String> {
+/// A statement of a user of the documented ones.
+async fn ask(stack: &Devstack, user: &str, query: &str) -> Result<String, String> {
+    ask_with(stack, user, &users::password(user), query).await
+}
+
+async fn ask_with(stack: &Devstack, user: &str, password: &str, query: &str) -> Result<String, String> {
     let client = reqwest::Client::new();
     let request = client.post(stack.clickhouse_url()).basic_auth(user, Some(password)).body(query.to_owned());
     let answer = request.send().await.unwrap();
@@ -171,20 +184,67 @@ async fn ask(stack: &Devstack, user: &str, password: &str, query: &str) -> Resul
     if ok { Ok(text) } else { Err(text) }
 }
 
+/// Noise that a control shows, and nothing else.
+const NOISY: &[&str] = &[
+    "INSERT INTO shadow.exchanges (launch, service, route, captured_offset, sent_at, outcome, result, control_result, \
+        differences.signature, differences.place, differences.kind, differences.transition, differences.primary, differences.candidate, \
+        control.signature, control.place, control.kind, control.transition) \
+     SELECT 'noisy', 'shop', 'GET /orders/{id}', number, now64(6), 'completed', 'differing', 'differing', \
+        ['a'], ['$.at'], ['value'], ['changed'], ['1'], ['2'], ['a'], ['$.at'], ['value'], ['changed'] FROM numbers(40)",
+    "INSERT INTO shadow.launches (launch, service, candidate, status, sample, control, control_sample) \
+     VALUES ('noisy', 'shop', 'x', 'active', 1, 'http://k/', 1)",
+    "INSERT INTO shadow.watermarks (launch, service, low_offset, high_offset) VALUES ('noisy', 'shop', 40, 40)",
+];
+
+/// What the operator does to a launch under traffic, and what whoever only reads may ask.
+async fn operate_and_read(shadowctl: &Shadowctl<'_>, listen: &str) {
+    let url = format!("http://{listen}/orders/7");
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let traffic = tokio::spawn(async move {
+        loop {
+            pace.tick().await;
+            drop(reqwest::get(&url).await);
+        }
+    });
+    let drill = ["drill", "--launch", "v2", "--repeat", "1", "--hold", "1s", "--timeout", "60s", "--why", "a test"];
+    let drilled = shadowctl.run(OPERATOR, &drill).await;
+    traffic.abort();
+    let kept =
+        ask(shadowctl.stack, ANALYST, "SELECT count() FROM shadow.drills FINAL WHERE launch = 'v2'").await.unwrap();
+    assert_ne!(kept.trim(), "0", "{}", String::from_utf8_lossy(&drilled.stderr));
+
+    for statement in NOISY {
+        ask_with(shadowctl.stack, "default", "", statement).await.unwrap();
+    }
+    let refused = shadowctl.run(ANALYST, &["noise", "freeze", "noisy"]).await;
+    assert!(
+        !refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("ACCESS_DENIED"),
+        "{refused:?}"
+    );
+    assert!(shadowctl.must(OPERATOR, &["noise", "freeze", "noisy"]).await.contains("noise profile of shop, version 1"));
+    assert!(shadowctl.must(OPERATOR, &["noise", "overrule", "noisy", "a", "live"]).await.contains("version 2"));
+    for read in [&["report", "v2"][..], &["ledger"], &["noise", "show", "v2"], &["audit", "--launch", "v2"]] {
+        shadowctl.must(ANALYST, read).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_service_works_with_the_documented_rights_and_nobody_gets_in_without() {
     let pki = Pki::generate();
     let stack = secured(&pki).await;
     let password = pki.file("password", &PASSWORD.replace(' ', "-"));
     let front = TlsFront::start(&stack, &pki);
-    let untrusted = shadowctl(&stack, &pki, &password, &["schema", "apply", "--clickhouse-url", &front.url]).await;
-    assert!(!untrusted.status.success(), "its authority is not known");
+    let shadowctl = Shadowctl { stack: &stack, pki: &pki, password: &password };
     let ca = pki.ca_file().display().to_string();
-    until("TLS before ClickHouse", || async {
-        let args = ["schema", "apply", "--clickhouse-url", &front.url, "--clickhouse-ca", &ca];
-        shadowctl(&stack, &pki, &password, &args).await.status.success().then_some(())
-    })
-    .await;
+    let apply = ["schema", "apply", "--clickhouse-url", &front.url, "--clickhouse-ca", &ca];
+    let address = front.url.trim_start_matches("https://");
+    until("TLS before ClickHouse", || async { tokio::net::TcpStream::connect(address).await.ok() }).await;
+    let untrusted = shadowctl.run(SCHEMA, &["schema", "apply", "--clickhouse-url", &front.url]).await;
+    assert!(!untrusted.status.success(), "its authority is not known");
+    shadowctl.must(SCHEMA, &apply).await;
+    // A later version replaces views that are there.
+    ask_with(&stack, "default", "", "TRUNCATE TABLE shadow.schema_migrations").await.unwrap();
+    assert!(shadowctl.must(SCHEMA, &apply).await.contains("applied 0001_tables"));
 
     // The agent comes with a certificate, the others with a password.
     let (certificate, key) = pki.issue("shadow-agent", &[]);
@@ -212,9 +272,9 @@ async fn every_service_works_with_the_documented_rights_and_nobody_gets_in_witho
     let comparator = Service::start(
         "comparator",
         &format!(
-            "[clickhouse]\nurl = \"{}\"\nca = {ca:?}\nuser = \"comparator\"\npassword = {{ file = {:?} }}\n{as_comparator}",
+            "[clickhouse]\nurl = \"{}\"\nca = {ca:?}\nuser = \"{COMPARATOR}\"\npassword = {{ file = {:?} }}\n{as_comparator}",
             front.url,
-            pki.file("clickhouse", "insert-only"),
+            pki.file("clickhouse", &users::password(COMPARATOR)),
         ),
     )
     .ready()
@@ -230,7 +290,7 @@ async fn every_service_works_with_the_documented_rights_and_nobody_gets_in_witho
     .await;
 
     let create = ["launch", "create", "v2", "--service", "shop", "--candidate", &candidate.url, "--from", "earliest"];
-    must(&stack, &pki, &password, &create).await;
+    shadowctl.must(OPERATOR, &create).await;
     for n in 0..20 {
         let answer = reqwest::get(format!("http://{listen}/orders/{n}")).await.unwrap();
         assert_eq!(answer.status().is_server_error(), n == 0);
@@ -238,21 +298,26 @@ async fn every_service_works_with_the_documented_rights_and_nobody_gets_in_witho
     reqwest::get(format!("http://{stub}/anything")).await.unwrap();
     let query = "SELECT count() FROM shadow.exchanges FINAL WHERE launch = 'v2' AND outcome = 'completed'";
     until("20 compared exchanges", || async {
-        let counted = ask(&stack, "analyst", "read-only", query).await.unwrap();
+        let counted = ask(&stack, ANALYST, query).await.unwrap();
         (counted.trim() == "20").then_some(())
     })
     .await;
+    operate_and_read(&shadowctl, &listen).await;
 
     // Rights end where they are said to.
-    for (user, password, query) in [
-        ("analyst", "read-only", "INSERT INTO shadow.dead_letters (topic) VALUES ('x')"),
-        ("comparator", "insert-only", "SELECT count() FROM shadow.exchanges"),
-        ("comparator", "insert-only", "DROP TABLE shadow.exchanges"),
-    ] {
-        let refused = ask(&stack, user, password, query).await.unwrap_err();
-        assert!(refused.contains("ACCESS_DENIED"), "{query}: {refused}");
+    for (query, allowed) in users::RIGHTS {
+        for user in [SCHEMA, COMPARATOR, ANALYST, OPERATOR] {
+            let answer = ask(&stack, user, query).await;
+            match allowed.contains(&user) {
+                true => assert!(answer.is_ok(), "{user}, {query}: {answer:?}"),
+                false => {
+                    assert!(answer.as_ref().is_err_and(|e| e.contains("ACCESS_DENIED")), "{user}, {query}: {answer:?}")
+                }
+            }
+        }
     }
-    assert!(ask(&stack, "analyst", "guessed", "SELECT 1").await.unwrap_err().contains("AUTHENTICATION_FAILED"));
+    let guessed = ask_with(&stack, ANALYST, "guessed", "SELECT 1").await;
+    assert!(guessed.unwrap_err().contains("AUTHENTICATION_FAILED"));
 
     let brokers = stack.secure_brokers().unwrap();
     let known = KafkaConfig {
@@ -276,13 +341,14 @@ async fn every_service_works_with_the_documented_rights_and_nobody_gets_in_witho
         let refused = Admin::new(&stranger).unwrap().topics().await;
         assert!(matches!(refused, Err(KafkaError::Unreachable { .. })), "{stranger:?}: {refused:?}");
     }
-    let output = shadowctl(&stack, &pki, &pki.file("wrong", "guessed"), &["status"]).await;
+    let wrong = pki.file("wrong", "guessed");
+    let output = Shadowctl { password: &wrong, ..shadowctl }.run(OPERATOR, &["status"]).await;
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && !told.contains("guessed"), "{told}");
 
     for service in [stubbed, comparator, replayer, agent] {
         let log = service.stop();
-        assert!(!log.contains("a-password-of") && !log.contains("insert-only"), "a secret in the log");
+        assert!(!log.contains("a-password-of") && !log.contains(&users::password(COMPARATOR)), "a secret in the log");
     }
     stack.stop().await;
 }

@@ -24,3 +24,7 @@ CREATE USER IF NOT EXISTS shadow_operator IDENTIFIED BY 'replace-me-4';
 GRANT SELECT ON shadow.* TO shadow_operator;
 GRANT INSERT ON shadow.drills TO shadow_operator;
 GRANT INSERT ON shadow.noise_profiles TO shadow_operator;
+
+-- `shadowctl launch forget` deletes rows, which is nobody's daily work: make a user for it when you need one, and drop it afterwards.
+--   GRANT SELECT, ALTER DELETE ON shadow.* TO ...;
+--   GRANT INSERT ON shadow.control_changes TO ...;

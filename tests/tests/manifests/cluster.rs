@@ -219,6 +219,9 @@ fn whoever_is_dark_reaches_the_stub_and_nothing_else() {
         }
     }
     assert_eq!(dark, BTreeSet::from(["candidate", "control", "isolation-check"]));
+    let replayer = pods.iter().find(|pod| pod.name == "replayer").unwrap();
+    let allowed = setting(&replayer.containers()[0], "SHADOW_REPLAY_ALLOW");
+    assert_eq!(allowed.as_deref(), Some("candidate,control"), "and nobody else is sent anything");
     for service in resources.iter().filter(|resource| resource.kind() == "Service") {
         let selector = serde_json::json!({"matchLabels": service.body["spec"]["selector"]});
         let pod = pods.iter().find(|pod| pod.is_selected_by(&selector)).expect("a Service of nothing");

@@ -36,6 +36,13 @@ impl ClickHouseCluster {
     }
 }
 
+/// What a right is needed for, as in the configuration that a server comes with, or stricter: the library asks for the fewest.
+const IMPROVEMENTS: &str = "<access_control_improvements>\
+    <select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>\
+    <select_from_information_schema_requires_grant>true</select_from_information_schema_requires_grant>\
+    <table_engines_require_grant>true</table_engines_require_grant>\
+    </access_control_improvements>";
+
 /// Writes the configuration with its users into `dir` and gives the path to start with.
 pub(crate) fn write(
     dir: &Path,
@@ -49,7 +56,10 @@ pub(crate) fn write(
     let users = write("users.xml", users_xml(users))?;
     let users = escaped(&users.display().to_string());
     let cluster = cluster.map(ClickHouseCluster::xml).unwrap_or_default();
-    write("config.xml", format!("<clickhouse><users_config>{users}</users_config>{cluster}</clickhouse>\n"))
+    write(
+        "config.xml",
+        format!("<clickhouse><users_config>{users}</users_config>{IMPROVEMENTS}{cluster}</clickhouse>\n"),
+    )
 }
 
 fn users_xml(users: &[ClickHouseUser]) -> String {
