@@ -114,10 +114,14 @@ impl TargetMetrics {
         Router::new().route("/targets/{name}/metrics", get(pass_on)).with_state(Arc::new(self))
     }
 
+    fn names(&self) -> String {
+        let names: Vec<_> = self.targets.keys().map(String::as_str).collect();
+        if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    }
+
     /// What the target of this name shows now.
     async fn shown(&self, name: &str) -> Result<Exposition, NotShown> {
-        let names = || self.targets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let target = self.targets.get(name).ok_or_else(|| NotShown::Unknown(names()))?;
+        let target = self.targets.get(name).ok_or_else(|| NotShown::Unknown(self.names()))?;
         let _place = self.places.try_acquire().map_err(|_| NotShown::Busy)?;
         let control = self.control.borrow().clone();
         if !control.caught_up {
