@@ -12,6 +12,7 @@ use shadow_runtime::{Instance, MaskingConfig, Problem, ServiceConfig};
 use url::{Position, Url};
 
 use crate::identity::Identities;
+use crate::target::Entry;
 use crate::target_metrics;
 
 /// Longest drain: it must fit, with the last commit, into the 8 s that a service has to end.
@@ -61,6 +62,8 @@ pub struct ReplayConfig {
     pub max_response_body: ByteSize,
     /// Longest wait for a connection to a candidate.
     pub connect_timeout: HumanDuration,
+    /// Hosts and networks outside of which no launch may send, whatever it says of itself; no limit when empty.
+    pub allow: Vec<Entry>,
     /// Targets that see what rules encrypted as it was, `http://host:port`; none by default.
     pub reveal_to: Vec<Url>,
     /// Metrics endpoints of the versions by name, which the admin endpoint passes on; none by default.
@@ -80,6 +83,7 @@ impl Default for ReplayConfig {
             drain: HumanDuration::from_secs(3),
             max_response_body: ByteSize::kib(256),
             connect_timeout: HumanDuration::from_secs(2),
+            allow: Vec::new(),
             reveal_to: Vec::new(),
             metrics_of: BTreeMap::new(),
             identity_file: None,
@@ -194,6 +198,21 @@ mod tests {
         ] {
             let problem = target_metrics::problem(name, &url.parse().unwrap());
             assert!(problem.is_some_and(|problem| !problem.contains("hunter2")), "{name} {url}");
+        }
+    }
+
+    #[test]
+    fn where_launches_may_send_is_a_list_in_the_environment_too_and_never_half_of_one() {
+        let load = |value: &str| {
+            load_from::<Config>(&ServiceArgs::default(), [("SHADOW_REPLAY_ALLOW".into(), value.into())])
+                .map(|config| config.replay.allow.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(load("shadow.internal, 10.1.0.0/16").unwrap(), ["shadow.internal", "10.1.0.0/16"]);
+        assert_eq!(load(r#"["candidate:3000"]"#).unwrap(), ["candidate:3000"]);
+        assert_eq!(load("").unwrap(), Vec::<String>::new());
+        for text in ["shadow.internal, 10.1.0.0/99", "http://shadow.internal", "shadow.internal,"] {
+            let refused = load(text).unwrap_err().to_string();
+            assert!(refused.contains("SHADOW_REPLAY_ALLOW") && refused.contains("neither a host"), "{refused}");
         }
     }
 

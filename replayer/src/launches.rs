@@ -223,7 +223,7 @@ async fn run_once(
         return End::Failed(LaunchError::Replay(problems.join("; ")));
     }
     let state = shared.control.borrow().clone();
-    if let Err(refusal) = target::prove(&now, &state).await {
+    if let Err(refusal) = target::prove(&now, &shared.replay.allow, &state).await {
         gate.shut(Cause::Target);
         shared.heart.beat_now();
         return End::Refused(refusal);
@@ -250,7 +250,7 @@ async fn run_once(
     tokio::pin!(pipeline);
     let refusal = tokio::select! {
         ended = &mut pipeline => return ended.map_or_else(|error| End::Failed(error.into()), |()| End::Stopped),
-        refusal = target::refused(&now, shared.control.clone()) => refusal,
+        refusal = target::refused(&now, &shared.replay.allow, shared.control.clone()) => refusal,
         () = hold(&questions, gate, ledger, &now.name, &shared.heart) => unreachable!("a handshake never ends"),
     };
     gate.shut(Cause::Target);
@@ -271,7 +271,7 @@ async fn hold(questions: &[Question], gate: &Gate, ledger: &Ledger, launch: &Lau
 /// What each target is asked in the launch's handshake; nothing without one.
 fn questions(shared: &Shared, launch: &Launch, traffic: &Arc<Traffic>) -> Result<Vec<Question>, LaunchError> {
     let Some(handshake) = &launch.replay.handshake else { return Ok(Vec::new()) };
-    let lists = Lists::of(launch)?;
+    let lists = Lists::of(launch, &shared.replay.allow)?;
     let control = launch.control.as_ref().map(|control| (&control.url, Leg::Control));
     let targets = [(&launch.candidate, Leg::Candidate)].into_iter().chain(control);
     targets
@@ -309,7 +309,7 @@ fn line(
         failing: AtomicBool::new(false),
         broken: CancellationToken::new(),
     };
-    let lists = Lists::of(&now)?;
+    let lists = Lists::of(&now, &shared.replay.allow)?;
     let sender = |target: &Url| {
         let (target, lists, control) = (target.clone(), lists.clone(), shared.control.clone());
         Sender::new(limits, ProvingResolver { target, lists, control })

@@ -1,7 +1,7 @@
 //! Whether a launch may send to its candidate, and to its control, at all.
 //!
-//! Guarantee: nothing is sent to an address that an agent named as production, that the launch's deny-list names, or that its
-//! allow-list does not. This is proved by name and on every resolved address before anything is consumed, again whenever control
+//! Guarantee: nothing is sent to an address that an agent named as production, that the launch's deny-list names, that its allow-list
+//! does not, or that the operator's limit (`replay.allow`) does not, which no control record widens. This is proved by name and on every resolved address before anything is consumed, again whenever control
 //! changes, and at every connect for what DNS then says. (An address that stands in the URL itself cannot change between the two.)
 
 mod lists;
@@ -52,6 +52,14 @@ pub enum Refusal {
         /// The list.
         allowed: String,
     },
+    /// The operator's limit does not name it.
+    #[error("{target} is outside of what replay.allow of this replayer's configuration names ({allowed})")]
+    Outside {
+        /// Its host and port.
+        target: String,
+        /// The limit.
+        allowed: String,
+    },
     /// The launch's deny-list names it.
     #[error("{target} is on the launch's deny-list ({entry})")]
     Denied {
@@ -70,8 +78,8 @@ pub enum Refusal {
 ///
 /// # Errors
 /// [`Refusal`].
-pub async fn prove(launch: &Launch, control: &ControlState) -> Result<(), Refusal> {
-    let lists = Lists::of(launch)?;
+pub async fn prove(launch: &Launch, limit: &[Entry], control: &ControlState) -> Result<(), Refusal> {
+    let lists = Lists::of(launch, limit)?;
     prove_one(&launch.candidate, &lists, control).await?;
     let Some(second) = &launch.control else { return Ok(()) };
     match prove_one(&second.url, &lists, control).await {
@@ -95,10 +103,10 @@ pub async fn prove_one(target: &Url, lists: &Lists, control: &ControlState) -> R
 }
 
 /// Resolves when the target of the launch is refused after all.
-pub async fn refused(launch: &Launch, mut control: watch::Receiver<Arc<ControlState>>) -> Refusal {
+pub async fn refused(launch: &Launch, limit: &[Entry], mut control: watch::Receiver<Arc<ControlState>>) -> Refusal {
     loop {
         let state = control.borrow_and_update().clone();
-        match prove(launch, &state).await {
+        match prove(launch, limit, &state).await {
             // The candidate may be down for a moment; connecting asks the resolver again.
             Ok(()) | Err(Refusal::Unresolved { .. }) => {}
             Err(refusal) => return refusal,
@@ -139,11 +147,17 @@ pub fn judge<'a>(
     if let Some(entry) = lists.denies(&host, port, resolved) {
         return Err(Refusal::Denied { target, entry: entry.to_string() });
     }
+    if !lists.limits_to(&host, port, resolved) {
+        return Err(Refusal::Outside { target, allowed: shown(&lists.limit) });
+    }
     if !lists.allows(&host, port, resolved) {
-        let allowed: Vec<_> = lists.allow.iter().map(ToString::to_string).collect();
-        return Err(Refusal::NotAllowed { target, allowed: allowed.join(", ") });
+        return Err(Refusal::NotAllowed { target, allowed: shown(&lists.allow) });
     }
     Ok(())
+}
+
+fn shown(list: &[Entry]) -> String {
+    list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn place(target: &Url) -> Result<(String, u16), Refusal> {
@@ -167,7 +181,7 @@ fn is_at(address: &str, ip: IpAddr, port: u16) -> bool {
 pub(crate) struct ProvingResolver {
     /// The one target that is sent to through this.
     pub(crate) target: Url,
-    /// What the launch allows and denies.
+    /// What the launch allows and denies, within the operator's limit.
     pub(crate) lists: Lists,
     pub(crate) control: watch::Receiver<Arc<ControlState>>,
 }

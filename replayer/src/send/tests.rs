@@ -185,7 +185,7 @@ async fn a_name_that_now_leads_to_production_is_refused_at_connect() {
     let limits = sender(Duration::from_secs(20)).limits;
     let sender = Sender::new(
         limits,
-        ProvingResolver { target: launch.candidate.clone(), lists: Lists::of(&launch).unwrap(), control },
+        ProvingResolver { target: launch.candidate.clone(), lists: Lists::of(&launch, &[]).unwrap(), control },
     )
     .unwrap();
     let sent = sender.send(reqwest::Request::new(reqwest::Method::GET, launch.candidate), digester()).await;
@@ -205,5 +205,22 @@ async fn a_name_that_now_leads_into_a_denied_network_is_refused_at_connect() {
         let sender = Sender::new(limits, ProvingResolver { target: target.clone(), lists, control }).unwrap();
         let sent = sender.send(reqwest::Request::new(reqwest::Method::GET, target.clone()), digester()).await;
         assert_eq!(sent.answer.err() == Some(FailureClass::TargetRefused), refused, "{deny}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_now_leads_out_of_the_operators_limit_is_refused_at_connect() {
+    crate::use_ring();
+    let address = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let launch = samples::launch(&format!("http://localhost:{}/", address.port()));
+    let limits = sender(Duration::from_secs(20)).limits;
+    for (limit, refused) in [(&["10.0.0.0/8"][..], true), (&["127.0.0.0/8", "::1"], false), (&["localhost"], false)] {
+        let limit: Vec<_> = limit.iter().map(|text| text.parse().unwrap()).collect();
+        let lists = Lists::of(&launch, &limit).unwrap();
+        let (_, control) = watch::channel(Arc::new(ControlState::empty()));
+        let sender = Sender::new(limits, ProvingResolver { target: launch.candidate.clone(), lists, control }).unwrap();
+        let request = reqwest::Request::new(reqwest::Method::GET, launch.candidate.clone());
+        let sent = sender.send(request, digester()).await;
+        assert_eq!(sent.answer.err() == Some(FailureClass::TargetRefused), refused, "{limit:?}");
     }
 }

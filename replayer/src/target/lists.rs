@@ -1,4 +1,4 @@
-//! A launch's allow-list and deny-list: hosts, hosts with a port, and networks.
+//! A launch's allow-list and deny-list, and the operator's limit to every launch: hosts, hosts with a port, and networks.
 //!
 //! Names are compared with the target's name, networks and addresses with every address that it resolves to. Pure. Guarantee: an
 //! entry that cannot be read refuses the launch; it never stands for nothing.
@@ -8,22 +8,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use shadow_control::Launch;
 use url::Host;
 
 use super::Refusal;
 
-/// Both lists of one launch.
+/// What one launch may send to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lists {
     /// When not empty, nothing else may be a target.
     pub allow: Vec<Entry>,
     /// What may not be one, whatever is allowed.
     pub deny: Vec<Entry>,
+    /// The operator's, from this instance's own configuration: when not empty, nothing else may be a target, whatever a launch says.
+    pub limit: Vec<Entry>,
 }
 
-/// One entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One entry. In configurations it is text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Entry {
     /// A host by its name.
     Name {
@@ -47,12 +51,13 @@ pub enum Entry {
 pub struct InvalidEntry(pub String);
 
 impl Lists {
-    /// The launch's.
+    /// The launch's, within the operator's `limit`.
     ///
     /// # Errors
     /// [`Refusal::Entry`].
-    pub fn of(launch: &Launch) -> Result<Self, Refusal> {
-        Self::parse(&launch.allow, &launch.replay.deny).map_err(Refusal::Entry)
+    pub fn of(launch: &Launch, limit: &[Entry]) -> Result<Self, Refusal> {
+        let lists = Self::parse(&launch.allow, &launch.replay.deny).map_err(Refusal::Entry)?;
+        Ok(Self { limit: limit.to_vec(), ..lists })
     }
 
     /// From their texts.
@@ -61,7 +66,7 @@ impl Lists {
     /// The first entry that cannot be read.
     pub fn parse(allow: &[String], deny: &[String]) -> Result<Self, InvalidEntry> {
         let entries = |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<Vec<Entry>, _>>();
-        Ok(Self { allow: entries(allow)?, deny: entries(deny)? })
+        Ok(Self { allow: entries(allow)?, deny: entries(deny)?, limit: Vec::new() })
     }
 
     /// The entry that denies the target, if one does.
@@ -70,13 +75,23 @@ impl Lists {
         self.deny.iter().find(hit)
     }
 
-    /// Whether the target is allowed: by its name, or because every address that it has is.
+    /// Whether the launch's own list allows the target.
     pub(super) fn allows(&self, host: &str, port: u16, resolved: &[IpAddr]) -> bool {
-        let held = |ip: &IpAddr| self.allow.iter().any(|entry| entry.holds(*ip, port));
-        self.allow.is_empty()
-            || self.allow.iter().any(|entry| entry.names(host, port))
-            || (!resolved.is_empty() && resolved.iter().all(held))
+        lets_through(&self.allow, host, port, resolved)
     }
+
+    /// Whether the operator's does.
+    pub(super) fn limits_to(&self, host: &str, port: u16, resolved: &[IpAddr]) -> bool {
+        lets_through(&self.limit, host, port, resolved)
+    }
+}
+
+/// Whether a list has the target: by its name, or because it has every address of the target's. An empty one is no list.
+fn lets_through(list: &[Entry], host: &str, port: u16, resolved: &[IpAddr]) -> bool {
+    let held = |ip: &IpAddr| list.iter().any(|entry| entry.holds(*ip, port));
+    list.is_empty()
+        || list.iter().any(|entry| entry.names(host, port))
+        || (!resolved.is_empty() && resolved.iter().all(held))
 }
 
 impl Entry {
@@ -109,6 +124,19 @@ pub(super) fn reached(ip: IpAddr) -> IpAddr {
         IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         other => other,
+    }
+}
+
+impl TryFrom<String> for Entry {
+    type Error = InvalidEntry;
+    fn try_from(text: String) -> Result<Self, InvalidEntry> {
+        text.parse()
+    }
+}
+
+impl From<Entry> for String {
+    fn from(entry: Entry) -> Self {
+        entry.to_string()
     }
 }
 

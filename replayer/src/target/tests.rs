@@ -94,9 +94,9 @@ async fn addresses_in_the_url_itself_are_judged_too() {
     let state = ControlState::empty();
     for target in ["http://127.0.0.1:1/", "http://[::ffff:127.0.0.1]:1/", "http://0x7f.1:1/", "http://0.0.0.0:1/"] {
         let mut launch = samples::launch(target);
-        assert_eq!(prove(&launch, &state).await, Ok(()), "{target}");
+        assert_eq!(prove(&launch, &[], &state).await, Ok(()), "{target}");
         launch.replay.deny = vec!["127.0.0.0/8".to_owned()];
-        let denied = prove(&launch, &state).await;
+        let denied = prove(&launch, &[], &state).await;
         assert!(matches!(denied, Err(Refusal::Denied { .. })), "{target}: {denied:?}");
     }
 }
@@ -105,17 +105,17 @@ async fn addresses_in_the_url_itself_are_judged_too() {
 async fn a_list_that_cannot_be_read_refuses_the_launch() {
     let mut launch = samples::launch("http://127.0.0.1:1/");
     launch.replay.deny = vec!["10.0.0.0/99".to_owned()];
-    let refused = prove(&launch, &ControlState::empty()).await.unwrap_err();
+    let refused = prove(&launch, &[], &ControlState::empty()).await.unwrap_err();
     assert!(matches!(refused, Refusal::Entry(_)) && refused.to_string().contains("10.0.0.0/99"), "{refused}");
 }
 
 #[tokio::test]
 async fn what_cannot_be_shown_to_be_the_shadow_is_refused() {
     let state = ControlState::empty();
-    let unresolved = prove(&samples::launch("http://nowhere.invalid/"), &state).await;
+    let unresolved = prove(&samples::launch("http://nowhere.invalid/"), &[], &state).await;
     assert!(matches!(unresolved, Err(Refusal::Unresolved { .. })), "{unresolved:?}");
-    assert!(matches!(prove(&samples::launch("ftp://shadow/"), &state).await, Err(Refusal::NotHttp(_))));
-    assert_eq!(prove(&samples::launch("http://127.0.0.1:1/"), &state).await, Ok(()));
+    assert!(matches!(prove(&samples::launch("ftp://shadow/"), &[], &state).await, Err(Refusal::NotHttp(_))));
+    assert_eq!(prove(&samples::launch("http://127.0.0.1:1/"), &[], &state).await, Ok(()));
 }
 
 #[tokio::test]
@@ -125,13 +125,57 @@ async fn a_control_is_held_to_the_same_rules_but_may_be_down() {
         Launch { control, ..samples::launch("http://127.0.0.1:1/") }
     };
     let mut state = ControlState::empty();
-    assert_eq!(prove(&with_control("http://127.0.0.1:8080/"), &state).await, Ok(()));
-    assert_eq!(prove(&with_control("http://nowhere.invalid/"), &state).await, Ok(()));
+    assert_eq!(prove(&with_control("http://127.0.0.1:8080/"), &[], &state).await, Ok(()));
+    assert_eq!(prove(&with_control("http://nowhere.invalid/"), &[], &state).await, Ok(()));
     let upstream = ControlRecord::Upstream(upstream(&["127.0.0.1:8080"]));
     state.apply(0, &upstream.key(), &upstream.encode()).unwrap();
-    let production = prove(&with_control("http://127.0.0.1:8080/"), &state).await;
+    let production = prove(&with_control("http://127.0.0.1:8080/"), &[], &state).await;
     assert!(matches!(production, Err(Refusal::Upstream { .. })), "{production:?}");
     let mut listed = with_control("http://127.0.0.1:2/");
     listed.allow = vec!["127.0.0.1:1".to_owned()];
-    assert!(matches!(prove(&listed, &state).await, Err(Refusal::NotAllowed { .. })));
+    assert!(matches!(prove(&listed, &[], &state).await, Err(Refusal::NotAllowed { .. })));
+}
+
+fn limit(texts: &[&str]) -> Vec<Entry> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn no_launch_gets_out_of_the_operators_limit() {
+    let state = ControlState::empty();
+    for (candidate, allowed) in [
+        ("http://127.0.0.1:1/", true),
+        ("http://[::ffff:127.0.0.1]:1/", true),
+        ("http://127.1:1/", true),
+        ("http://127.0.0.1:2/", false),
+        ("http://10.0.0.1:1/", false),
+        ("http://192.0.2.7/", true),
+    ] {
+        // A launch's own list does not widen it.
+        let mut launch = samples::launch(candidate);
+        launch.allow = vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()];
+        let judged = prove(&launch, &limit(&["127.0.0.1:1", "192.0.2.0/24"]), &state).await;
+        match judged {
+            Ok(()) => assert!(allowed, "{candidate}"),
+            Err(refusal) => {
+                assert!(!allowed && matches!(refusal, Refusal::Outside { .. }), "{candidate}: {refusal:?}");
+                assert!(refusal.to_string().contains("replay.allow"), "{refusal}");
+                assert!(refusal.to_string().contains("127.0.0.1:1, 192.0.2.0/24"), "{refusal}");
+            }
+        }
+    }
+    // Nor does it take the place of the launch's own list.
+    let narrow = Launch { allow: vec!["192.0.2.7".to_owned()], ..samples::launch("http://127.0.0.1:1/") };
+    let refused = prove(&narrow, &limit(&["127.0.0.0/8"]), &state).await;
+    assert!(matches!(refused, Err(Refusal::NotAllowed { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_operators_limit_holds_for_a_control_too() {
+    let control = Some(Control { url: "http://127.0.0.1:2/".parse().unwrap(), sample: 0.1 });
+    let launch = Launch { control, ..samples::launch("http://127.0.0.1:1/") };
+    let state = ControlState::empty();
+    let refused = prove(&launch, &limit(&["127.0.0.1:1"]), &state).await;
+    assert!(matches!(&refused, Err(Refusal::Outside { target, .. }) if target == "127.0.0.1:2"), "{refused:?}");
+    assert_eq!(prove(&launch, &limit(&["127.0.0.1"]), &state).await, Ok(()));
 }

@@ -28,6 +28,7 @@ use learning::*;
 use order::*;
 use protection::*;
 use rates::*;
+use replayer::config::Config;
 use sends::*;
 use shadow_control::{Change, ControlRecord, LaunchStatus, Upstream};
 use shadow_devstack::{Devstack, KafkaChoice};
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
             it_stops_soon_at_any_moment,
             the_work_moves_with_its_partitions,
             a_production_target_is_refused_before_anything_is_consumed,
+            a_target_outside_of_the_operators_limit_is_refused_whatever_the_launch_allows,
             nothing_is_sent_unless_the_handshake_holds,
             a_full_window_stops_reading_and_goes_on,
             what_retention_took_is_accounted_for,
@@ -369,6 +371,27 @@ async fn a_production_target_is_refused_before_anything_is_consumed(brokers: &st
     assert_eq!(bench.outcomes().await.counts()["completed"], 3);
     bench.control.put(&upstream).await.unwrap();
     bench.heartbeat("refused-1", |s| s.sequence > shut.sequence && s.state == State::Paused).await;
+    replayer.stop().await;
+}
+
+async fn a_target_outside_of_the_operators_limit_is_refused_whatever_the_launch_allows(brokers: &str) {
+    let mut bench = Bench::new(brokers, "outside", 1).await;
+    let candidate = Candidate::start(Answers::AtOnce).await;
+    bench.capture_requests(3).await;
+    let mut launch = bench.launch(&candidate);
+    launch.allow = vec![candidate.address.to_string()];
+    bench.put(launch).await;
+    let limited = |to: String| move |config: &mut Config| config.replay.allow = vec![to.parse().unwrap()];
+    let replayer = bench.replayer_with("outside-1", limited("192.0.2.0/24".to_owned()));
+    bench.heartbeat("outside-1", |s| s.state == State::Paused).await;
+    bench.heartbeat("outside-1", |s| s.counters.get("target_refused").is_some_and(|tries| *tries >= 2)).await;
+    let replayed = topics::replayed(&bench.service, &bench.launch);
+    assert_eq!(Admin::new(&bench.kafka).unwrap().partitions(&replayed).await.unwrap(), None);
+    assert_eq!(candidate.asked(), 0);
+    replayer.stop().await;
+
+    let replayer = bench.replayer_with("outside-2", limited(candidate.address.to_string()));
+    assert_eq!(bench.outcomes().await.counts()["completed"], 3);
     replayer.stop().await;
 }
 

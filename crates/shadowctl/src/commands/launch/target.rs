@@ -52,7 +52,7 @@ pub(crate) async fn prove(state: &ControlState, lists: &Lists, url: &Url) -> Res
 fn names_only(lists: &Lists) -> Lists {
     let by_address = lists.allow.iter().any(|entry| matches!(entry, Entry::Net { .. }));
     let allow = if by_address { Vec::new() } else { lists.allow.clone() };
-    Lists { allow, deny: lists.deny.clone() }
+    Lists { allow, ..lists.clone() }
 }
 
 fn refused(url: &Url, refusal: Refusal) -> Failure {
