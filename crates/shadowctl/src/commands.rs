@@ -37,7 +37,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let kafka = || Kafka::new(&kafka);
     let sql = || Sql::new(&clickhouse);
     let done = match command {
-        Command::Launch(command) => launch::run(&kafka()?, command).await,
+        Command::Launch(command) => launch::run(&kafka()?, sql, command).await,
         Command::Rate(command) => rate::run(&kafka()?, command).await,
         Command::Ramp(command) => ramp::run(&kafka()?, &sql()?, command).await,
         Command::Pause(args) => pause::run(&kafka()?, pause::Wanted::Paused, args).await,

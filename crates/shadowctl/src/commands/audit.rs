@@ -84,7 +84,7 @@ struct Shown {
     subject: String,
     by: String,
     why: String,
-    /// `created`, `changed` or `deleted`.
+    /// `created`, `changed`, `deleted`, or `forgotten`: the rows of a launch.
     what: &'static str,
     /// Of a change: the places that are not what they were.
     changed: Vec<Difference>,
@@ -97,6 +97,7 @@ impl Shown {
         let read = |text: &str| serde_json::from_str::<Value>(text).ok();
         let (before, value) = (read(&row.before), read(&row.value));
         let what = match (row.deleted == 1, &before) {
+            _ if row.kind == "forgotten" => "forgotten",
             (true, _) => "deleted",
             (false, None) => "created",
             (false, Some(_)) => "changed",
@@ -177,6 +178,8 @@ mod tests {
         let what: Vec<String> = shown.iter().map(Shown::what).collect();
         assert_eq!(what, ["created", "per_second 1.5 -> 2.0", "deleted"]);
         assert!(people(&shown).contains("rate  t        per_second 1.5 -> 2.0  ann  warm"), "{}", people(&shown));
+        let again = Row { kind: "forgotten".to_owned(), ..row(0, r#"{"rows":[]}"#, r#"{"rows":[1]}"#) };
+        assert_eq!(Shown::of(again).what(), "forgotten");
         assert!(people(&[]).contains("no changes"));
     }
 

@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod end;
+mod forget;
 mod reverse;
 mod rewrite;
 mod set;
@@ -17,6 +18,7 @@ use crate::commands::pause::{self, Wanted};
 use crate::failure::Failure;
 use crate::kafka::{Kafka, launch_of};
 use crate::output::Output;
+use crate::sql::Sql;
 
 pub(crate) use create::{CreateArgs, create, share, timeout};
 pub(crate) use rewrite::rewrite;
@@ -63,6 +65,8 @@ Example:
     Reverse(Box<reverse::ReverseArgs>),
     /// Take an ended launch off the control topic
     Delete(delete::DeleteArgs),
+    /// Remove the rows of a deleted launch from ClickHouse
+    Forget(forget::ForgetArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -73,7 +77,11 @@ pub(crate) struct OneLaunch {
     confirm: pause::ConfirmArgs,
 }
 
-pub(crate) async fn run(kafka: &Kafka, command: LaunchCommand) -> Result<(), Failure> {
+pub(crate) async fn run(
+    kafka: &Kafka,
+    sql: impl Fn() -> Result<Sql, Failure>,
+    command: LaunchCommand,
+) -> Result<(), Failure> {
     match command {
         LaunchCommand::Create(args) => {
             let output = args.output;
@@ -100,6 +108,7 @@ pub(crate) async fn run(kafka: &Kafka, command: LaunchCommand) -> Result<(), Fai
         LaunchCommand::Rollback(args) => end::run(kafka, args, LaunchStatus::RolledBack).await,
         LaunchCommand::Reverse(args) => reverse::run(kafka, *args).await,
         LaunchCommand::Delete(args) => delete::run(kafka, args).await,
+        LaunchCommand::Forget(args) => forget::run(kafka, &sql()?, args).await,
     }
 }
 

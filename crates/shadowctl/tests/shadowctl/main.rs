@@ -5,6 +5,7 @@ mod command_line;
 mod demo;
 mod diff;
 mod drill;
+mod forget;
 mod import;
 mod kill_switch;
 mod launches;

@@ -55,8 +55,9 @@ struct Deleted {
 
 impl Deleted {
     fn of(launch: LaunchName, control_version: Option<i64>) -> Self {
-        let rows =
-            format!("rows in ClickHouse: `shadowctl report {launch}` and `shadowctl verdict {launch}` go on working");
+        let rows = format!(
+            "rows in ClickHouse: `shadowctl report {launch}` and `shadowctl verdict {launch}` go on working, until `shadowctl launch forget {launch}`"
+        );
         Self { launch, control_version, deleted: Vec::new(), stays: vec![rows] }
     }
 
