@@ -116,7 +116,9 @@ fn every_setting_of_the_manifests_exists() {
 
 #[test]
 fn the_example_environment_sets_what_compose_asks_for_and_nothing_else() {
-    let compose = std::fs::read_to_string(root().join("docker-compose.yml")).unwrap();
+    let compose = ["docker-compose.yml", "docker-compose.kafka-port.yml"]
+        .map(|file| std::fs::read_to_string(root().join(file)).unwrap())
+        .concat();
     let asked: BTreeSet<&str> = compose
         .split("${")
         .skip(1)
