@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! in:   limits (a place) -> accept: PROXY protocol header -> TLS handshake -> Stream
-//! out:  dial: resolve -> connect -> PROXY protocol header -> TLS handshake -> Stream
+//! out:  dial: resolve -> connect (own: not to this agent) -> PROXY protocol header -> TLS handshake -> Stream
 //! beside: takeover, the listening socket from one agent to the next; tls, certificates that change
 //! ```
 //!
@@ -15,6 +15,7 @@ pub(crate) mod accept;
 pub(crate) mod config;
 pub(crate) mod dial;
 pub(crate) mod limits;
+pub(crate) mod own;
 pub(crate) mod proxy_protocol;
 mod resolve;
 pub(crate) mod seldom;

@@ -18,8 +18,8 @@ use crate::egress::Counted;
 pub(crate) struct Edge {
     /// Who is let in.
     pub door: Door,
-    /// The way to the primary.
-    pub dial: Dial,
+    /// The ways to the primary: for clients that speak HTTP/1, and for those that speak HTTP/2.
+    pub dials: [Dial; 2],
 }
 
 /// What is shown of it.
@@ -50,7 +50,7 @@ impl EdgeMetrics {
             ("edge_connections_limit", "Most connections at once", self.connections.limit()),
         ];
         let listener = self.edge.door.tls.as_ref().map(|tls| tls.standing());
-        let primary = self.edge.dial.tls().map(|tls| tls.standing());
+        let primary = self.edge.dials[0].tls().map(|tls| tls.standing());
         let names = ["edge_listener_certificate_refused", "edge_primary_certificate_refused"];
         for (name, standing) in names.into_iter().zip([listener, primary]) {
             let help = "1 when the certificate files on disk cannot be used and older ones are in force";
@@ -78,6 +78,12 @@ impl Collector for EdgeMetrics {
         let mut refused = encoder.encode_descriptor("edge_refused", help, None, MetricType::Counter)?;
         for (reason, count) in self.edge.door.refused() {
             ConstCounter::new(count).encode(refused.encode_family(&[("reason", reason)])?)?;
+        }
+        let help = "Connections to the primary that could not be had";
+        let mut failed = encoder.encode_descriptor("edge_primary_failed", help, None, MetricType::Counter)?;
+        let [http1, http2] = &self.edge.dials;
+        for ((reason, one), (_, other)) in http1.failed().zip(http2.failed()) {
+            ConstCounter::new(one + other).encode(failed.encode_family(&[("reason", reason)])?)?;
         }
         let Some(egress) = &self.egress else { return Ok(()) };
         let help = "Times that the primary's connections waited because the limit was reached";

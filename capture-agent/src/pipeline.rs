@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::edge::config::ListenSection;
 use crate::edge::limits::Connections;
+use crate::edge::own::Own;
 use crate::edge::takeover::{Claim, Offer};
 use crate::egress::{Egress, Sharing};
 use crate::metrics::EdgeMetrics;
@@ -54,7 +55,8 @@ impl Agent {
             tokio::spawn(alone_again(calls.clone(), config.listen.takeover_drain.get(), shutdown.clone()));
         }
         let drain = shutdown.child_token();
-        let proxy = Proxy::new(&config, observer, drain.clone())?;
+        let own = Own::new([address].into_iter().chain(egress.as_ref().map(Egress::address)));
+        let proxy = Proxy::new(&config, &own, observer, drain.clone())?;
         let connections = Connections::new(config.listen.most_connections(calls), "listen.connections");
         let offered = socket.try_clone()?;
         let threads = config.listen.proxy_threads();
@@ -82,6 +84,7 @@ impl Agent {
             .pausable(capture.switch())
             .serve(admin_stop.clone())
             .await?;
+        own.keep_from(admin.local_addr());
         if let Some(egress) = &egress {
             egress.keep_from(admin.local_addr());
         }

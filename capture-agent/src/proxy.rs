@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, Protocol};
 use crate::edge::accept::Door;
 use crate::edge::dial::DialError;
+use crate::edge::own::Own;
 use crate::edge::tls::Alpn;
 use crate::metrics::Edge;
 use forwarded::Forwarding;
@@ -49,13 +50,21 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy as configured.
+    /// A proxy as configured, whose primary is none of `own`.
     ///
     /// # Errors
     /// A URL, certificate or key that cannot be used.
-    pub(crate) fn new(config: &Config, observer: Observer, drain: CancellationToken) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        own: &Own,
+        observer: Observer,
+        drain: CancellationToken,
+    ) -> anyhow::Result<Self> {
         let (listen, primary) = (&config.listen, &config.primary);
-        let dial = |protocol| primary.dial(protocol).map_err(|problem| ConfigError::from(vec![problem]));
+        let dial = |protocol| match primary.dial(protocol) {
+            Ok(dial) => Ok(dial.apart_from(own.clone())),
+            Err(problem) => Err(ConfigError::from(vec![problem])),
+        };
         let observer = Arc::new(observer);
         let http1 = http1::Shared {
             observer: observer.clone(),
@@ -108,7 +117,7 @@ impl Proxy {
 
     /// What the metrics show of the edge.
     pub(crate) fn edge(&self) -> Edge {
-        Edge { door: self.door.clone(), dial: self.http1.dial.clone() }
+        Edge { door: self.door.clone(), dials: [self.http1.dial.clone(), self.http2.dial.clone()] }
     }
 }
 
@@ -116,7 +125,7 @@ impl Proxy {
 fn class_of(error: &DialError) -> CaptureError {
     match error {
         DialError::Timeout => CaptureError::Timeout,
-        DialError::Connect(_) | DialError::Handshake(_) => CaptureError::Connect,
+        DialError::Connect(_) | DialError::Handshake(_) | DialError::Itself(_) => CaptureError::Connect,
         DialError::Protocol => CaptureError::Protocol,
     }
 }

@@ -16,6 +16,7 @@ use url::Url;
 use super::accept::Door;
 use super::dial::Dial;
 use super::limits::{connections_for, raise_open_files};
+use super::own;
 use super::proxy_protocol::Version;
 use super::tls::{Alpn, ClientFiles, ClientTls, ServerFiles, ServerTls, TlsError};
 use crate::config::{Forwarded, Protocol};
@@ -269,6 +270,12 @@ impl PrimarySection {
         let host = self.url.as_ref().and_then(Url::host_str);
         let port = self.url.as_ref().and_then(Url::port_or_known_default);
         host.zip(port).map_or_else(String::new, |(host, port)| format!("{host}:{port}"))
+    }
+
+    /// Whether connections to it would come out at `listener`, as far as can be told without a resolver.
+    pub(crate) fn leads_to(&self, listener: SocketAddr) -> bool {
+        let Ok(Location { host, port, .. }) = self.location() else { return false };
+        own::known_addresses(host).into_iter().any(|ip| own::leads_to(listener, SocketAddr::new(ip, port)))
     }
 
     /// The way to the primary, for connections of one protocol.

@@ -2,12 +2,13 @@
 //!
 //! Guarantee: each of the primary's addresses is tried once for each call, for its share of the patience, so that one that
 //! swallows packets does not hide the others; no byte of a request before the way is open as configured, and no longer than
-//! the patience.
+//! the patience; nobody is connected to this agent's own listeners, where a request would go round for ever. What fails is counted by
+//! its reason.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -15,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Ends;
+use super::own::Own;
 use super::proxy_protocol::{self, Version};
 use super::resolve::Host;
 use super::seldom::Seldom;
@@ -35,8 +37,14 @@ pub(crate) struct Dial {
     /// What the handshake must agree on, if it agrees on anything.
     protocol: Alpn,
     patience: Duration,
+    /// What the primary cannot be.
+    own: Own,
+    failed: Arc<[AtomicU64; REASONS.len()]>,
     warning: Arc<Seldom>,
 }
+
+/// Why there is no connection to the primary, as it is counted.
+const REASONS: [&str; 5] = ["timeout", "connect", "handshake", "protocol", "itself"];
 
 /// No connection to the primary.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +61,22 @@ pub(crate) enum DialError {
     /// It does not speak the protocol that it is configured to speak.
     #[error("the primary did not agree to HTTP/2 in the TLS handshake; set primary.protocol to http1")]
     Protocol,
+    /// It is this agent.
+    #[error("the primary's address leads to this agent itself, at {0}; set primary.url to where the primary listens")]
+    Itself(SocketAddr),
+}
+
+impl DialError {
+    /// Its place among the [`REASONS`].
+    fn reason(&self) -> usize {
+        match self {
+            Self::Timeout => 0,
+            Self::Connect(_) => 1,
+            Self::Handshake(_) => 2,
+            Self::Protocol => 3,
+            Self::Itself(_) => 4,
+        }
+    }
 }
 
 impl Dial {
@@ -72,8 +96,20 @@ impl Dial {
             announce,
             protocol,
             patience,
+            own: Own::default(),
+            failed: Arc::default(),
             warning: Arc::default(),
         }
+    }
+
+    /// Never to one of these.
+    pub(crate) fn apart_from(self, own: Own) -> Self {
+        Self { own, ..self }
+    }
+
+    /// How many connections could not be had, by reason.
+    pub(crate) fn failed(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        REASONS.into_iter().zip(self.failed.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 
     /// TLS, if the primary is spoken to over it.
@@ -91,6 +127,7 @@ impl Dial {
             Err(DialError::Timeout)
         });
         opened.inspect_err(|error| {
+            self.failed[error.reason()].fetch_add(1, Ordering::Relaxed);
             if self.warning.is_due() {
                 tracing::warn!(%error, "no connection to the primary; clients are told so");
             }
@@ -119,6 +156,10 @@ impl Dial {
         for index in (good..good + addresses.len()).map(|index| index % addresses.len()) {
             match try_address(addresses[index], share).await {
                 Ok(socket) => {
+                    if let Some(listener) = self.own.reached(addresses[index], &socket) {
+                        failure = DialError::Itself(listener);
+                        continue;
+                    }
                     self.good.store(index, Ordering::Relaxed);
                     return Ok(socket);
                 }

@@ -19,6 +19,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::target::Target;
+use crate::edge::own::is_at;
 use crate::edge::stream::{Stream, tune};
 use crate::edge::tls::ClientTls;
 
@@ -89,15 +90,6 @@ fn is_inner(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified(),
     }
-}
-
-/// Whether `listener` is what was connected to. Whoever listens on every address of a host is reached there from the very address that is
-/// connected to.
-fn is_at(listener: SocketAddr, socket: &TcpStream) -> bool {
-    let (Ok(peer), Ok(local)) = (socket.peer_addr(), socket.local_addr()) else { return false };
-    let (peer_ip, listener_ip) = (peer.ip().to_canonical(), listener.ip().to_canonical());
-    let here = peer_ip == local.ip().to_canonical();
-    peer.port() == listener.port() && (peer_ip == listener_ip || listener_ip.is_unspecified() && here)
 }
 
 /// The destination is no caller's from outside, or nobody's.

@@ -57,7 +57,7 @@ impl Hot {
         section.url = Some(format!("http://{primary}").parse().unwrap());
         let config = Config { primary: section, ..Default::default() };
         let shutdown = CancellationToken::new();
-        let proxy = Proxy::new(&config, observer, shutdown.clone()).unwrap();
+        let proxy = Proxy::new(&config, &crate::edge::own::Own::default(), observer, shutdown.clone()).unwrap();
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let patience =

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
 mod aborts;
+mod circle;
 mod connections;
 mod conversation;
 mod egress;

@@ -120,3 +120,27 @@ async fn an_address_that_swallows_connections_costs_its_share_once_and_hides_no_
         assert_eq!(begin.elapsed().as_secs(), cost.as_secs());
     }
 }
+
+#[tokio::test]
+async fn the_agents_own_listener_is_no_primary_and_hides_no_other_address() {
+    let (own, port) = listen().await;
+    let (_primary, other) = listen().await;
+    let [own, other] = [own.local_addr().unwrap(), SocketAddr::from(([127, 0, 0, 1], other))];
+    let dial = |addresses: Vec<SocketAddr>| {
+        let host = Host::resolved_by("shop.test", move || {
+            let addresses = addresses.clone();
+            async move { Ok(addresses) }.boxed()
+        });
+        let dial = Dial::new("127.0.0.1", port, None, None, Alpn::Http1, PATIENCE).apart_from(Own::new([own]));
+        Dial { host: Arc::new(host), ..dial }
+    };
+    let circle = dial(vec![own]);
+    let refused = circle.connect(client()).await.err();
+    assert!(matches!(refused, Some(DialError::Itself(listener)) if listener == own), "{refused:?}");
+    let failed: Vec<_> = circle.failed().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(failed, [("itself", 1)]);
+
+    let both = dial(vec![own, other]);
+    assert_eq!(both.connect(client()).await.unwrap().socket().peer_addr().unwrap(), other);
+    assert!(both.failed().all(|(_, count)| count == 0));
+}
