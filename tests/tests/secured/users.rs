@@ -6,13 +6,13 @@ const SQL: &str = include_str!("../../../docs/examples/security/clickhouse-users
 /// The same users as a file of the server's configuration.
 const XML: &str = include_str!("../../../docs/examples/security/clickhouse-users.xml");
 
-pub const SCHEMA: &str = "shadow_schema";
-pub const COMPARATOR: &str = "shadow_comparator";
-pub const ANALYST: &str = "shadow_analyst";
-pub const OPERATOR: &str = "shadow_operator";
+pub(crate) const SCHEMA: &str = "shadow_schema";
+pub(crate) const COMPARATOR: &str = "shadow_comparator";
+pub(crate) const ANALYST: &str = "shadow_analyst";
+pub(crate) const OPERATOR: &str = "shadow_operator";
 
 /// A statement that changes nothing where it is allowed, and who may run it.
-pub const RIGHTS: &[(&str, &[&str])] = &[
+pub(crate) const RIGHTS: &[(&str, &[&str])] = &[
     ("SELECT count() FROM shadow.judged", &[SCHEMA, ANALYST, OPERATOR]),
     ("SELECT count() FROM shadow.exchanges", &[SCHEMA, ANALYST, OPERATOR]),
     ("INSERT INTO shadow.exchanges (launch) SELECT '' WHERE 0", &[SCHEMA, COMPARATOR]),
@@ -37,14 +37,14 @@ pub const RIGHTS: &[(&str, &[&str])] = &[
 ];
 
 /// A user as the file makes it.
-pub struct User {
-    pub name: &'static str,
+pub(crate) struct User {
+    pub(crate) name: &'static str,
     password: &'static str,
     grants: Vec<&'static str>,
 }
 
 /// The users of the file that is run as SQL.
-pub fn documented() -> Vec<User> {
+pub(crate) fn documented() -> Vec<User> {
     let mut users: Vec<User> = Vec::new();
     for line in SQL.lines().filter(|line| !line.is_empty() && !line.starts_with("--")) {
         let statement = line.strip_suffix(';').unwrap();
@@ -60,12 +60,12 @@ pub fn documented() -> Vec<User> {
 }
 
 /// The password that the test gives a user in place of the file's.
-pub fn password(user: &str) -> String {
+pub(crate) fn password(user: &str) -> String {
     format!("the-tests-own-of-{user}")
 }
 
 /// Adds every user of the file.
-pub fn added_to(builder: DevstackBuilder) -> DevstackBuilder {
+pub(crate) fn added_to(builder: DevstackBuilder) -> DevstackBuilder {
     documented()
         .iter()
         .fold(builder, |builder, user| builder.clickhouse_user(user.name, &password(user.name), &user.grants))
