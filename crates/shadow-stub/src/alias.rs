@@ -29,8 +29,8 @@ mod tests {
         let aliases = [
             alias(None, "/stripe", "https://api.stripe.com"),
             alias(Some("other"), "", "http://never"),
-            alias(Some("API.example"), "", "http://pay:81/v2/"),
             alias(None, "/six", "http://[2001:DB8::1]:8080"),
+            alias(Some("API.example"), "", "http://pay:81/v2/"),
         ];
         for (path, expected) in [
             ("/stripe/v1/charges", "https api.stripe.com/v1/charges"),
