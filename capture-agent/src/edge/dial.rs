@@ -2,7 +2,7 @@
 //!
 //! Guarantee: each of the primary's addresses is tried once for each call, for its share of the patience, so that one that
 //! swallows packets does not hide the others; no byte of a request before the way is open as configured, and no longer than
-//! the patience; nobody is connected to this agent's own listeners, where a request would go round for ever. What fails is counted by
+//! the patience; no request goes to this agent's own listeners, where it would go round for ever. What fails is counted by
 //! its reason.
 
 use std::io;

@@ -58,13 +58,14 @@ pub(crate) fn leads_to(listener: SocketAddr, address: SocketAddr) -> bool {
 /// The addresses that a host in a URL stands for without asking anybody: one in figures, or those of `localhost`.
 pub(crate) fn known_addresses(host: &str) -> Vec<IpAddr> {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
-    if name == "localhost" || name.ends_with(".localhost") {
+    if name == "localhost" {
         return vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     }
     host.parse().into_iter().collect()
 }
 
-/// Whoever listens on every address of a host is reached there from the very address that is connected to, or over loopback.
+/// Whoever listens on every address of a host is reached there from the very address that is connected to, or over loopback. An address that
+/// this host holds for others (a virtual server's) looks the same.
 fn is_between(listener: SocketAddr, peer: SocketAddr, local: IpAddr) -> bool {
     let (to, from) = (peer.ip().to_canonical(), local.to_canonical());
     let here = to == from || to.is_loopback();

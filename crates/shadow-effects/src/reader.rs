@@ -136,7 +136,11 @@ impl Reader {
         match admin.kept_for(&self.topic).await {
             Ok(kept) => kept.is_some_and(|kept| from.plus(kept) > Timestamp::now().plus(CLOCKS)),
             Err(error) => {
-                tracing::debug!(%error, topic = self.topic, "how long effects are kept cannot be told");
+                tracing::warn!(
+                    %error,
+                    topic = self.topic,
+                    "how long calls are kept cannot be told, so some may count as forgotten: may this user DescribeConfigs?"
+                );
                 false
             }
         }

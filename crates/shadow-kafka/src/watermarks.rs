@@ -23,7 +23,8 @@ pub(crate) fn watermarks<C: ConsumerContext>(
 ) -> Result<(i64, i64), KafkaError> {
     let deadline = Instant::now() + patience;
     loop {
-        match client.fetch_watermarks(topic, partition, patience) {
+        let left = deadline.saturating_duration_since(Instant::now()).max(RETRY);
+        match client.fetch_watermarks(topic, partition, left) {
             Err(ClientError::MetadataFetch(
                 RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::NotLeaderForPartition
