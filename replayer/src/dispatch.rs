@@ -99,7 +99,7 @@ pub(crate) async fn dispatch(line: Arc<Line>, turns: Arc<Turns>, pacer: Pacer) {
             continue;
         }
         let Some(mut departure) = dispatcher.departure(&due).await else {
-            due.partition.keep_rest();
+            due.partition.keeps_back(due.place.offset);
             continue;
         };
         due.partition.leaves(due.place.offset);
@@ -119,7 +119,7 @@ pub(crate) async fn dispatch(line: Arc<Line>, turns: Arc<Turns>, pacer: Pacer) {
 fn skip_old(line: &Line, due: &Due) -> bool {
     let old = line.too_old(due.captured_at);
     if old && due.partition.is_stopped() {
-        due.partition.keep_rest();
+        due.partition.keeps_back(due.place.offset);
     } else if old {
         outgoing::miss(line, due);
         due.partition.skip_waiting(due.place.offset, SkipReason::TooOld);

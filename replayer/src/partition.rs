@@ -184,9 +184,12 @@ impl Partition {
         }
     }
 
-    /// One of it stays behind, so all do that are left: none may leave before those before it in its session.
-    pub(crate) fn keep_rest(&self) {
-        self.furthest.store(i64::MIN, Ordering::SeqCst);
+    /// The record stays behind. If others have overtaken it, so do all that are left: none may leave before those before it in its session.
+    /// What nobody overtook stays behind alone: all after it in its session do so anyway.
+    pub(crate) fn keeps_back(&self, offset: i64) {
+        if offset <= self.furthest.load(Ordering::SeqCst) {
+            self.furthest.store(i64::MIN, Ordering::SeqCst);
+        }
         self.acknowledged.notify_one();
     }
 

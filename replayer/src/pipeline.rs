@@ -248,7 +248,7 @@ pub(crate) async fn replay(line: Arc<Line>, due: Due, mut departure: Departure) 
     let attempted = unless_panic(attempt(&line, &due, &mut times, &mut rewritten, &mut departure)).await;
     let (outcome, control) = match attempted {
         Ok(Some(both)) => both,
-        Ok(None) => return due.partition.keep_rest(),
+        Ok(None) => return due.partition.keeps_back(due.place.offset),
         Err(Panicked) => {
             let (launch, partition, offset) = (&line.publisher.launch, due.place.partition, due.place.offset);
             tracing::error!(%launch, partition, offset, "a panic while replaying; the request counts as failed");
