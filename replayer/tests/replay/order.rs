@@ -155,7 +155,11 @@ pub(crate) async fn with_a_rate_what_was_overtaken_leaves_before_its_partition(b
         bench.capture_of(0, "one", number).await;
     }
     bench.capture_of(0, "two", 1).await;
-    let replayer = bench.replayer("overtaken-1");
+    // Long enough for the heartbeat that is waited for below on a busy machine.
+    let drain = |config: &mut replayer::config::Config| {
+        config.replay.drain = shadow_runtime::units::HumanDuration::from_secs(5);
+    };
+    let replayer = bench.replayer_with("overtaken-1", drain);
     bench.heartbeat("overtaken-1", |s| s.counters.get("completed") == Some(&1)).await;
     let stopping = tokio::spawn(replayer.stop());
     bench.heartbeat("overtaken-1", |s| s.counters.contains_key("shares") && !s.counters.contains_key("lag.0")).await;
